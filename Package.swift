@@ -1,0 +1,96 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The rooms, bottom up. A room may import only what is named here: `tools/test` builds with
+// `--explicit-target-dependency-import-check error`, so the layering below is enforced, not hoped for.
+
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+
+func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+func tests(_ room: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .testTarget(
+    name: "\(room)Tests", dependencies: [.byName(name: room), "TestSupport"] + dependencies,
+    swiftSettings: strict)
+}
+
+let package = Package(
+  name: "quire",
+  products: [.executable(name: "quire", targets: ["QuireCLI"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+  ],
+  targets: [
+    // 0: ground
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .target(
+      name: "CCodecs",
+      linkerSettings: [
+        .linkedLibrary("z"), .linkedLibrary("snappy"), .linkedLibrary("lz4"), .linkedLibrary("zstd"),
+      ]),
+    .target(name: "CEmbed"),
+    room("Model", []),
+    room("Bytes", ["CCodecs", nioCore]),
+    room("SQLite", ["CSQLite", "CEmbed"]),
+    // 1: formats
+    room("Records", ["Model", "Bytes", "CCodecs", nioCore]),
+    room("KafkaProtocol", ["Model", "Bytes", nioCore]),
+    // 2: decisions
+    room("Metadata", ["Model"]),
+    room("Coordination", ["Model"]),
+    room("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
+    // 3: data
+    room("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging, collections]),
+    // 4
+    room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
+    room("Query", ["Model", "Bytes", "SQLite", "Records", "Storage", nioCore]),
+    // 5
+    room("Export", ["Model", "Bytes", "Records", "Storage", "Query", nioCore]),
+    // 6: doors
+    room(
+      "Broker",
+      [
+        "Model", "Bytes", "Records", "KafkaProtocol", "Metadata", "Coordination", "Storage", "Cluster", nioCore,
+        nioPosix, logging, collections,
+      ]),
+    room(
+      "Gateway",
+      [
+        "Model", "Storage", "Query", "Export", "Metadata", "Cluster", nioCore, logging,
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
+    // 7: the binary
+    room(
+      "Node",
+      [
+        "Model", "Metadata", "Storage", "Cluster", "Query", "Export", "Broker", "Gateway", nioCore, nioPosix, logging,
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
+    .executableTarget(
+      name: "QuireCLI",
+      dependencies: [
+        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
+        nioPosix, logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: strict),
+    // tests
+    .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
+    tests("Bytes", ["Model", nioCore]),
+  ],
+  cLanguageStandard: .c2x
+)

@@ -1,0 +1,20 @@
+// What Swift cannot import from sqlite3.h: variadic functions and casting macros. One line each, no logic.
+#ifndef QUIRE_CSQLITE_SHIM_H
+#define QUIRE_CSQLITE_SHIM_H
+#include <sqlite3.h>
+
+/// A connection that never checkpoints when it is closed last (SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE).
+static inline int csqlite_no_checkpoint_on_close(sqlite3 *db) {
+  return sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)0);
+}
+/// Sets one boolean database configuration, for example SQLITE_DBCONFIG_DQS_DML.
+static inline int csqlite_set_db_flag(sqlite3 *db, int flag, int on) {
+  return sqlite3_db_config(db, flag, on, (int *)0);
+}
+/// Process-wide: no memory statistics (they take a mutex for each allocation). Before sqlite3_initialize.
+static inline int csqlite_config_no_memory_statistics(void) { return sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); }
+/// Process-wide: connections are guarded by their owners, not by SQLite. Before sqlite3_initialize.
+static inline int csqlite_config_multithread(void) { return sqlite3_config(SQLITE_CONFIG_MULTITHREAD); }
+/// The destructor that makes SQLite copy what is bound or returned; the macro is a cast and is not imported.
+static inline sqlite3_destructor_type csqlite_transient(void) { return SQLITE_TRANSIENT; }
+#endif

@@ -1,0 +1,38 @@
+/// Every bound of the program in one place, with its arithmetic. Configurable ones are defaults here.
+public enum Limits {
+  // Wire
+  /// Largest request frame in bytes (`socket.request.max.bytes`): Kafka's own default, 100 MiB.
+  public static let requestBytesMax = 100 << 20
+  /// Largest response to one fetch, bytes: what a client may ask for is capped here (`fetch.max.bytes`, 55 MiB as in Kafka).
+  public static let fetchBytesMax = 55 << 20
+  /// Open client connections (`max.connections`).
+  public static let connectionsMax = 10_000
+  /// Requests of one connection that are being worked on; further ones wait in the socket.
+  public static let requestsInFlightPerConnectionMax = 256
+  /// Bytes of produce requests of one connection that wait for the disk; then its socket is not read.
+  public static let produceBytesInFlightPerConnectionMax = 32 << 20
+
+  // Storage
+  /// Bytes of record batches in one group commit. An uncapped group once grew to 1 GB and its checkpoint took 4 s.
+  public static let groupCommitBytesMax = 4 << 20
+  /// Bytes of a WAL at which its lane checkpoints it: the longest stall is 10-14 ms at 4 MiB, 30 at 16 MiB, 100 at 64.
+  public static let checkpointBytes = 4 << 20
+  /// Bytes of a WAL that readers keep from restarting at which the segment is rolled.
+  public static let walBytesMax = 64 << 20
+  /// Largest segment file: below 1 GiB, where SQLite's lock page would lie.
+  public static let segmentFileBytesMax = 1000 << 20
+  /// Databases open at once on a node (LRU): each costs up to four descriptors.
+  public static let openDatabasesMax = 256
+  /// Bytes of recent batches kept in memory for fetches at the end of a partition, and in all partitions together.
+  public static let logTailBytesPerPartitionMax = 4 << 20
+  public static let logTailBytesMax = 64 << 20
+  /// Bytes one record batch may decompress to. A batch of 1 MiB that gzip shrank 1000 times has 1 GiB; past this it is refused.
+  public static let decompressedBatchBytesMax = 1 << 30
+  /// Batches remembered for each idempotent producer in a partition (as Kafka: the client has at most five in flight).
+  public static let producerBatchesRemembered = 5
+
+  // Groups
+  public static let committedOffsetMetadataBytesMax = 4096
+  /// Shards of the coordinator's state; a group lives in `hash(group id) mod` this.
+  public static let coordinatorShardCount = 4
+}
