@@ -14,6 +14,7 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let metrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 
 func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: strict)
@@ -32,6 +33,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
   ],
@@ -55,7 +57,7 @@ let package = Package(
     room("Coordination", ["Model"]),
     room("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     // 3: data
-    room("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging, collections]),
+    room("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging, collections, metrics]),
     // 4
     room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
     room("Query", ["Model", "Bytes", "SQLite", "Records", "Storage", nioCore]),
@@ -66,12 +68,12 @@ let package = Package(
       "Broker",
       [
         "Model", "Bytes", "Records", "KafkaProtocol", "Metadata", "Coordination", "Storage", "Cluster", nioCore,
-        nioPosix, logging, collections,
+        nioPosix, logging, collections, metrics,
       ]),
     room(
       "Gateway",
       [
-        "Model", "Storage", "Query", "Export", "Metadata", "Cluster", nioCore, logging,
+        "Model", "Storage", "Query", "Export", "Metadata", "Cluster", nioCore, logging, metrics,
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
