@@ -51,7 +51,8 @@ struct Conversation {
       sessionTimeoutMilliseconds: session, rebalanceTimeoutMilliseconds: rebalance, protocolType: type,
       protocols: protocols.map { GroupProtocol(name: $0, metadata: Self.subscription(topics)) }, newMemberID: id,
       requiresKnownMemberID: version >= 4 && instance == nil, supportsSkippingAssignment: version >= 9)
-    return tell(group.join(request, token: token("join \(id)"), now: now))
+    let actions = group.join(request, token: token("join \(id)"), now: now)
+    return tell(actions)
   }
 
   mutating func sync(
@@ -61,18 +62,20 @@ struct Conversation {
       member: MemberIdentity(memberID: Self.id(name), instanceID: Self.instance(name)),
       generationID: generation ?? group.generationID, protocolName: protocolName,
       assignments: shares.mapValues { Array($0.utf8) })
-    return tell(group.sync(request, token: token("sync \(Self.id(name))"), now: now))
+    let actions = group.sync(request, token: token("sync \(Self.id(name))"), now: now)
+    return tell(actions)
   }
 
   mutating func heartbeat(_ name: String, generation: Int32? = nil) -> [String] {
     let identity = MemberIdentity(memberID: Self.id(name), instanceID: Self.instance(name))
-    return tell(
-      group.heartbeat(
-        identity, generationID: generation ?? group.generationID, token: token("heartbeat \(identity.memberID)"), now: now))
+    let actions = group.heartbeat(
+      identity, generationID: generation ?? group.generationID, token: token("heartbeat \(identity.memberID)"), now: now)
+    return tell(actions)
   }
 
   mutating func leave(_ identities: MemberIdentity...) -> [String] {
-    tell(group.leave(identities, token: token("leave"), now: now))
+    let actions = group.leave(identities, token: token("leave"), now: now)
+    return tell(actions)
   }
   mutating func leave(_ id: String) -> [String] { leave(MemberIdentity(memberID: id)) }
 
@@ -85,15 +88,22 @@ struct Conversation {
       member: identity, generationID: generation ?? (name == nil ? -1 : group.generationID),
       retentionMilliseconds: retention,
       offsets: [OffsetToCommit(partition: TopicPartition(topic: topic, partition: 0), offset: offset, metadata: metadata)])
-    return tell(group.commit(request, token: token("commit"), now: now))
+    let actions = group.commit(request, token: token("commit"), now: now)
+    return tell(actions)
   }
 
   mutating func deleteOffsets(of topics: String...) -> [String] {
-    tell(
-      group.deleteOffsets(topics.map { TopicPartition(topic: $0, partition: 0) }, token: token("delete offsets")))
+    let actions = group.deleteOffsets(topics.map { TopicPartition(topic: $0, partition: 0) }, token: token("delete offsets"))
+    return tell(actions)
   }
-  mutating func deleteGroup() -> [String] { tell(group.delete(token: token("delete group"))) }
-  mutating func deleteTopics(_ topics: String...) -> [String] { tell(group.topicsDeleted(Set(topics))) }
+  mutating func deleteGroup() -> [String] {
+    let actions = group.delete(token: token("delete group"))
+    return tell(actions)
+  }
+  mutating func deleteTopics(_ topics: String...) -> [String] {
+    let actions = group.topicsDeleted(Set(topics))
+    return tell(actions)
+  }
 
   // MARK: What time does
 
@@ -115,7 +125,10 @@ struct Conversation {
     return wait(max(deadline - now, 0))
   }
 
-  mutating func expireOffsets() -> [String] { tell(group.expireOffsets(now: now)) }
+  mutating func expireOffsets() -> [String] {
+    let actions = group.expireOffsets(now: now)
+    return tell(actions)
+  }
 
   // MARK: How it reads
 

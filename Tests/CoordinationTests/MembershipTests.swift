@@ -33,7 +33,11 @@ struct MembershipTests {
     var c = Conversation()
     _ = c.join("a", rebalance: 7_000)
     for i in 1...3 {
-      #expect(c.wait(2_500) == (i == 3 ? ["join a → generation 1 of range led by a [a m1 m2]"] + ["m1", "m2"].map { "join \($0) → generation 1 of range led by a" } : []))
+      #expect(
+        c.wait(2_500)
+          == (i == 3
+            ? ["join a → generation 1 of range led by a [a m1 m2]"]
+              + ["m1", "m2"].map { "join \($0) → generation 1 of range led by a" } : []))
       if i < 3 { _ = c.join("m\(i)", rebalance: 7_000) }
     }
   }

@@ -109,8 +109,10 @@ struct OffsetTests {
 
   @Test(
     "bytes that are no subscription are not one",
-    arguments: [[], [0], [0, 1, 0, 0, 0, 1], [0, 1, 0x7F, 0xFF, 0xFF, 0xFF, 0, 0], [0, 1, 0, 0, 0, 1, 0, 2, 65],
-      [0, 1, 0, 0, 0, 1, 0, 1, 0xFF], [0xFF, 0xFF, 0, 0, 0, 0]] as [[UInt8]])
+    arguments: [
+      [], [0], [0, 1, 0, 0, 0, 1], [0, 1, 0x7F, 0xFF, 0xFF, 0xFF, 0, 0], [0, 1, 0, 0, 0, 1, 0, 2, 65],
+      [0, 1, 0, 0, 0, 1, 0, 1, 0xFF], [0xFF, 0xFF, 0, 0, 0, 0],
+    ] as [[UInt8]])
   func hostileSubscriptions(bytes: [UInt8]) {
     #expect(ConsumerProtocol.topics(inSubscription: bytes) == nil)
     #expect(ConsumerProtocol.topics(inSubscription: Conversation.subscription(["a", "bc"])) == ["a", "bc"])

@@ -7,23 +7,23 @@ import Testing
 /// what holds for a group.
 @Suite("Every small world")
 struct SmallWorldTests {
-  @Test("from a group that does not exist, five events", .timeLimit(.minutes(2)))
-  func fromNothing() { explore(World(), depth: 5) }
+  @Test("from a group that does not exist, seven events", .timeLimit(.minutes(2)))
+  func fromNothing() { explore(World(), depth: 7) }
 
-  @Test("from a stable group of two, four events", .timeLimit(.minutes(2)))
+  @Test("from a stable group of two, five events", .timeLimit(.minutes(2)))
   func fromStable() {
     var world = World()
     for event in [Event.join(0), .join(2), .time, .time, .sync(0), .sync(2)] { world.apply(event) }
     #expect(world.machine.state == .stable)
-    explore(world, depth: 4)
+    explore(world, depth: 5)
   }
 
-  @Test("from a generation that waits for its assignment, four events", .timeLimit(.minutes(2)))
+  @Test("from a generation that waits for its assignment, five events", .timeLimit(.minutes(2)))
   func fromCompleting() {
     var world = World()
-    for event in [Event.join(1), .join(2), .time, .time, .sync(2)] { world.apply(event) }
+    for event in [Event.join(1), .join(1), .join(2), .time, .time, .sync(2)] { world.apply(event) }
     #expect(world.machine.state == .completingRebalance)
-    explore(world, depth: 4)
+    explore(world, depth: 5)
   }
 
   private func explore(_ world: World, depth: Int) {
@@ -156,7 +156,8 @@ private struct World {
       machine = GroupMachine(
         groupID: "g", configuration: machine.configuration, restoring: stored, offsets: [:], now: now)
     }
-    if case .restart = event {} else if machine.generationID < generation, machine.state != .dead {
+    if case .restart = event {
+    } else if machine.generationID < generation, machine.state != .dead {
       fault = "the generation went back"
     }
     check()
