@@ -95,6 +95,7 @@ let package = Package(
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes"]),
     tests("Records", ["Model", "Bytes", nioCore]),
+    tests("Coordination", ["Model"]),
   ],
   cLanguageStandard: .c2x
 )
