@@ -94,6 +94,12 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
     tests("Metadata", ["Model"]),
+    tests(
+      "Gateway",
+      [
+        "Model", nioCore, nioPosix, logging, metrics,
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
   ],
   cLanguageStandard: .c2x
 )
