@@ -100,6 +100,7 @@ let package = Package(
         "Model", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
+    tests("SQLite", ["Bytes"]),
   ],
   cLanguageStandard: .c2x
 )
