@@ -93,6 +93,13 @@ let package = Package(
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
+    tests("Metadata", ["Model"]),
+    tests(
+      "Gateway",
+      [
+        "Model", nioCore, nioPosix, logging, metrics,
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
     tests("SQLite", ["Bytes"]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
