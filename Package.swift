@@ -102,6 +102,7 @@ let package = Package(
       ]),
     tests("SQLite", ["Bytes"]),
     tests("Records", ["Model", "Bytes", nioCore]),
+    tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
   ],
   cLanguageStandard: .c2x
