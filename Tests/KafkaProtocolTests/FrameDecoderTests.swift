@@ -59,7 +59,9 @@ import Testing
   @Test("the frames of one read share its storage")
   func framesAreSlices() throws {
     let stream = Self.stream()
-    let range = stream.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress!)...UInt(bitPattern: $0.baseAddress! + $0.count) }
+    let range = stream.withUnsafeReadableBytes { bytes in
+      UInt(bitPattern: bytes.baseAddress!)...UInt(bitPattern: bytes.baseAddress! + bytes.count)
+    }
     var decoder = FrameDecoder()
     decoder.append(stream)
     while let frame = try decoder.next() {

@@ -42,9 +42,8 @@ struct RandomFiller: FieldCoder {
 
   mutating func string(_ value: inout String) {
     let alphabet = Array("abcXYZ019-_. éЖ事")
-    value = String((0..<Int.random(in: 0...(chance(10) ? 200 : 12), using: &generator)).map { _ in
-      alphabet.randomElement(using: &generator)!
-    })
+    let length = Int.random(in: 0...(chance(10) ? 200 : 12), using: &generator)
+    value = String((0..<length).map { _ in alphabet.randomElement(using: &generator)! })
   }
 
   mutating func bytes(_ value: inout ByteBuffer) { value = buffer() }
