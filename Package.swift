@@ -104,6 +104,9 @@ let package = Package(
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
+    .testTarget(
+      name: "BrokerGroupsTests", dependencies: ["Broker", "Model", "Coordination", "KafkaProtocol", nioCore, logging],
+      swiftSettings: strict),
   ],
   cLanguageStandard: .c2x
 )
