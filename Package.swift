@@ -105,7 +105,8 @@ let package = Package(
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
     .testTarget(
-      name: "BrokerGroupsTests", dependencies: ["Broker", "Model", "Coordination", "KafkaProtocol", nioCore, logging],
+      name: "BrokerGroupsTests",
+      dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
   ],
   cLanguageStandard: .c2x
