@@ -97,6 +97,7 @@ public final class KafkaBroker: Sendable {
       if open == 0 { return }
       try? await Task.sleep(for: .milliseconds(10))
     }
+    defer { context.validationThreads.shutdownGracefully { _ in } }
     for loop in running.loops {
       _ = try? await loop.eventLoop.submit { for connection in Array(loop.connections.values) { connection.abort() } }.get()
     }
