@@ -83,6 +83,7 @@ public final class KafkaBroker: Sendable {
       return now
     }
     running.idleCheck?.cancel()
+    defer { context.validationThreads.shutdownGracefully { _ in } }
     try? await running.listener?.close().get()
     let deadline = NIODeadline.now() + patience
     for loop in running.loops {
@@ -97,7 +98,6 @@ public final class KafkaBroker: Sendable {
       if open == 0 { return }
       try? await Task.sleep(for: .milliseconds(10))
     }
-    defer { context.validationThreads.shutdownGracefully { _ in } }
     for loop in running.loops {
       _ = try? await loop.eventLoop.submit { for connection in Array(loop.connections.values) { connection.abort() } }.get()
     }
