@@ -104,6 +104,10 @@ let package = Package(
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
+    .testTarget(
+      name: "BrokerGroupsTests",
+      dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
+      swiftSettings: strict),
   ],
   cLanguageStandard: .c2x
 )
