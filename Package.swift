@@ -101,6 +101,9 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     tests("SQLite", ["Bytes"]),
+    tests("Records", ["Model", "Bytes", nioCore]),
+    tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
+    tests("Coordination", ["Model"]),
   ],
   cLanguageStandard: .c2x
 )

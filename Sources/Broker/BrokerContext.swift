@@ -1,4 +1,5 @@
 internal import Cluster
+internal import CoreMetrics
 internal import KafkaProtocol
 internal import Logging
 internal import Model

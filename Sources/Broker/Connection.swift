@@ -1,3 +1,4 @@
+internal import CoreMetrics
 internal import DequeModule
 internal import KafkaProtocol
 internal import Logging
@@ -158,7 +159,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     running -= 1
     broker.metrics.requestFinished(call)
     guard context != nil else { return }
-    replies.fill(call.ticket, with: reply ?? EncodedMessage(parts: []))
+    replies.fill(call.ticket, with: reply?.parts ?? [])
     if isDraining, running == 0 {
       flush()
       context?.close(promise: nil)
@@ -193,7 +194,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
       wrote = true
     }
     while let reply = replies.next() {
-      for var part in reply.parts {
+      for var part in reply {
         if part.readableBytes <= 4096 {
           if small.readableBytes == 0 { small = part } else { small.writeBuffer(&part) }
         } else {

@@ -1,4 +1,6 @@
+internal import Cluster
 internal import KafkaProtocol
+internal import Metadata
 internal import Model
 internal import NIOCore
 internal import Records
@@ -50,7 +52,7 @@ extension Call {
           accepted.append((response.responses.count, topicResponse.partitionResponses.count, log, valid.records, valid.batches))
           bytes += valid.records.readableBytes
         } catch {
-          row.errorCode = error.errorCode
+          row.errorCode = error.code
           row.errorMessage = error.message.isEmpty ? nil : error.message
           row.recordErrors = error.recordErrors.map {
             var complaint = ProduceResponse.BatchIndexAndErrorMessage()
@@ -58,7 +60,7 @@ extension Call {
             complaint.batchIndexErrorMessage = $0.message
             return complaint
           }
-          failure = error.errorCode
+          failure = error.code
         }
         topicResponse.partitionResponses.append(row)
       }

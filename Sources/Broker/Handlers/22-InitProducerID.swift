@@ -1,4 +1,5 @@
 internal import KafkaProtocol
+internal import Logging
 internal import Model
 internal import Storage
 
@@ -6,8 +7,8 @@ internal import Storage
 ///
 /// Ids come from durable blocks: none is ever given out twice, also not after a crash. Transactional ids are refused.
 extension Call {
-  func handle(_ request: InitProducerIdRequest) {
-    var response = InitProducerIdResponse()
+  func handle(_ request: InitProducerIDRequest) {
+    var response = InitProducerIDResponse()
     response.producerID = -1
     response.producerEpoch = -1
     if let transactionalID = request.transactionalID {
@@ -15,7 +16,9 @@ extension Call {
       return reply(response)
     }
     let broker = connection.broker
+    let refused = response
     broker.store.runOnReadThread {
+      var response = refused
       do throws(StorageError) {
         response.producerID = try broker.store.node.nextProducerID()
         response.producerEpoch = 0
