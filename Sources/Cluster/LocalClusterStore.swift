@@ -129,6 +129,9 @@ public final class LocalClusterStore: Sendable {
     }
   }
 
+  /// Tells the image where clients reach this node. Not kept: each start says it anew.
+  public func register(_ node: NodeImage) { apply(.nodeRegistered(node)) }
+
   private func publish(_ image: ClusterImage) { current.withLock { $0 = image } }
 
   /// Removes the files of partitions that are not in the image, as far as they are there.

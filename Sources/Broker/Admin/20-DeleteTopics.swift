@@ -33,6 +33,8 @@ extension AdminContext {
       }
       response.responses.append(row)
     }
+    let gone = Set(response.responses.filter { $0.errorCode == .none }.compactMap(\.name))
+    if !gone.isEmpty { topicsDeleted(gone) }
     return response
   }
 
@@ -44,8 +46,7 @@ extension AdminContext {
       row.topicID = cluster.image.topics[name]?.id ?? .zero
       try await cluster.deleteTopic(named: name)
     case (nil, let id) where id != .zero:
-      row.name = cluster.image.topicName(id: id)
-      try await cluster.deleteTopic(id: id)
+      row.name = try await cluster.deleteTopic(id: id)
     case (nil, _): throw ClusterError(.invalidRequest, "neither a name nor an id of a topic is given")
     case (_?, _): throw ClusterError(.invalidRequest, "both a name and an id of a topic are given")
     }

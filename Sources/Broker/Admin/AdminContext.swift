@@ -11,12 +11,18 @@ public struct AdminContext: Sendable {
   let nodeID: NodeID
   /// Absolute path of the directory everything is kept in.
   let dataDirectory: String
+  /// Called with the names of topics that are gone.
+  let topicsDeleted: @Sendable (Set<String>) -> Void
 
-  public init(cluster: LocalClusterStore, store: LogStore, nodeID: NodeID, dataDirectory: String) {
+  public init(
+    cluster: LocalClusterStore, store: LogStore, nodeID: NodeID, dataDirectory: String,
+    topicsDeleted: @escaping @Sendable (Set<String>) -> Void
+  ) {
     self.cluster = cluster
     self.store = store
     self.nodeID = nodeID
     self.dataDirectory = dataDirectory
+    self.topicsDeleted = topicsDeleted
   }
 
   /// Runs `work` on a thread that may block.
