@@ -57,7 +57,7 @@ let package = Package(
     room("Coordination", ["Model"]),
     room("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     // 3: data
-    room("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging, collections, metrics]),
+    room("Storage", ["Model", "Bytes", "SQLite", "Records", "Coordination", nioCore, logging, collections, metrics]),
     // 4
     room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
     room("Query", ["Model", "Bytes", "SQLite", "Records", "Storage", nioCore]),
