@@ -5,6 +5,8 @@ final class ScanContext {
   var statistics = ScanStatistics()
   /// Why a scan failed, before SQLite made a message of it.
   var failure: HistoryError?
+  /// What the authorizer did not permit, in words.
+  var refusal: String?
   /// For text that is made on the way to SQLite.
   var text: [UInt8] = []
 

@@ -10,9 +10,14 @@ public final class ScanControl: Sendable {
   /// Nanoseconds of the monotonic clock.
   private let deadline: Atomic<UInt64>
 
+  /// Without a bound on time; `restart` sets one.
+  public init() { deadline = Atomic(.max) }
+
+  /// Begins to count the time anew. A cancellation stays.
   /// - Parameter time: from now on; nil is without bound.
-  public init(time: Duration?) {
-    deadline = Atomic(time.map { Self.now() &+ UInt64(clamping: $0.nanoseconds) } ?? .max)
+  public func restart(time: Duration?) {
+    let end = time.map { Self.now().addingReportingOverflow(UInt64(clamping: $0.nanoseconds)) }
+    deadline.store(end.map { $0.overflow ? .max : $0.partialValue } ?? .max, ordering: .relaxed)
   }
 
   /// Asks the scan to stop; it does so within a batch. Any thread.

@@ -129,6 +129,14 @@ extension AuthorizerRequest {
   }
 }
 
+extension SQLiteError {
+  /// A text, blob or row is longer than SQLITE_LIMIT_LENGTH.
+  public var isTooBig: Bool { primaryCode == SQLITE_TOOBIG }
+  public var isOutOfMemory: Bool { primaryCode == SQLITE_NOMEM }
+  /// The authorizer did not permit something.
+  public var isAuthorization: Bool { primaryCode == SQLITE_AUTH }
+}
+
 /// The type of a value in a result row.
 public enum ColumnKind: Sendable { case null, integer, real, text, blob }
 
