@@ -1,3 +1,4 @@
+internal import Model
 internal import Records
 
 /// Visits the records of one partition in offset order or the reverse, decoding no more than it has to.

@@ -1,3 +1,4 @@
+internal import Model
 internal import Records
 
 /// The records of one batch, last one first.

@@ -1,6 +1,5 @@
-public import SQLite
-public import Synchronization
 internal import Model
+internal import SQLite
 
 /// SQL over one cut of history: every topic of the source is a table.
 ///

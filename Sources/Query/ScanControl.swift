@@ -1,5 +1,5 @@
 internal import Glibc
-public import Synchronization
+internal import Synchronization
 
 /// Stops a scan from another thread, or when its time is over.
 ///
