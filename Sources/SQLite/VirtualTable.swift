@@ -29,6 +29,9 @@ open class VirtualTable {
   /// The columns as SQL: `CREATE TABLE x(offset INTEGER, …)`; the name in it is ignored. Read once, when the table is connected.
   open var declaration: String { preconditionFailure("a virtual table declares its columns") }
 
+  /// Calls `declare`, during which SQLite parses `declaration` and asks the connection's authorizer about it.
+  open func aroundDeclaration(_ declare: () -> CInt) -> CInt { declare() }
+
   /// Chooses how to read for one shape of query (xBestIndex); called several times for a statement, with different constraints usable.
   open func plan(_ request: IndexRequest) throws(VirtualTableError) {}
 

@@ -60,8 +60,11 @@ enum VirtualTableModule {
       message!.pointee = csqlite_copy_text(error.message)
       return error.code
     }
-    let code = sqlite3_declare_vtab(handle, table.declaration)
-    guard code == SQLITE_OK else { return code }
+    let code = table.aroundDeclaration { sqlite3_declare_vtab(handle, table.declaration) }
+    guard code == SQLITE_OK else {
+      message!.pointee = csqlite_copy_text("the declaration was refused: \(String(cString: sqlite3_errmsg(handle)))")
+      return code
+    }
     let structure = UnsafeMutablePointer<csqlite_vtab>.allocate(capacity: 1)
     structure.initialize(to: csqlite_vtab())
     structure.pointee.object = Unmanaged.passRetained(table).toOpaque()
