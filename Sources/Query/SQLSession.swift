@@ -43,6 +43,8 @@ public final class SQLSession {
       connection = try Connection(path: ":memory:", mode: .create, vfs: temporary.vfsName)
       try connection.execute("PRAGMA temp_store=FILE; PRAGMA cache_size=-\(max(1, limits.cacheBytes >> 10))")
       try Self.registerTopics(on: connection, context: context)
+      // Connected now, because SQLite asks the authorizer about a virtual table's declaration as if somebody created a table.
+      _ = try connection.prepare("SELECT 1 FROM json_each('[]'), json_tree('[]')")
     } catch {
       throw QueryError(.unavailable, error.message)
     }
@@ -117,7 +119,8 @@ public final class SQLSession {
       case .refused(let error, let position): throw explain(error, position: position)
       }
     }
-    guard statement.isReadOnly else { throw QueryError(.notPermitted, "only reading is possible here") }
+    // A statement without columns (REINDEX) is none that asks for something.
+    guard statement.isReadOnly, statement.columnCount > 0 else { throw QueryError(.notPermitted, "only reading is possible here") }
     return statement
   }
 
