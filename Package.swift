@@ -108,6 +108,7 @@ let package = Package(
       name: "BrokerGroupsTests",
       dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
+    tests("Query", ["Model", "Bytes", "Records", "SQLite", nioCore]),
   ],
   cLanguageStandard: .c2x
 )
