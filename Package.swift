@@ -93,6 +93,7 @@ let package = Package(
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
+    tests("SQLite", ["Bytes"]),
   ],
   cLanguageStandard: .c2x
 )

@@ -1,12 +1,18 @@
 public import Bytes
 public import Model
 
+/// Appends record batches to partitions, one batch to each.
+///
+/// Versions 3 to 11 are served, 12 and 13 can be read. Before 3 there were no record batches, before 7 none compressed with
+/// zstd (KIP-110). 13 names topics by id (KIP-516). With `acks` 0 there is no response, not even to say that it went wrong.
 public struct ProduceRequest: KafkaRequest {
   public static let apiKey = APIKey.produce
   public typealias Response = ProduceResponse
 
   public var transactionalID: String?
+  /// 0: no response; 1: when the leader has it; -1: when every in-sync replica has it.
   public var acks: Int16 = 0
+  /// Milliseconds to wait for the replicas.
   public var timeoutMs: Int32 = 0
   public var topicData: [TopicProduceData] = []
   public var unknownTaggedFields: [TaggedField] = []
@@ -54,6 +60,9 @@ extension ProduceRequest {
   }
 }
 
+/// Where the batches went, or why they did not.
+///
+/// 8 adds which records were at fault (KIP-467), 10 who leads instead (KIP-951).
 public struct ProduceResponse: KafkaResponse {
   public static let apiKey = APIKey.produce
 
@@ -131,6 +140,7 @@ extension ProduceResponse {
     }
   }
 
+  /// Who leads now, for NOT_LEADER_OR_FOLLOWER (KIP-951).
   public struct LeaderIDAndEpoch: WireStruct {
     public var leaderID: Int32 = -1
     public var leaderEpoch: Int32 = -1
@@ -145,6 +155,7 @@ extension ProduceResponse {
     }
   }
 
+  /// Where to find a broker that `currentLeader` names.
   public struct NodeEndpoint: WireStruct {
     public var nodeID: Int32 = 0
     public var host = ""

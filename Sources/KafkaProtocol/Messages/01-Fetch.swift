@@ -1,20 +1,32 @@
 public import Bytes
 public import Model
 
+/// Asks for record batches from an offset on, and waits for them if there are too few.
+///
+/// Versions 4 to 12 are served, up to 16 can be read. 7 adds fetch sessions (KIP-227), 9 and 12 the epochs that show a
+/// consumer whose log was truncated (KIP-320, KIP-595), 10 promises to understand zstd (KIP-110), 11 the rack of the
+/// consumer (KIP-392), 13 names topics by id (KIP-516). Partitions are served in the order in which they are named
+/// (KIP-74).
 public struct FetchRequest: KafkaRequest {
   public static let apiKey = APIKey.fetch
   public typealias Response = FetchResponse
 
   public var clusterID: String?
+  /// The follower that asks; -1 for a consumer.
   public var replicaID: Int32 = -1
   public var replicaState = ReplicaState()
+  /// Milliseconds to wait until there are `minBytes`.
   public var maxWaitMs: Int32 = 0
   public var minBytes: Int32 = 0
+  /// Bytes of records in the whole response. Soft: the first batch is returned however large it is.
   public var maxBytes: Int32 = .max
+  /// 0: everything below the high watermark; 1: only what is decided (read_committed).
   public var isolationLevel: Int8 = 0
   public var sessionID: Int32 = 0
+  /// -1: no session; 0: begin one; else the next request of it.
   public var sessionEpoch: Int32 = -1
   public var topics: [Topic] = []
+  /// Partitions to leave out of the session from now on.
   public var forgottenTopicsData: [ForgottenTopic] = []
   public var rackID = ""
   public var unknownTaggedFields: [TaggedField] = []
@@ -41,6 +53,7 @@ public struct FetchRequest: KafkaRequest {
 }
 
 extension FetchRequest {
+  /// Takes the place of `replicaID` from version 15 on (KIP-903).
   public struct ReplicaState: WireStruct {
     public var replicaID: Int32 = -1
     public var replicaEpoch: Int64 = -1
@@ -73,8 +86,10 @@ extension FetchRequest {
 
   public struct Partition: WireStruct {
     public var partition: Int32 = 0
+    /// The epoch the client believes in; -1: do not check.
     public var currentLeaderEpoch: Int32 = -1
     public var fetchOffset: Int64 = 0
+    /// The epoch of the last record the client has; -1: do not check.
     public var lastFetchedEpoch: Int32 = -1
     public var logStartOffset: Int64 = -1
     public var partitionMaxBytes: Int32 = 0
@@ -110,11 +125,13 @@ extension FetchRequest {
   }
 }
 
+/// Whole record batches of each partition, the first of which holds the offset that was asked for.
 public struct FetchResponse: KafkaResponse {
   public static let apiKey = APIKey.fetch
 
   public var throttleTimeMs: Int32 = 0
   public var errorCode = ErrorCode.none
+  /// 0: there is no session, and the client sends everything again.
   public var sessionID: Int32 = 0
   public var responses: [FetchableTopicResponse] = []
   public var nodeEndpoints: [NodeEndpoint] = []
@@ -157,10 +174,13 @@ extension FetchResponse {
     public var highWatermark: Int64 = 0
     public var lastStableOffset: Int64 = -1
     public var logStartOffset: Int64 = -1
+    /// Where the client's log and ours part, if they do.
     public var divergingEpoch = EpochEndOffset()
     public var currentLeader = LeaderIDAndEpoch()
     public var snapshotID = SnapshotID()
+    /// Null unless read_committed was asked for.
     public var abortedTransactions: [AbortedTransaction]? = []
+    /// A replica nearer to the consumer; -1: stay here.
     public var preferredReadReplica: Int32 = -1
     public var records: RecordsField?
     public var unknownTaggedFields: [TaggedField] = []
@@ -197,6 +217,7 @@ extension FetchResponse {
     }
   }
 
+  /// Who leads now, for NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH.
   public struct LeaderIDAndEpoch: WireStruct {
     public var leaderID: Int32 = -1
     public var leaderEpoch: Int32 = -1
@@ -239,6 +260,7 @@ extension FetchResponse {
     }
   }
 
+  /// Where to find a broker that `currentLeader` names.
   public struct NodeEndpoint: WireStruct {
     public var nodeID: Int32 = 0
     public var host = ""

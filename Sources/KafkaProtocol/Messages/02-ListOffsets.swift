@@ -1,6 +1,10 @@
 public import Bytes
 public import Model
 
+/// Asks for the offset that belongs to a point in time, or for one end of the log.
+///
+/// Versions 1 to 10. 2 adds the isolation level, 4 the leader epoch that the client believes in, 10 the time it will wait
+/// (KIP-1075). The special timestamps arrived one by one: -3 in 7 (KIP-734), -4 in 8 (KIP-405), -5 in 9 (KIP-1005).
 public struct ListOffsetsRequest: KafkaRequest {
   public static let apiKey = APIKey.listOffsets
   public typealias Response = ListOffsetsResponse
@@ -39,7 +43,10 @@ extension ListOffsetsRequest {
 
   public struct Partition: WireStruct {
     public var partitionIndex: Int32 = 0
+    /// The epoch the client believes in; -1: do not check.
     public var currentLeaderEpoch: Int32 = -1
+    /// Milliseconds, or -1: the end, -2: the beginning, -3: the largest timestamp, -4: the beginning on local disk, -5: the
+    /// end of what is in tiered storage.
     public var timestamp: Int64 = 0
     public var unknownTaggedFields: [TaggedField] = []
 
@@ -54,6 +61,7 @@ extension ListOffsetsRequest {
   }
 }
 
+/// The offset, and the timestamp and leader epoch of its record; -1 for each if there is none.
 public struct ListOffsetsResponse: KafkaResponse {
   public static let apiKey = APIKey.listOffsets
 

@@ -1,10 +1,16 @@
 public import Bytes
 public import Model
 
+/// Asks which brokers there are, and for the partitions of some topics or all.
+///
+/// Versions 0 to 12. All topics are an empty list in 0 and null from 1 on, where an empty list means none. Before 4 nobody
+/// could say whether a missing topic may be created, and it was. 10 and 11 carry a topic id that is not to be used, 12 asks
+/// by it (KIP-516).
 public struct MetadataRequest: KafkaRequest {
   public static let apiKey = APIKey.metadata
   public typealias Response = MetadataResponse
 
+  /// Null: all topics. In version 0, which has no null, an empty list means that too.
   public var topics: [Topic]? = []
   public var allowAutoTopicCreation = true
   public var includeClusterAuthorizedOperations = false
@@ -23,8 +29,10 @@ public struct MetadataRequest: KafkaRequest {
 }
 
 extension MetadataRequest {
+  /// A topic by name, or from version 12 on by id.
   public struct Topic: WireStruct {
     public var topicID = TopicID.zero
+    /// Null if the topic is asked for by id.
     public var name: String? = ""
     public var unknownTaggedFields: [TaggedField] = []
 
@@ -38,6 +46,9 @@ extension MetadataRequest {
   }
 }
 
+/// Brokers, topics, and who leads each partition.
+///
+/// 2 adds the cluster id, 7 the leader epochs, 10 the topic ids. A client learns from this where to connect.
 public struct MetadataResponse: KafkaResponse {
   public static let apiKey = APIKey.metadata
 
@@ -46,6 +57,7 @@ public struct MetadataResponse: KafkaResponse {
   public var clusterID: String?
   public var controllerID: Int32 = -1
   public var topics: [Topic] = []
+  /// A bit for each ACL operation; `.min` if it was not asked for.
   public var clusterAuthorizedOperations: Int32 = .min
   public var unknownTaggedFields: [TaggedField] = []
 
@@ -83,10 +95,12 @@ extension MetadataResponse {
 
   public struct Topic: WireStruct {
     public var errorCode = ErrorCode.none
+    /// Null only for an id that nobody knows.
     public var name: String? = ""
     public var topicID = TopicID.zero
     public var isInternal = false
     public var partitions: [Partition] = []
+    /// A bit for each ACL operation; `.min` if it was not asked for.
     public var topicAuthorizedOperations: Int32 = .min
     public var unknownTaggedFields: [TaggedField] = []
 

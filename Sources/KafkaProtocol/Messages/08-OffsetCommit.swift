@@ -1,6 +1,11 @@
 public import Bytes
 public import Model
 
+/// Stores how far a group has read.
+///
+/// Versions 0 to 9. 0 knows no members, 1 alone has a timestamp for each offset, 2 to 4 a retention time, which we ignore
+/// as Kafka has done since KIP-211. 6 adds leader epochs, 7 static members (KIP-345). A generation of -1 with no member is
+/// a commit from outside the group.
 public struct OffsetCommitRequest: KafkaRequest {
   public static let apiKey = APIKey.offsetCommit
   public typealias Response = OffsetCommitResponse
@@ -47,6 +52,7 @@ extension OffsetCommitRequest {
     public var partitionIndex: Int32 = 0
     public var committedOffset: Int64 = 0
     public var committedLeaderEpoch: Int32 = -1
+    /// Version 1 only, ignored.
     public var commitTimestamp: Int64 = -1
     public var committedMetadata: String? = ""
     public var unknownTaggedFields: [TaggedField] = []
@@ -64,6 +70,7 @@ extension OffsetCommitRequest {
   }
 }
 
+/// How the commit went for each partition.
 public struct OffsetCommitResponse: KafkaResponse {
   public static let apiKey = APIKey.offsetCommit
 

@@ -1,11 +1,17 @@
 public import Bytes
 public import Model
 
+/// Asks how far groups have read.
+///
+/// Versions 1 to 9. Null topics, from 2 on, mean all that the group has committed. 7 asks not to be told offsets that a
+/// transaction may still change (KIP-447), 8 asks for several groups at once (KIP-709), 9 says which member asks (KIP-848).
 public struct OffsetFetchRequest: KafkaRequest {
   public static let apiKey = APIKey.offsetFetch
   public typealias Response = OffsetFetchResponse
 
+  /// Up to version 7, as `topics` is; later in `groups`.
   public var groupID = ""
+  /// Null: everything committed. In version 1 there is no null.
   public var topics: [Topic]? = []
   public var groups: [Group] = []
   public var requireStable = false
@@ -43,6 +49,7 @@ extension OffsetFetchRequest {
     public var groupID = ""
     public var memberID: String?
     public var memberEpoch: Int32 = -1
+    /// Null: everything committed.
     public var topics: [Topics]? = []
     public var unknownTaggedFields: [TaggedField] = []
 
@@ -74,10 +81,14 @@ extension OffsetFetchRequest {
   }
 }
 
+/// The committed offsets; -1 where there is none. A group that nobody knows is no error.
+///
+/// Up to 7 one group at the top, from 8 on a list of groups.
 public struct OffsetFetchResponse: KafkaResponse {
   public static let apiKey = APIKey.offsetFetch
 
   public var throttleTimeMs: Int32 = 0
+  /// Up to version 7, as `errorCode` is; later in `groups`.
   public var topics: [Topic] = []
   public var errorCode = ErrorCode.none
   public var groups: [Group] = []

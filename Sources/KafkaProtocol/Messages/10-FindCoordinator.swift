@@ -1,11 +1,15 @@
 public import Bytes
 public import Model
 
+/// Asks which broker keeps a group, or a transactional id.
+///
+/// Versions 0 to 6. 1 adds the kind of key, 4 asks for several at once (KIP-699).
 public struct FindCoordinatorRequest: KafkaRequest {
   public static let apiKey = APIKey.findCoordinator
   public typealias Response = FindCoordinatorResponse
 
   public var key = ""
+  /// 0: group; 1: transactional id; 2: share group.
   public var keyType: Int8 = 0
   public var coordinatorKeys: [String] = []
   public var unknownTaggedFields: [TaggedField] = []
@@ -20,12 +24,13 @@ public struct FindCoordinatorRequest: KafkaRequest {
   }
 }
 
+/// The broker to turn to. Up to 3 one at the top, from 4 on a list.
 public struct FindCoordinatorResponse: KafkaResponse {
   public static let apiKey = APIKey.findCoordinator
 
   public var throttleTimeMs: Int32 = 0
   public var errorCode = ErrorCode.none
-  public var errorMessage: String? = ""
+  public var errorMessage: String?
   public var nodeID: Int32 = 0
   public var host = ""
   public var port: Int32 = 0
@@ -55,7 +60,7 @@ extension FindCoordinatorResponse {
     public var host = ""
     public var port: Int32 = 0
     public var errorCode = ErrorCode.none
-    public var errorMessage: String? = ""
+    public var errorMessage: String?
     public var unknownTaggedFields: [TaggedField] = []
 
     public init() {}

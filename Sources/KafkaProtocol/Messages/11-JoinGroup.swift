@@ -2,16 +2,23 @@ public import Bytes
 public import Model
 public import NIOCore
 
+/// A consumer enters its group, or comes back after a rebalance; the answer waits for the others.
+///
+/// Versions 0 to 9. Before 1 the rebalance may take as long as a session. From 4 on a new member is sent away once with the
+/// id it is to use (KIP-394). 5 adds static members (KIP-345), 8 the reason, for the log (KIP-800).
 public struct JoinGroupRequest: KafkaRequest {
   public static let apiKey = APIKey.joinGroup
   public typealias Response = JoinGroupResponse
 
   public var groupID = ""
   public var sessionTimeoutMs: Int32 = 0
+  /// -1 in version 0, where the session timeout takes its place.
   public var rebalanceTimeoutMs: Int32 = -1
+  /// Empty for a member that is new.
   public var memberID = ""
   public var groupInstanceID: String?
   public var protocolType = ""
+  /// In order of preference.
   public var protocols: [ProtocolMetadata] = []
   public var reason: String?
   public var unknownTaggedFields: [TaggedField] = []
@@ -32,6 +39,7 @@ public struct JoinGroupRequest: KafkaRequest {
 }
 
 extension JoinGroupRequest {
+  /// An assignor that the member knows, and its subscription in that assignor's format.
   public struct ProtocolMetadata: WireStruct {
     public var name = ""
     public var metadata = ByteBuffer()
@@ -47,6 +55,9 @@ extension JoinGroupRequest {
   }
 }
 
+/// The new generation; for its leader also the members with their subscriptions.
+///
+/// 9 lets a static leader that came back skip the assignment (KIP-814).
 public struct JoinGroupResponse: KafkaResponse {
   public static let apiKey = APIKey.joinGroup
 
@@ -58,6 +69,7 @@ public struct JoinGroupResponse: KafkaResponse {
   public var leader = ""
   public var skipAssignment = false
   public var memberID = ""
+  /// Empty for everyone but the leader.
   public var members: [Member] = []
   public var unknownTaggedFields: [TaggedField] = []
 

@@ -1,6 +1,7 @@
 public import Bytes
 public import Model
 
+/// A member says that it lives. Versions 0 to 4; 3 adds static members (KIP-345).
 public struct HeartbeatRequest: KafkaRequest {
   public static let apiKey = APIKey.heartbeat
   public typealias Response = HeartbeatResponse
@@ -22,6 +23,7 @@ public struct HeartbeatRequest: KafkaRequest {
   }
 }
 
+/// Nothing, or that a rebalance has begun and the member is to join again.
 public struct HeartbeatResponse: KafkaResponse {
   public static let apiKey = APIKey.heartbeat
 

@@ -1,11 +1,13 @@
 public import Bytes
 public import Model
 
+/// Members leave their group. Versions 0 to 5: one member up to 2, then a list (KIP-345); 5 adds the reason (KIP-800).
 public struct LeaveGroupRequest: KafkaRequest {
   public static let apiKey = APIKey.leaveGroup
   public typealias Response = LeaveGroupResponse
 
   public var groupID = ""
+  /// Up to version 2; later in `members`.
   public var memberID = ""
   public var members: [MemberIdentity] = []
   public var unknownTaggedFields: [TaggedField] = []
@@ -38,6 +40,7 @@ extension LeaveGroupRequest {
   }
 }
 
+/// How leaving went; from 3 on for each member.
 public struct LeaveGroupResponse: KafkaResponse {
   public static let apiKey = APIKey.leaveGroup
 

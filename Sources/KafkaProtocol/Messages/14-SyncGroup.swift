@@ -2,6 +2,9 @@ public import Bytes
 public import Model
 public import NIOCore
 
+/// The leader hands in everybody's assignment, the others ask for theirs.
+///
+/// Versions 0 to 5. 3 adds static members (KIP-345), 5 the protocol, to be checked against the group's (KIP-559).
 public struct SyncGroupRequest: KafkaRequest {
   public static let apiKey = APIKey.syncGroup
   public typealias Response = SyncGroupResponse
@@ -12,6 +15,7 @@ public struct SyncGroupRequest: KafkaRequest {
   public var groupInstanceID: String?
   public var protocolType: String?
   public var protocolName: String?
+  /// Empty from everyone but the leader.
   public var assignments: [Assignment] = []
   public var unknownTaggedFields: [TaggedField] = []
 
@@ -47,6 +51,7 @@ extension SyncGroupRequest {
   }
 }
 
+/// The member's own assignment, as its leader wrote it.
 public struct SyncGroupResponse: KafkaResponse {
   public static let apiKey = APIKey.syncGroup
 

@@ -2,6 +2,7 @@ public import Bytes
 public import Model
 public import NIOCore
 
+/// Asks for the state and the members of groups. Versions 0 to 6.
 public struct DescribeGroupsRequest: KafkaRequest {
   public static let apiKey = APIKey.describeGroups
   public typealias Response = DescribeGroupsResponse
@@ -19,6 +20,8 @@ public struct DescribeGroupsRequest: KafkaRequest {
   }
 }
 
+/// Groups with their members. 4 adds static members, 6 an error for a group that does not exist (KIP-1043); before that it
+/// is called `Dead`.
 public struct DescribeGroupsResponse: KafkaResponse {
   public static let apiKey = APIKey.describeGroups
 
@@ -42,8 +45,10 @@ extension DescribeGroupsResponse {
     public var groupID = ""
     public var groupState = ""
     public var protocolType = ""
+    /// The protocol that was chosen: an assignor's name.
     public var protocolData = ""
     public var members: [DescribedGroupMember] = []
+    /// A bit for each ACL operation; `.min` if it was not asked for.
     public var authorizedOperations: Int32 = .min
     public var unknownTaggedFields: [TaggedField] = []
 

@@ -1,6 +1,7 @@
 public import Bytes
 public import Model
 
+/// Asks which groups this broker keeps. Versions 0 to 5; 4 filters by state (KIP-518), 5 by type (KIP-848).
 public struct ListGroupsRequest: KafkaRequest {
   public static let apiKey = APIKey.listGroups
   public typealias Response = ListGroupsResponse
@@ -18,6 +19,7 @@ public struct ListGroupsRequest: KafkaRequest {
   }
 }
 
+/// The groups. 4 adds their states, 5 their types.
 public struct ListGroupsResponse: KafkaResponse {
   public static let apiKey = APIKey.listGroups
 

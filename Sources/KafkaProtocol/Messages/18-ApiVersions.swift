@@ -1,6 +1,7 @@
 public import Bytes
 public import Model
 
+/// The first request of a connection: what can you do? Versions 0 to 4; 3 says who asks (KIP-511).
 public struct ApiVersionsRequest: KafkaRequest {
   public static let apiKey = APIKey.apiVersions
   public typealias Response = ApiVersionsResponse
@@ -20,6 +21,10 @@ public struct ApiVersionsRequest: KafkaRequest {
   }
 }
 
+/// What this broker can do.
+///
+/// Its header has no tagged fields in any version, and a request in a version that we do not have is answered in version 0
+/// with UNSUPPORTED_VERSION and the range of this API: the client cannot know yet what to expect (KIP-511).
 public struct ApiVersionsResponse: KafkaResponse {
   public static let apiKey = APIKey.apiVersions
 
@@ -27,6 +32,7 @@ public struct ApiVersionsResponse: KafkaResponse {
   public var apiKeys: [ApiVersion] = []
   public var throttleTimeMs: Int32 = 0
   public var supportedFeatures: [SupportedFeatureKey] = []
+  /// -1: unknown.
   public var finalizedFeaturesEpoch: Int64 = -1
   public var finalizedFeatures: [FinalizedFeatureKey] = []
   public var zkMigrationReady = false
@@ -47,6 +53,7 @@ public struct ApiVersionsResponse: KafkaResponse {
 }
 
 extension ApiVersionsResponse {
+  /// The versions of one API.
   public struct ApiVersion: WireStruct {
     public var apiKey: Int16 = 0
     public var minVersion: Int16 = 0

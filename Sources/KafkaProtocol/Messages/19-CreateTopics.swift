@@ -1,6 +1,7 @@
 public import Bytes
 public import Model
 
+/// Creates topics. Versions 0 to 7; 1 adds validation only, 4 lets the broker choose the counts (-1, KIP-464).
 public struct CreateTopicsRequest: KafkaRequest {
   public static let apiKey = APIKey.createTopics
   public typealias Response = CreateTopicsResponse
@@ -23,7 +24,9 @@ public struct CreateTopicsRequest: KafkaRequest {
 extension CreateTopicsRequest {
   public struct CreatableTopic: WireStruct {
     public var name = ""
+    /// -1: the broker's default, or as many as `assignments` has.
     public var numPartitions: Int32 = 0
+    /// -1: the broker's default, or as `assignments` says.
     public var replicationFactor: Int16 = 0
     public var assignments: [CreatableReplicaAssignment] = []
     public var configs: [CreatableTopicConfig] = []
@@ -57,7 +60,7 @@ extension CreateTopicsRequest {
 
   public struct CreatableTopicConfig: WireStruct {
     public var name = ""
-    public var value: String? = ""
+    public var value: String?
     public var unknownTaggedFields: [TaggedField] = []
 
     public init() {}
@@ -70,6 +73,7 @@ extension CreateTopicsRequest {
   }
 }
 
+/// How it went for each topic. 5 adds what was created (KIP-525), 7 the topic id.
 public struct CreateTopicsResponse: KafkaResponse {
   public static let apiKey = APIKey.createTopics
 
@@ -91,10 +95,12 @@ extension CreateTopicsResponse {
     public var name = ""
     public var topicID = TopicID.zero
     public var errorCode = ErrorCode.none
-    public var errorMessage: String? = ""
+    public var errorMessage: String?
+    /// Why `configs` and the counts are missing, where describing them is not allowed.
     public var topicConfigErrorCode = ErrorCode.none
     public var numPartitions: Int32 = -1
     public var replicationFactor: Int16 = -1
+    /// Never null: Java's client does not survive it.
     public var configs: [CreatableTopicConfigs]? = []
     public var unknownTaggedFields: [TaggedField] = []
 
@@ -117,8 +123,9 @@ extension CreateTopicsResponse {
 
   public struct CreatableTopicConfigs: WireStruct {
     public var name = ""
-    public var value: String? = ""
+    public var value: String?
     public var readOnly = false
+    /// 1: topic; 2: broker; 3: all brokers; 4: the broker's configuration file; 5: default.
     public var configSource: Int8 = -1
     public var isSensitive = false
     public var unknownTaggedFields: [TaggedField] = []

@@ -1,6 +1,7 @@
 public import Bytes
 public import Model
 
+/// Deletes topics. Versions 1 to 6: names up to 5, then names or ids (KIP-516).
 public struct DeleteTopicsRequest: KafkaRequest {
   public static let apiKey = APIKey.deleteTopics
   public typealias Response = DeleteTopicsResponse
@@ -21,6 +22,7 @@ public struct DeleteTopicsRequest: KafkaRequest {
 }
 
 extension DeleteTopicsRequest {
+  /// A topic by name, or by id with a null name.
   public struct DeleteTopicState: WireStruct {
     public var name: String?
     public var topicID = TopicID.zero
@@ -36,6 +38,7 @@ extension DeleteTopicsRequest {
   }
 }
 
+/// How it went for each topic. 5 adds messages, 6 the topic ids.
 public struct DeleteTopicsResponse: KafkaResponse {
   public static let apiKey = APIKey.deleteTopics
 

@@ -1,6 +1,7 @@
 public import Bytes
 public import Model
 
+/// Removes the records before an offset (KIP-107). Versions 0 to 2.
 public struct DeleteRecordsRequest: KafkaRequest {
   public static let apiKey = APIKey.deleteRecords
   public typealias Response = DeleteRecordsResponse
@@ -35,6 +36,7 @@ extension DeleteRecordsRequest {
 
   public struct Partition: WireStruct {
     public var partitionIndex: Int32 = 0
+    /// -1: the high watermark.
     public var offset: Int64 = 0
     public var unknownTaggedFields: [TaggedField] = []
 
@@ -48,6 +50,7 @@ extension DeleteRecordsRequest {
   }
 }
 
+/// The new beginning of each partition.
 public struct DeleteRecordsResponse: KafkaResponse {
   public static let apiKey = APIKey.deleteRecords
 

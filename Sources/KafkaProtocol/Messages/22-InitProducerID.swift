@@ -1,12 +1,17 @@
 public import Bytes
 public import Model
 
+/// Asks for a producer id: for idempotence alone, or for transactions if there is a transactional id.
+///
+/// Versions 0 to 4. 3 lets a producer keep its id and ask for the next epoch after an error (KIP-360).
 public struct InitProducerIDRequest: KafkaRequest {
   public static let apiKey = APIKey.initProducerID
   public typealias Response = InitProducerIDResponse
 
+  /// Null: idempotence only.
   public var transactionalID: String? = ""
   public var transactionTimeoutMs: Int32 = 0
+  /// -1: a new one.
   public var producerID: Int64 = -1
   public var producerEpoch: Int16 = -1
   public var unknownTaggedFields: [TaggedField] = []
@@ -24,6 +29,7 @@ public struct InitProducerIDRequest: KafkaRequest {
   }
 }
 
+/// The producer id and epoch to put into record batches.
 public struct InitProducerIDResponse: KafkaResponse {
   public static let apiKey = APIKey.initProducerID
 

@@ -1,10 +1,12 @@
 public import Bytes
 public import Model
 
+/// Asks where the log of a leader epoch ends, to find out where logs part (KIP-320). Versions 2 to 4.
 public struct OffsetForLeaderEpochRequest: KafkaRequest {
   public static let apiKey = APIKey.offsetForLeaderEpoch
   public typealias Response = OffsetForLeaderEpochResponse
 
+  /// The follower that asks; -1 for a consumer, -2 for one that may see beyond the high watermark.
   public var replicaID: Int32 = -2
   public var topics: [OffsetForLeaderTopic] = []
   public var unknownTaggedFields: [TaggedField] = []
@@ -50,6 +52,7 @@ extension OffsetForLeaderEpochRequest {
   }
 }
 
+/// The end offset of the largest epoch that is not larger than the one asked for.
 public struct OffsetForLeaderEpochResponse: KafkaResponse {
   public static let apiKey = APIKey.offsetForLeaderEpoch
 

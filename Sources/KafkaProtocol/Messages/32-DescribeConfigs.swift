@@ -1,6 +1,9 @@
 public import Bytes
 public import Model
 
+/// Asks for the configuration of topics or brokers.
+///
+/// Versions 0 to 4. 1 adds where a value comes from (KIP-226), 3 the documentation (KIP-569).
 public struct DescribeConfigsRequest: KafkaRequest {
   public static let apiKey = APIKey.describeConfigs
   public typealias Response = DescribeConfigsResponse
@@ -22,8 +25,10 @@ public struct DescribeConfigsRequest: KafkaRequest {
 
 extension DescribeConfigsRequest {
   public struct Resource: WireStruct {
+    /// 2: topic; 4: broker.
     public var resourceType: Int8 = 0
     public var resourceName = ""
+    /// Null: all of them.
     public var configurationKeys: [String]? = []
     public var unknownTaggedFields: [TaggedField] = []
 
@@ -38,6 +43,7 @@ extension DescribeConfigsRequest {
   }
 }
 
+/// Values with their sources. Version 0 only says whether a value is the default.
 public struct DescribeConfigsResponse: KafkaResponse {
   public static let apiKey = APIKey.describeConfigs
 
@@ -55,9 +61,11 @@ public struct DescribeConfigsResponse: KafkaResponse {
 }
 
 extension DescribeConfigsResponse {
+  /// What is said of one resource.
   public struct Result: WireStruct {
     public var errorCode = ErrorCode.none
-    public var errorMessage: String? = ""
+    public var errorMessage: String?
+    /// 2: topic; 4: broker.
     public var resourceType: Int8 = 0
     public var resourceName = ""
     public var configs: [ResourceResult] = []
@@ -75,16 +83,18 @@ extension DescribeConfigsResponse {
     }
   }
 
+  /// One value.
   public struct ResourceResult: WireStruct {
     public var name = ""
-    public var value: String? = ""
+    public var value: String?
     public var readOnly = false
     public var isDefault = false
+    /// 1: topic; 2: broker; 3: all brokers; 4: the broker's configuration file; 5: default.
     public var configSource: Int8 = -1
     public var isSensitive = false
     public var synonyms: [Synonym] = []
     public var configType: Int8 = 0
-    public var documentation: String? = ""
+    public var documentation: String?
     public var unknownTaggedFields: [TaggedField] = []
 
     public init() {}
@@ -105,9 +115,11 @@ extension DescribeConfigsResponse {
     }
   }
 
+  /// Where else the value is set, strongest first.
   public struct Synonym: WireStruct {
     public var name = ""
-    public var value: String? = ""
+    public var value: String?
+    /// As `configSource`.
     public var source: Int8 = 0
     public var unknownTaggedFields: [TaggedField] = []
 

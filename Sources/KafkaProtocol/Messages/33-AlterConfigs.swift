@@ -1,6 +1,9 @@
 public import Bytes
 public import Model
 
+/// Replaces the configuration of topics or brokers: what is not named goes back to its default. Versions 0 to 2.
+///
+/// Superseded by IncrementalAlterConfigs (KIP-339), but librdkafka and others still send it.
 public struct AlterConfigsRequest: KafkaRequest {
   public static let apiKey = APIKey.alterConfigs
   public typealias Response = AlterConfigsResponse
@@ -20,6 +23,7 @@ public struct AlterConfigsRequest: KafkaRequest {
 
 extension AlterConfigsRequest {
   public struct Resource: WireStruct {
+    /// 2: topic; 4: broker.
     public var resourceType: Int8 = 0
     public var resourceName = ""
     public var configs: [AlterableConfig] = []
@@ -37,7 +41,7 @@ extension AlterConfigsRequest {
 
   public struct AlterableConfig: WireStruct {
     public var name = ""
-    public var value: String? = ""
+    public var value: String?
     public var unknownTaggedFields: [TaggedField] = []
 
     public init() {}
@@ -50,6 +54,7 @@ extension AlterConfigsRequest {
   }
 }
 
+/// How it went for each resource.
 public struct AlterConfigsResponse: KafkaResponse {
   public static let apiKey = APIKey.alterConfigs
 
@@ -69,7 +74,8 @@ public struct AlterConfigsResponse: KafkaResponse {
 extension AlterConfigsResponse {
   public struct ResourceResponse: WireStruct {
     public var errorCode = ErrorCode.none
-    public var errorMessage: String? = ""
+    public var errorMessage: String?
+    /// 2: topic; 4: broker.
     public var resourceType: Int8 = 0
     public var resourceName = ""
     public var unknownTaggedFields: [TaggedField] = []

@@ -1,10 +1,12 @@
 public import Bytes
 public import Model
 
+/// Asks how large partitions are on disk (KIP-113). Versions 1 to 4.
 public struct DescribeLogDirsRequest: KafkaRequest {
   public static let apiKey = APIKey.describeLogDirs
   public typealias Response = DescribeLogDirsResponse
 
+  /// Null: all of them.
   public var topics: [DescribableLogDirTopic]? = []
   public var unknownTaggedFields: [TaggedField] = []
 
@@ -32,6 +34,7 @@ extension DescribeLogDirsRequest {
   }
 }
 
+/// Sizes by log directory and partition. 3 adds an error for the whole, 4 the size of the volume (KIP-827).
 public struct DescribeLogDirsResponse: KafkaResponse {
   public static let apiKey = APIKey.describeLogDirs
 
@@ -51,6 +54,7 @@ public struct DescribeLogDirsResponse: KafkaResponse {
 }
 
 extension DescribeLogDirsResponse {
+  /// One log directory.
   public struct Result: WireStruct {
     public var errorCode = ErrorCode.none
     public var logDir = ""

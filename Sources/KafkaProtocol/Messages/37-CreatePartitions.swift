@@ -1,6 +1,7 @@
 public import Bytes
 public import Model
 
+/// Adds partitions to topics (KIP-195). Versions 0 to 3.
 public struct CreatePartitionsRequest: KafkaRequest {
   public static let apiKey = APIKey.createPartitions
   public typealias Response = CreatePartitionsResponse
@@ -23,7 +24,9 @@ public struct CreatePartitionsRequest: KafkaRequest {
 extension CreatePartitionsRequest {
   public struct Topic: WireStruct {
     public var name = ""
+    /// How many there are to be in all.
     public var count: Int32 = 0
+    /// Null: the broker chooses.
     public var assignments: [Assignment]? = []
     public var unknownTaggedFields: [TaggedField] = []
 
@@ -50,6 +53,7 @@ extension CreatePartitionsRequest {
   }
 }
 
+/// How it went for each topic.
 public struct CreatePartitionsResponse: KafkaResponse {
   public static let apiKey = APIKey.createPartitions
 

@@ -1,6 +1,7 @@
 public import Bytes
 public import Model
 
+/// Deletes empty groups with their offsets (KIP-229). Versions 0 to 2.
 public struct DeleteGroupsRequest: KafkaRequest {
   public static let apiKey = APIKey.deleteGroups
   public typealias Response = DeleteGroupsResponse
@@ -16,6 +17,7 @@ public struct DeleteGroupsRequest: KafkaRequest {
   }
 }
 
+/// How it went for each group.
 public struct DeleteGroupsResponse: KafkaResponse {
   public static let apiKey = APIKey.deleteGroups
 

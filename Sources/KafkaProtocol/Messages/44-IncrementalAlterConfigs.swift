@@ -1,6 +1,7 @@
 public import Bytes
 public import Model
 
+/// Changes single configuration values of topics or brokers (KIP-339). Versions 0 and 1.
 public struct IncrementalAlterConfigsRequest: KafkaRequest {
   public static let apiKey = APIKey.incrementalAlterConfigs
   public typealias Response = IncrementalAlterConfigsResponse
@@ -20,6 +21,7 @@ public struct IncrementalAlterConfigsRequest: KafkaRequest {
 
 extension IncrementalAlterConfigsRequest {
   public struct AlterConfigsResource: WireStruct {
+    /// 2: topic; 4: broker.
     public var resourceType: Int8 = 0
     public var resourceName = ""
     public var configs: [AlterableConfig] = []
@@ -37,8 +39,9 @@ extension IncrementalAlterConfigsRequest {
 
   public struct AlterableConfig: WireStruct {
     public var name = ""
+    /// 0: set; 1: delete; 2: append to a list; 3: take out of a list.
     public var configOperation: Int8 = 0
-    public var value: String? = ""
+    public var value: String?
     public var unknownTaggedFields: [TaggedField] = []
 
     public init() {}
@@ -52,6 +55,7 @@ extension IncrementalAlterConfigsRequest {
   }
 }
 
+/// How it went for each resource.
 public struct IncrementalAlterConfigsResponse: KafkaResponse {
   public static let apiKey = APIKey.incrementalAlterConfigs
 
@@ -71,7 +75,8 @@ public struct IncrementalAlterConfigsResponse: KafkaResponse {
 extension IncrementalAlterConfigsResponse {
   public struct AlterConfigsResourceResponse: WireStruct {
     public var errorCode = ErrorCode.none
-    public var errorMessage: String? = ""
+    public var errorMessage: String?
+    /// 2: topic; 4: broker.
     public var resourceType: Int8 = 0
     public var resourceName = ""
     public var unknownTaggedFields: [TaggedField] = []

@@ -1,6 +1,7 @@
 public import Bytes
 public import Model
 
+/// Deletes committed offsets of a group (KIP-496). Version 0, never flexible.
 public struct OffsetDeleteRequest: KafkaRequest {
   public static let apiKey = APIKey.offsetDelete
   public typealias Response = OffsetDeleteResponse
@@ -46,6 +47,7 @@ extension OffsetDeleteRequest {
   }
 }
 
+/// How it went for each partition. The error comes before the throttle time, unlike anywhere else.
 public struct OffsetDeleteResponse: KafkaResponse {
   public static let apiKey = APIKey.offsetDelete
 

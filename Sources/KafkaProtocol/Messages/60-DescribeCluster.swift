@@ -1,11 +1,15 @@
 public import Bytes
 public import Model
 
+/// Asks for the brokers of the cluster (KIP-700).
+///
+/// Versions 0 to 2. 1 asks for brokers or controllers (KIP-919), 2 for fenced brokers as well (KIP-1073).
 public struct DescribeClusterRequest: KafkaRequest {
   public static let apiKey = APIKey.describeCluster
   public typealias Response = DescribeClusterResponse
 
   public var includeClusterAuthorizedOperations = false
+  /// 1: brokers; 2: controllers.
   public var endpointType: Int8 = 1
   public var includeFencedBrokers = false
   public var unknownTaggedFields: [TaggedField] = []
@@ -20,16 +24,19 @@ public struct DescribeClusterRequest: KafkaRequest {
   }
 }
 
+/// The cluster's id, controller and brokers.
 public struct DescribeClusterResponse: KafkaResponse {
   public static let apiKey = APIKey.describeCluster
 
   public var throttleTimeMs: Int32 = 0
   public var errorCode = ErrorCode.none
   public var errorMessage: String?
+  /// 1: brokers; 2: controllers.
   public var endpointType: Int8 = 1
   public var clusterID = ""
   public var controllerID: Int32 = -1
   public var brokers: [Broker] = []
+  /// A bit for each ACL operation; `.min` if it was not asked for.
   public var clusterAuthorizedOperations: Int32 = .min
   public var unknownTaggedFields: [TaggedField] = []
 

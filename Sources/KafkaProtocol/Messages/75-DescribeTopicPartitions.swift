@@ -1,6 +1,7 @@
 public import Bytes
 public import Model
 
+/// Asks for the partitions of topics, a page at a time (KIP-966). Version 0.
 public struct DescribeTopicPartitionsRequest: KafkaRequest {
   public static let apiKey = APIKey.describeTopicPartitions
   public typealias Response = DescribeTopicPartitionsResponse
@@ -33,6 +34,7 @@ extension DescribeTopicPartitionsRequest {
     }
   }
 
+  /// The partition to begin with.
   public struct Cursor: WireStruct {
     public var topicName = ""
     public var partitionIndex: Int32 = 0
@@ -48,11 +50,13 @@ extension DescribeTopicPartitionsRequest {
   }
 }
 
+/// Partitions in the order of topic names, and where to go on.
 public struct DescribeTopicPartitionsResponse: KafkaResponse {
   public static let apiKey = APIKey.describeTopicPartitions
 
   public var throttleTimeMs: Int32 = 0
   public var topics: [Topic] = []
+  /// Null: that was all.
   public var nextCursor: Cursor?
   public var unknownTaggedFields: [TaggedField] = []
 
@@ -73,6 +77,7 @@ extension DescribeTopicPartitionsResponse {
     public var topicID = TopicID.zero
     public var isInternal = false
     public var partitions: [Partition] = []
+    /// A bit for each ACL operation; `.min` if it was not asked for.
     public var topicAuthorizedOperations: Int32 = .min
     public var unknownTaggedFields: [TaggedField] = []
 
@@ -96,8 +101,10 @@ extension DescribeTopicPartitionsResponse {
     public var leaderEpoch: Int32 = -1
     public var replicaNodes: [Int32] = []
     public var isrNodes: [Int32] = []
-    public var eligibleLeaderReplicas: [Int32]?
-    public var lastKnownElr: [Int32]?
+    /// Never null: Java's client does not survive it.
+    public var eligibleLeaderReplicas: [Int32]? = []
+    /// Never null: Java's client does not survive it.
+    public var lastKnownElr: [Int32]? = []
     public var offlineReplicas: [Int32] = []
     public var unknownTaggedFields: [TaggedField] = []
 
@@ -117,6 +124,7 @@ extension DescribeTopicPartitionsResponse {
     }
   }
 
+  /// The first partition that did not fit.
   public struct Cursor: WireStruct {
     public var topicName = ""
     public var partitionIndex: Int32 = 0

@@ -3,9 +3,9 @@ public import NIOCore
 
 /// What a consumer puts into its JoinGroup metadata: what it wants to read, and what it has.
 ///
-/// The broker passes it on unread to the group's leader; only who describes a group to a person looks inside. Versions 0 to 3:
-/// 1 adds the partitions held before the rebalance (KIP-429), 2 the generation they were held in (KIP-792),
-/// 3 the rack (KIP-881).
+/// The broker passes it on unread to the group's leader; only who describes a group to a person looks inside. Versions 0 to
+/// 3: 1 adds the partitions held before the rebalance (KIP-429), 2 the generation they were held in (KIP-792), 3 the rack
+/// (KIP-881).
 public struct ConsumerProtocolSubscription: EmbeddedMessage {
   public static let versions: ClosedRange<Int16> = 0...3
 
