@@ -88,12 +88,16 @@ let package = Package(
       name: "QuireCLI",
       dependencies: [
         "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
-        nioPosix, logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        nioPosix, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes"]),
+    tests("Records", ["Model", "Bytes", nioCore]),
+    tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
+    tests("QuireCLI", ["Model"]),
   ],
   cLanguageStandard: .c2x
 )

@@ -99,7 +99,7 @@ actor BatchSender {
     request.topicData = [topic]
     let ready = request
     let isIdempotent = identity != nil
-    try await client.retrying {
+    try await retry(within: client.timeouts.operation) {
       do {
         let response = try await self.client.leader(of: partition).send(ready)
         guard let answer = response.responses.first?.partitionResponses.first else {

@@ -212,26 +212,6 @@ public actor KafkaClient {
       }
     }
   }
-
-  // MARK: Retries
-
-  /// Runs `operation` until it succeeds, fails for good, or the time for operations is over; then its last error is thrown.
-  ///
-  /// The first attempt's failure to connect is final: nothing listens there, and a person waits.
-  nonisolated func retrying<R: Sendable>(
-    isolation: isolated (any Actor)? = #isolation, _ operation: () async throws -> R
-  ) async throws -> R {
-    let clock = ContinuousClock()
-    let deadline = clock.now + .nanoseconds(timeouts.operation.nanoseconds)
-    var isFirst = true
-    while true {
-      do { return try await operation() } catch let error as KafkaClientError {
-        guard error.isRetriable, clock.now < deadline, !(isFirst && error.code == .unreachable) else { throw error }
-      }
-      isFirst = false
-      try await Task.sleep(for: Self.retryPause)
-    }
-  }
 }
 
 extension KafkaClient {
