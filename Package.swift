@@ -87,7 +87,7 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
+        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", nioCore,
         nioPosix, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),

@@ -134,8 +134,8 @@ final class BrokerConnection: Sendable {
 }
 
 /// A connection attempt's failure in a person's words.
-enum ConnectFailure {
-  static func reason(_ error: any Error) -> String {
+public enum ConnectFailure {
+  public static func reason(_ error: any Error) -> String {
     switch error {
     case let error as NIOConnectionError:
       if let first = error.connectionErrors.first { return reason(first.error) }

@@ -18,11 +18,11 @@ struct Quire: AsyncParsableCommand {
       """,
     version: "quire \(version)",
     groupedSubcommands: [
-      CommandGroup(name: "The node", subcommands: [ServeCommand.self, DoctorCommand.self]),
+      CommandGroup(name: "Node", subcommands: [ServeCommand.self, DoctorCommand.self]),
       CommandGroup(
-        name: "Kafka clients (--bootstrap, or QUIRE_BOOTSTRAP)",
+        name: "Kafka client",
         subcommands: [TopicCommand.self, ProduceCommand.self, ConsumeCommand.self, GroupCommand.self]),
       CommandGroup(
-        name: "History (--server, or QUIRE_SERVER; or --data-dir)", subcommands: [QueryCommand.self, ExportCommand.self]),
+        name: "History", subcommands: [QueryCommand.self, ExportCommand.self]),
     ])
 }

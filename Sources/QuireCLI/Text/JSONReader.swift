@@ -47,9 +47,12 @@ struct JSONReader {
     case UInt8(ascii: "t"): return try word("true", .bool(true))
     case UInt8(ascii: "f"): return try word("false", .bool(false))
     case UInt8(ascii: "n"): return try word("null", .null)
-    case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
     case nil: throw failure("it ends too early")
-    default: throw failure("a value is expected")
+    case .some(let byte):
+      guard byte == UInt8(ascii: "-") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else {
+        throw failure("a value is expected")
+      }
+      return try number()
     }
   }
 

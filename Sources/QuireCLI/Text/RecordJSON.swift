@@ -1,3 +1,5 @@
+internal import Records
+
 /// One record as one line of JSON: the form in which `export` writes records, `consume` prints them and `produce` takes them back.
 ///
 ///     {"topic":"t","partition":0,"offset":7,"timestamp":1741530605250,"key":"k","key_encoding":"utf8",
@@ -95,5 +97,59 @@ enum RecordJSON {
       }
     }
     return headers
+  }
+}
+
+extension RecordJSON {
+  /// Appends a record as one line, LF included.
+  static func append(
+    topic: String, partition: Int32, offset: Int64, timestamp: Int64, key: UnsafeRawBufferPointer?,
+    value: UnsafeRawBufferPointer?, headers: RecordHeaders, to line: inout [UInt8]
+  ) {
+    line.append(contentsOf: #"{"topic":"#.utf8)
+    JSON.string(topic).write(to: &line)
+    line.append(contentsOf: #","partition":\#(partition),"offset":\#(offset),"timestamp":\#(timestamp),"key":"#.utf8)
+    append(key, name: "key", to: &line)
+    line.append(contentsOf: #","value":"#.utf8)
+    append(value, name: "value", to: &line)
+    line.append(contentsOf: #","headers":["#.utf8)
+    var isFirst = true
+    for header in headers {
+      if !isFirst { line.append(UInt8(ascii: ",")) }
+      isFirst = false
+      line.append(UInt8(ascii: "["))
+      append(header.key, to: &line)
+      line.append(UInt8(ascii: ","))
+      if let value = header.value { append(value, to: &line) } else { line.append(contentsOf: "null".utf8) }
+      line.append(UInt8(ascii: "]"))
+    }
+    line.append(contentsOf: "]}\n".utf8)
+  }
+
+  private static func append(_ bytes: UnsafeRawBufferPointer?, name: String, to line: inout [UInt8]) {
+    let encoding: String
+    if let bytes {
+      if String(validating: bytes, as: UTF8.self) != nil {
+        JSON.writeString(bytes, to: &line)
+        encoding = "utf8"
+      } else {
+        line.append(UInt8(ascii: "\""))
+        Base64.encode(bytes, to: &line)
+        line.append(UInt8(ascii: "\""))
+        encoding = "base64"
+      }
+    } else {
+      line.append(contentsOf: "null".utf8)
+      encoding = "null"
+    }
+    line.append(contentsOf: ",\"\(name)_encoding\":\"\(encoding)\"".utf8)
+  }
+
+  /// Text as a string, other bytes as `{"base64":"…"}`.
+  private static func append(_ bytes: UnsafeRawBufferPointer, to line: inout [UInt8]) {
+    if String(validating: bytes, as: UTF8.self) != nil { return JSON.writeString(bytes, to: &line) }
+    line.append(contentsOf: #"{"base64":""#.utf8)
+    Base64.encode(bytes, to: &line)
+    line.append(contentsOf: #""}"#.utf8)
   }
 }
