@@ -95,6 +95,14 @@ let package = Package(
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes"]),
     tests("Records", ["Model", "Bytes", nioCore]),
+    tests("Metadata", ["Model"]),
+    tests(
+      "Gateway",
+      [
+        "Model", nioCore, nioPosix, logging, metrics,
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
+    tests("Coordination", ["Model"]),
   ],
   cLanguageStandard: .c2x
 )

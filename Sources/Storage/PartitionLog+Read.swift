@@ -1,6 +1,7 @@
 public import Model
 internal import NIOCore
 internal import Records
+internal import SQLite
 
 // Reads that may touch the disk: on read threads only.
 
@@ -159,17 +160,16 @@ extension PartitionLog {
     of batch: FetchedRecords, in segment: SegmentFile, where matches: (Int64, TimestampMilliseconds) -> Bool
   ) throws(StorageError) -> (offset: Offset, timestamp: TimestampMilliseconds)? {
     var found: (Offset, TimestampMilliseconds)?
-    let complaint = ScratchPool.shared.withScratch { scratch in
-      batch.chunks[0].withUnsafeReadableBytes { bytes -> RecordsError? in
-        do throws(RecordsError) {
-          try forEachRecord(in: bytes, scratch: scratch) { record in
-            guard matches(record.offset.rawValue, record.timestamp) else { return true }
-            found = (record.offset, record.timestamp)
-            return false
-          }
-          return nil
-        } catch { return error }
-      }
+    let scratch = RecordScratch()
+    let complaint = batch.chunks[0].withUnsafeReadableBytes { bytes -> RecordsError? in
+      do throws(RecordsError) {
+        try forEachRecord(in: bytes, scratch: scratch) { record in
+          guard matches(record.offset.rawValue, record.timestamp) else { return true }
+          found = (record.offset, record.timestamp)
+          return false
+        }
+        return nil
+      } catch { return error }
     }
     if let complaint {
       throw .damaged(
