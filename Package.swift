@@ -81,8 +81,10 @@ let package = Package(
     room(
       "Node",
       [
-        "Model", "Metadata", "Storage", "Cluster", "Query", "Export", "Broker", "Gateway", nioCore, nioPosix, logging,
+        "Model", "SQLite", "Metadata", "Coordination", "Storage", "Cluster", "Query", "Export", "Broker", "Gateway", nioCore,
+        nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]),
     .executableTarget(
       name: "QuireCLI",
@@ -100,6 +102,7 @@ let package = Package(
         "Model", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
+    tests("Node", ["Model", logging]),
     tests("SQLite", ["Bytes"]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
