@@ -89,8 +89,9 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
-        nioPosix, logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", nioCore,
+        nioPosix, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
@@ -107,6 +108,13 @@ let package = Package(
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
+    .testTarget(
+      name: "BrokerGroupsTests",
+      dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
+      swiftSettings: strict),
+    tests("Query", ["Model", "Bytes", "Records", "SQLite", nioCore]),
+    tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
+    tests("QuireCLI", ["Model"]),
   ],
   cLanguageStandard: .c2x
 )

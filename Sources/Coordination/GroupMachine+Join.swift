@@ -160,12 +160,13 @@ extension GroupMachine {
   /// An empty or new group takes anybody. Once the group is full, those wait or stay who are first; counting the ones that
   /// wait lets a group shrink to a maximum that was lowered.
   private func hasRoom(for memberID: String) -> Bool {
-    switch state {
+    if members.count < Int(configuration.groupSizeMax) { return true }
+    return switch state {
     case .empty, .dead: true
     case .preparingRebalance:
       members[memberID]?.awaitingJoin != nil
         || members.values.count { $0.awaitingJoin != nil } < Int(configuration.groupSizeMax)
-    case .completingRebalance, .stable: members[memberID] != nil || members.count < Int(configuration.groupSizeMax)
+    case .completingRebalance, .stable: members[memberID] != nil
     }
   }
 

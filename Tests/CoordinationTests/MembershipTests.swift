@@ -121,6 +121,20 @@ struct MembershipTests {
     #expect(d.sync("b", shares: ["c": "all"]) == ["store generation 2 of [b c]", "sync b → ''", "sync c → 'all'"])
   }
 
+  @Test("a newcomer that has waited five minutes for its first generation is sent to join afresh")
+  func newcomerIsNotBelievedForEver() {
+    var c = Conversation(stable: ["a"])
+    _ = c.join("a", rebalance: 1_200_000)
+    _ = c.sync("a")
+    _ = c.join("b")
+    var lines: [String] = []
+    for _ in 0..<60 {
+      _ = c.heartbeat("a")
+      lines += c.wait(5_000)
+    }
+    #expect(lines == ["join b → UNKNOWN_MEMBER_ID"])
+  }
+
   @Test("when the leader goes before it has assigned, those who wait for it are sent to join again")
   func leaderGoesBeforeAssigning() {
     var c = Conversation(stable: ["a", "b"])
