@@ -103,6 +103,7 @@ let package = Package(
         "Model", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
+    tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
     tests("Node", ["Model", logging]),
     tests("SQLite", ["Bytes"]),
     tests("Records", ["Model", "Bytes", nioCore]),
