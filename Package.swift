@@ -81,8 +81,10 @@ let package = Package(
     room(
       "Node",
       [
-        "Model", "Metadata", "Storage", "Cluster", "Query", "Export", "Broker", "Gateway", nioCore, nioPosix, logging,
+        "Model", "SQLite", "Metadata", "Coordination", "Storage", "Cluster", "Query", "Export", "Broker", "Gateway", nioCore,
+        nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]),
     .executableTarget(
       name: "QuireCLI",
@@ -104,6 +106,8 @@ let package = Package(
         "Model", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
+    tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
+    tests("Node", ["Model", logging]),
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
     .testTarget(
