@@ -95,7 +95,11 @@ let package = Package(
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes"]),
     tests("Records", ["Model", "Bytes", nioCore]),
-    tests("Query", ["Model", "Bytes", "Records", "SQLite", nioCore]),
+    .target(
+      name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
+      swiftSettings: strict),
+    tests("Query", ["HistorySupport", "Model", "Records", "SQLite", "Storage", nioCore]),
+    tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
   ],
   cLanguageStandard: .c2x
 )
