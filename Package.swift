@@ -108,13 +108,17 @@ let package = Package(
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
     tests("Node", ["Model", logging]),
+    .target(
+      name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
+      swiftSettings: strict),
+    tests("Query", ["HistorySupport", "Model", "Records", "SQLite", "Storage", nioCore]),
+    tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
     .testTarget(
       name: "BrokerGroupsTests",
       dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
-    tests("Query", ["Model", "Bytes", "Records", "SQLite", nioCore]),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     tests("QuireCLI", ["Model"]),
   ],
