@@ -9,10 +9,10 @@ extension Connection {
   ///
   /// - Throws: what is wrong with the request; the connection is closed, as Kafka does for versions and APIs it does not serve.
   func dispatch(_ call: Call, _ body: inout ByteBuffer) throws {
-    guard let key = APIKey(rawValue: call.header.apiKey), let served = ServedVersions.accepted(key) else {
+    guard let key = APIKey(rawValue: call.header.apiKey) else {
       throw WireFailure(reason: "API \(call.header.apiKey) is not served")
     }
-    guard served.contains(call.version) else {
+    guard ServedVersions.accepted(key).contains(call.version) else {
       if key == .apiVersions { return call.replyUnsupportedApiVersions() }
       throw WireFailure(reason: "version \(call.version) of \(key) is not served")
     }
@@ -27,9 +27,9 @@ extension Connection {
     case .listOffsets: call.handle(try decode(ListOffsetsRequest.self, &body, version))
     case .metadata: call.handle(try decode(MetadataRequest.self, &body, version))
     case .apiVersions: call.handle(try decode(ApiVersionsRequest.self, &body, version))
-    case .initProducerID: call.handle(try decode(InitProducerIdRequest.self, &body, version))
+    case .initProducerID: call.handle(try decode(InitProducerIDRequest.self, &body, version))
 
-    case .findCoordinator: call.handle(try decode(FindCoordinatorRequest.self, &body, version))
+    case .findCoordinator: groups.handle(try decode(FindCoordinatorRequest.self, &body, version), version: version, reply: { call.reply($0) })
     case .joinGroup:
       groups.handle(
         try decode(JoinGroupRequest.self, &body, version), version: version, clientID: clientID, clientHost: host, reply: { call.reply($0) })

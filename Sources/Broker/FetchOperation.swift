@@ -77,7 +77,7 @@ final class FetchOperation: @unchecked Sendable {
       let interest = part.interest
       results[index].highWatermark = offsets.highWatermark.rawValue
       results[index].logStartOffset = offsets.logStartOffset.rawValue
-      if let error = Self.epochError(interest.currentLeaderEpoch, offsets.leaderEpoch) {
+      if let error = epochError(interest.currentLeaderEpoch, offsets.leaderEpoch) {
         results[index].error = error
         continue
       }
@@ -106,11 +106,6 @@ final class FetchOperation: @unchecked Sendable {
       }
     }
     if cold.isEmpty { decide() } else { readCold(cold, budget: budget, isFirst: isFirst) }
-  }
-
-  private static func epochError(_ asked: Int32, _ current: LeaderEpoch) -> ErrorCode? {
-    if asked < 0 || asked == current.rawValue { return nil }
-    return asked < current.rawValue ? .fencedLeaderEpoch : .unknownLeaderEpoch
   }
 
   /// Reads the partitions that memory does not hold, in the order of the request, on one read thread.
@@ -161,7 +156,7 @@ final class FetchOperation: @unchecked Sendable {
       result.chunks = records.chunks
       result.byteCount = records.byteCount
     } catch {
-      result.error = error.errorCode
+      result.error = error.code
     }
     return result
   }
@@ -276,4 +271,10 @@ final class FetchOperation: @unchecked Sendable {
     }
     return data
   }
+}
+
+/// What a client is told whose idea of the leader epoch is not the broker's (KIP-320); nil if it is, or it has none (-1).
+func epochError(_ asked: Int32, _ current: LeaderEpoch) -> ErrorCode? {
+  if asked < 0 || asked == current.rawValue { return nil }
+  return asked < current.rawValue ? .fencedLeaderEpoch : .unknownLeaderEpoch
 }

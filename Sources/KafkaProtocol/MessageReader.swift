@@ -210,6 +210,8 @@ extension MessageReader {
       entries.append(Entry(tag: tag, start: index, length: length))
       try reader.skip(length)
     }
+    // They should come in ascending order; from who does not keep to it they are taken as if they did.
+    if count > 1 { entries.sort { ($0.tag, $0.start) < ($1.tag, $1.start) } }
     section = entries
     return entries
   }

@@ -1,4 +1,3 @@
-import KafkaProtocol
 import NIOCore
 import Testing
 
@@ -6,9 +5,9 @@ import Testing
 
 @Suite("Replies leave in the order of the requests")
 struct ReplyQueueTests {
-  private static func reply(_ text: String) -> EncodedMessage { EncodedMessage(parts: [ByteBuffer(string: text)]) }
-  private static func text(_ reply: EncodedMessage?) -> String? {
-    reply.map { $0.parts.map { String(buffer: $0) }.joined() }
+  private static func reply(_ text: String) -> [ByteBuffer] { [ByteBuffer(string: text)] }
+  private static func text(_ reply: [ByteBuffer]?) -> String? {
+    reply.map { $0.map { String(buffer: $0) }.joined() }
   }
 
   @Test("a reply that is ready waits for the one before it")

@@ -1,4 +1,6 @@
+internal import Cluster
 internal import KafkaProtocol
+internal import Metadata
 internal import Model
 internal import Storage
 

@@ -53,37 +53,47 @@ extension Call {
     }
   }
 
+  private typealias Answer = (offset: Int64, timestamp: Int64, epoch: Int32)
+
   /// On a read thread.
   private static func answer(
     _ part: ListOffsetsRequest.Partition, _ log: PartitionLog, version: Int16
-  ) throws(ErrorCode) -> (offset: Int64, timestamp: Int64, epoch: Int32) {
+  ) throws(ErrorCode) -> Answer {
+    let fenced: ErrorCode?
     do throws(StorageError) {
       let offsets = try log.loadNow()
-      let current = offsets.leaderEpoch
-      if part.currentLeaderEpoch >= 0, part.currentLeaderEpoch != current.rawValue {
-        throw part.currentLeaderEpoch < current.rawValue ? StorageError.refused(.fencedLeaderEpoch) : .refused(.unknownLeaderEpoch)
-      }
-      func epoch(of offset: Offset) throws(StorageError) -> Int32 { try log.epoch(of: offset)?.rawValue ?? current.rawValue }
-      switch part.timestamp {
-      case Question.latest:
-        return (offsets.highWatermark.rawValue, -1, current.rawValue)
-      case Question.earliest:
-        return (offsets.logStartOffset.rawValue, -1, try epoch(of: offsets.logStartOffset))
-      case Question.earliestLocal where version >= 8:
-        return (offsets.logStartOffset.rawValue, -1, try epoch(of: offsets.logStartOffset))
-      case Question.latestTiered where version >= 9:
-        return (-1, -1, -1)
-      case Question.maxTimestamp where version >= 7:
-        guard let found = try log.offsetOfMaxTimestamp() else { return (-1, -1, -1) }
-        return (found.offset.rawValue, found.timestamp, try epoch(of: found.offset))
-      case 0...:
-        guard let found = try log.offset(forTimestamp: part.timestamp) else { return (-1, -1, -1) }
-        return (found.offset.rawValue, found.timestamp, try epoch(of: found.offset))
-      default:
-        throw StorageError.refused(.unsupportedVersion)
-      }
+      fenced = epochError(part.currentLeaderEpoch, offsets.leaderEpoch)
+      if fenced == nil, let answer = try look(part.timestamp, log, offsets, version: version) { return answer }
     } catch {
-      throw error.errorCode
+      throw error.code
+    }
+    throw fenced ?? .unsupportedVersion
+  }
+
+  /// - Returns: nil for a negative timestamp that has no meaning in this version.
+  private static func look(
+    _ timestamp: Int64, _ log: PartitionLog, _ offsets: LogOffsets, version: Int16
+  ) throws(StorageError) -> Answer? {
+    func epoch(of offset: Offset) throws(StorageError) -> Int32 {
+      try log.epoch(of: offset)?.rawValue ?? offsets.leaderEpoch.rawValue
+    }
+    switch timestamp {
+    case Question.latest:
+      return (offsets.highWatermark.rawValue, -1, offsets.leaderEpoch.rawValue)
+    case Question.earliest:
+      return (offsets.logStartOffset.rawValue, -1, try epoch(of: offsets.logStartOffset))
+    case Question.earliestLocal where version >= 8:
+      return (offsets.logStartOffset.rawValue, -1, try epoch(of: offsets.logStartOffset))
+    case Question.latestTiered where version >= 9:
+      return (-1, -1, -1)
+    case Question.maxTimestamp where version >= 7:
+      guard let found = try log.offsetOfMaxTimestamp() else { return (-1, -1, -1) }
+      return (found.offset.rawValue, found.timestamp, try epoch(of: found.offset))
+    case 0...:
+      guard let found = try log.offset(forTimestamp: timestamp) else { return (-1, -1, -1) }
+      return (found.offset.rawValue, found.timestamp, try epoch(of: found.offset))
+    default:
+      return nil
     }
   }
 }

@@ -52,7 +52,7 @@ extension Call {
         missing.name = name
         missing.errorCode = failures[name] ?? (TopicName.complaint(about: name) == nil ? .unknownTopicOrPartition : .invalidTopicException)
       } else {
-        if let topic = image.topic(id: asked.topicID) { return row(topic) }
+        if let topic = image.topic(asked.topicID) { return row(topic) }
         missing.name = version >= 12 ? nil : ""
         missing.topicID = asked.topicID
         missing.errorCode = .unknownTopicID
