@@ -99,7 +99,7 @@ final class FakeBroker: Sendable {
         response.topics = (request.topics ?? []).map { asked in
           var topic = MetadataResponse.Topic()
           topic.name = asked.name
-          topic.partitions = (0..<2).map { index in
+          topic.partitions = (0..<2 as Range<Int32>).map { index in
             var partition = MetadataResponse.Partition()
             partition.partitionIndex = index
             partition.leaderID = 1
