@@ -89,7 +89,7 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", nioCore,
+        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Query", nioCore,
         nioPosix, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
@@ -120,7 +120,7 @@ let package = Package(
       dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
-    tests("QuireCLI", ["Model"]),
+    tests("QuireCLI", ["Model", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
   ],
   cLanguageStandard: .c2x
 )
