@@ -57,7 +57,7 @@ let package = Package(
     room("Coordination", ["Model"]),
     room("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     // 3: data
-    room("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging, collections, metrics]),
+    room("Storage", ["Model", "Bytes", "SQLite", "Records", "Coordination", nioCore, logging, collections, metrics]),
     // 4
     room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
     room("Query", ["Model", "Bytes", "SQLite", "Records", "Storage", nioCore]),
@@ -87,12 +87,31 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
-        nioPosix, logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", nioCore,
+        nioPosix, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
+    tests("Metadata", ["Model"]),
+    tests(
+      "Gateway",
+      [
+        "Model", nioCore, nioPosix, logging, metrics,
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
+    tests("SQLite", ["Bytes"]),
+    tests("Records", ["Model", "Bytes", nioCore]),
+    tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
+    tests("Coordination", ["Model"]),
+    .testTarget(
+      name: "BrokerGroupsTests",
+      dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
+      swiftSettings: strict),
+    tests("Query", ["Model", "Bytes", "Records", "SQLite", nioCore]),
+    tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
+    tests("QuireCLI", ["Model"]),
   ],
   cLanguageStandard: .c2x
 )

@@ -1,1 +1,118 @@
-// Gateway
+import Hummingbird
+public import Logging
+public import Model
+public import NIOCore
+public import ServiceLifecycle
+import Synchronization
+
+/// Where the gateway listens and how much it takes on.
+public struct GatewayConfiguration: Sendable {
+  public var listen: HostPort
+  /// Further names of this node that clients may use in a Host header.
+  public var advertisedHosts: [String]
+  /// Statements and exports at once; a further one is answered 503.
+  public var concurrentQueriesMax: Int
+
+  public init(listen: HostPort, advertisedHosts: [String], concurrentQueriesMax: Int) {
+    self.listen = listen
+    self.advertisedHosts = advertisedHosts
+    self.concurrentQueriesMax = concurrentQueriesMax
+  }
+}
+
+/// What the gateway asks the rooms behind it. Both functions block the read thread they run on, and write as they go.
+public struct HistoryDoors: Sendable {
+  /// Runs one statement. Throws what went wrong, in words for the client.
+  public var query: @Sendable (QueryRequest, StreamedOutput) throws -> Void
+  /// Writes a range of topics.
+  public var export: @Sendable (ExportRequest, StreamedOutput) throws -> Void
+  /// Runs work on a thread that may block.
+  public var runOnReadThread: @Sendable (@escaping @Sendable () -> Void) -> Void
+
+  public init(
+    query: @escaping @Sendable (QueryRequest, StreamedOutput) throws -> Void,
+    export: @escaping @Sendable (ExportRequest, StreamedOutput) throws -> Void,
+    runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
+  ) {
+    self.query = query
+    self.export = export
+    self.runOnReadThread = runOnReadThread
+  }
+}
+
+/// The HTTP door: health, metrics, SQL and export.
+public final class Gateway: Service {
+  private let configuration: GatewayConfiguration
+  private let metrics: MetricsRegistry
+  private let readiness: @Sendable () -> String?
+  private let history: HistoryRoutes
+  private let group: any EventLoopGroup
+  private let logger: Logger
+  private let started = Mutex<(@Sendable (HostPort) -> Void)?>(nil)
+
+  /// - Parameters:
+  ///   - readiness: nil when the node serves, else what it is doing instead.
+  ///   - started: called once with the address that was bound.
+  public init(
+    configuration: GatewayConfiguration, doors: HistoryDoors, metrics: MetricsRegistry,
+    readiness: @escaping @Sendable () -> String?, group: any EventLoopGroup, logger: Logger,
+    started: @escaping @Sendable (HostPort) -> Void
+  ) {
+    self.configuration = configuration
+    self.metrics = metrics
+    self.readiness = readiness
+    self.history = HistoryRoutes(doors: doors, concurrentMax: configuration.concurrentQueriesMax)
+    self.group = group
+    self.logger = logger
+    self.started.withLock { $0 = started }
+  }
+
+  /// Serves until the service group shuts down. Statements that still run `drainSeconds` later are interrupted.
+  ///
+  /// - Throws: when the address cannot be bound.
+  public func run() async throws {
+    var quiet = logger
+    // The framework announces itself; the node says what is ready.
+    quiet.logLevel = max(logger.logLevel, .warning)
+    let application = Application(
+      router: router(),
+      server: .http1(configuration: .init(additionalChannelHandlers: [DisconnectWatch()], idleTimeout: .seconds(60))),
+      configuration: ApplicationConfiguration(
+        address: .hostname(configuration.listen.host, port: configuration.listen.port), serverName: "quire"),
+      onServerRunning: { channel in self.announce(channel.localAddress) },
+      eventLoopGroupProvider: .shared(group),
+      logger: quiet)
+    try await withGracefulShutdownHandler {
+      try await application.run()
+    } onGracefulShutdown: {
+      self.history.drain(over: self.group)
+    }
+  }
+
+  private func announce(_ address: SocketAddress?) {
+    let callback = started.withLock { callback in
+      defer { callback = nil }
+      return callback
+    }
+    callback?(HostPort(host: configuration.listen.host, port: address?.port ?? configuration.listen.port))
+  }
+
+  func router() -> Router<GatewayContext> {
+    let router = Router(context: GatewayContext.self)
+    router.middlewares.add(
+      RequestGuard(listen: configuration.listen, advertisedHosts: configuration.advertisedHosts))
+    router.get("/health") { _, _ in JSONReply.reply(.ok, "{\"status\":\"ok\"}\n") }
+    router.get("/ready") { [readiness] _, _ in
+      guard let reason = readiness() else { return JSONReply.reply(.ok, "{\"status\":\"ready\"}\n") }
+      return JSONReply.reply(.serviceUnavailable, "{\"status\":\(JSONReply.string(reason))}\n")
+    }
+    router.get("/metrics") { [metrics] _, _ in
+      Response(
+        status: .ok, headers: [.contentType: PrometheusText.contentType],
+        body: ResponseBody(byteBuffer: ByteBuffer(string: PrometheusText.render(metrics))))
+    }
+    router.post("/v1/query") { [history] request, context in try await history.query(request, context) }
+    router.post("/v1/export") { [history] request, context in try await history.export(request, context) }
+    return router
+  }
+}

@@ -31,8 +31,17 @@ public enum Limits {
   /// Batches remembered for each idempotent producer in a partition (as Kafka: the client has at most five in flight).
   public static let producerBatchesRemembered = 5
 
+  // Cluster
+  /// Partitions of one topic, and topics and partitions named in one administrative request: each partition costs a file and
+  /// three syncs to create, so that 10,000 are about a minute's work.
+  public static let partitionsPerTopicMax = 10_000
+
   // Groups
   public static let committedOffsetMetadataBytesMax = 4096
+  /// Member ids of one group given out and not used yet; each costs about 200 bytes until its session timeout is over.
+  public static let groupPendingMembersMax = 10_000
+  /// Events that wait for the group coordinator's thread: a connection has one at a time, so several times the connections.
+  public static let coordinatorQueueMax = 65_536
   /// Shards of the coordinator's state; a group lives in `hash(group id) mod` this.
   public static let coordinatorShardCount = 4
 }

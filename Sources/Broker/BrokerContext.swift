@@ -1,0 +1,57 @@
+internal import Cluster
+internal import CoreMetrics
+internal import KafkaProtocol
+internal import Logging
+internal import Model
+internal import NIOCore
+internal import NIOPosix
+internal import Storage
+internal import Synchronization
+
+/// What every connection of the broker shares.
+final class BrokerContext: Sendable {
+  let configuration: BrokerConfiguration
+  let store: LogStore
+  let cluster: LocalClusterStore
+  let groups: GroupCoordinator
+  let admin: AdminContext
+  let fetchSessions: FetchSessions
+  let metrics: BrokerMetrics
+  let logger: Logger
+  /// Milliseconds since 1970.
+  let now: @Sendable () -> Int64
+  /// Where compressed batches are validated: decompressing may take long.
+  let validationThreads: NIOThreadPool
+  private let connectionCount = Atomic<Int>(0)
+
+  init(
+    configuration: BrokerConfiguration, store: LogStore, cluster: LocalClusterStore, groups: GroupCoordinator,
+    admin: AdminContext, logger: Logger, now: @escaping @Sendable () -> Int64
+  ) {
+    self.configuration = configuration
+    self.store = store
+    self.cluster = cluster
+    self.groups = groups
+    self.admin = admin
+    self.logger = logger
+    self.now = now
+    metrics = BrokerMetrics()
+    validationThreads = NIOThreadPool(numberOfThreads: 2)
+    validationThreads.start()
+    fetchSessions = FetchSessions(sessionsMax: configuration.fetchSessionsMax) { Int32.random(in: 1 ... .max) }
+  }
+
+  /// Counts a new connection; false if there are as many as there may be.
+  func admitConnection() -> Bool {
+    let count = connectionCount.add(1, ordering: .relaxed).newValue
+    metrics.connections.record(Int64(count))
+    if count <= configuration.connectionsMax { return true }
+    connectionCount.subtract(1, ordering: .relaxed)
+    return false
+  }
+
+  func connectionClosed() {
+    let left = connectionCount.subtract(1, ordering: .relaxed).newValue
+    metrics.connections.record(Int64(left))
+  }
+}

@@ -1,0 +1,249 @@
+internal import CoreMetrics
+internal import DequeModule
+internal import KafkaProtocol
+internal import Logging
+internal import Model
+internal import NIOCore
+internal import Storage
+
+/// One client connection: frames in, requests started in Kafka's order, replies out in the order of the requests.
+///
+/// Kafka works on one request of a connection at a time. Produce requests may overlap each other here, since the storage lane keeps
+/// their order and they share group commits; any other request waits for those before it and is waited for by those behind it.
+// Safe because: every stored property is read and written on the channel's event loop only.
+final class Connection: ChannelDuplexHandler, @unchecked Sendable {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  let broker: BrokerContext
+  let loop: LoopState
+  private(set) var clientHost = "unknown"
+  private var context: ChannelHandlerContext?
+  private var frames: FrameDecoder
+  private var waiting: Deque<ByteBuffer> = []
+  private var replies = ReplyQueue()
+  /// Requests under way; all of one kind when they are produce requests, else exactly one.
+  private var running = 0
+  private var runningProduce = false
+  /// Bytes of produce requests that the storage lanes hold.
+  private var produceBytes = 0
+  private var isReadHeld = false
+  private var isStarting = false
+  private var isDraining = false
+  /// A request is being validated beside the loop; those behind it must not overtake it.
+  private var isSuspended = false
+  private var lastRequest: NIODeadline = .now()
+
+  init(broker: BrokerContext, loop: LoopState) {
+    self.broker = broker
+    self.loop = loop
+    frames = FrameDecoder(frameBytesMax: broker.configuration.requestBytesMax)
+  }
+
+  var isOpen: Bool { context != nil }
+
+  // MARK: Channel events
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    clientHost = context.remoteAddress?.ipAddress ?? "unknown"
+    loop.connections[ObjectIdentifier(self)] = self
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    forget()
+    context.fireChannelInactive()
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) { forget() }
+
+  private func forget() {
+    guard self.context != nil else { return }
+    self.context = nil
+    waiting.removeAll()
+    if loop.connections.removeValue(forKey: ObjectIdentifier(self)) != nil { broker.connectionClosed() }
+    loop.budget.held.removeValue(forKey: ObjectIdentifier(self))
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    broker.logger.debug("connection failed", metadata: ["client": "\(clientHost)", "error": "\(error)"])
+    context.close(promise: nil)
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    let bytes = unwrapInboundIn(data)
+    broker.metrics.bytesIn.increment(by: Int64(bytes.readableBytes))
+    frames.append(bytes)
+    do throws(WireFailure) {
+      while let frame = try nextFrame() { waiting.append(frame) }
+    } catch {
+      refuse("\(error)")
+    }
+    startWaiting()
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    loop.submitAppends()
+    flush()
+    context.fireChannelReadComplete()
+  }
+
+  /// Backpressure: the socket is not read while too much is on its way to the disk or waits for its turn.
+  func read(context: ChannelHandlerContext) {
+    if mayRead {
+      context.read()
+    } else {
+      isReadHeld = true
+      loop.budget.held[ObjectIdentifier(self)] = self
+    }
+  }
+
+  private var mayRead: Bool {
+    !isDraining && produceBytes < Limits.produceBytesInFlightPerConnectionMax && waiting.count < Limits.requestsInFlightPerConnectionMax
+      && running < Limits.requestsInFlightPerConnectionMax && !loop.budget.isExhausted
+  }
+
+  /// Reads again if that was held back and there is room now.
+  func resumeReading() {
+    guard isReadHeld, mayRead, let context else { return }
+    isReadHeld = false
+    loop.budget.held.removeValue(forKey: ObjectIdentifier(self))
+    context.read()
+  }
+
+  // MARK: Requests
+
+  private func nextFrame() throws(WireFailure) -> ByteBuffer? {
+    do { return try frames.next() } catch { throw WireFailure(reason: "\(error)") }
+  }
+
+  /// Starts the requests whose turn it is.
+  private func startWaiting() {
+    guard !isStarting else { return }
+    isStarting = true
+    defer { isStarting = false }
+    while context != nil, !isDraining, !isSuspended, let frame = waiting.first {
+      let isProduce = frame.getInteger(at: frame.readerIndex, as: Int16.self) == APIKey.produce.rawValue
+      guard running == 0 || (isProduce && runningProduce && running < Limits.requestsInFlightPerConnectionMax) else { return }
+      waiting.removeFirst()
+      runningProduce = isProduce
+      running += 1
+      lastRequest = .now()
+      start(frame)
+    }
+  }
+
+  /// Starts no further request until `resumeStarting`.
+  func suspendStarting() { isSuspended = true }
+
+  func resumeStarting() {
+    isSuspended = false
+    startWaiting()
+    loop.submitAppends()
+  }
+
+  private func start(_ frame: ByteBuffer) {
+    var body = frame
+    do {
+      let header = try RequestHeader.decode(from: &body)
+      let call = Call(connection: self, header: header, ticket: replies.reserve(), started: .now())
+      try dispatch(call, &body)
+    } catch {
+      refuse("\(error)")
+    }
+  }
+
+  /// What cannot be understood, or failed without a reply to say so, is answered as Kafka does: the connection is closed.
+  func refuse(_ reason: String) {
+    broker.metrics.refusedRequests.increment()
+    broker.logger.debug("closing a connection", metadata: ["client": "\(clientHost)", "reason": "\(reason)"])
+    waiting.removeAll()
+    context?.close(promise: nil)
+  }
+
+  // MARK: Replies, on the loop
+
+  /// The reply to a request is ready; nil where the request has none (produce with acks=0).
+  func complete(_ call: Call, with reply: EncodedMessage?) {
+    loop.eventLoop.preconditionInEventLoop()
+    running -= 1
+    broker.metrics.requestFinished(call)
+    guard context != nil else { return }
+    replies.fill(call.ticket, with: reply?.parts ?? [])
+    if isDraining, running == 0 {
+      flush()
+      context?.close(promise: nil)
+    } else if !isStarting {
+      loop.flushLater(self)
+      startWaiting()
+      loop.submitAppends()
+    }
+  }
+
+  func produceStarted(bytes: Int) {
+    produceBytes += bytes
+    loop.budget.used += bytes
+  }
+
+  func produceFinished(bytes: Int) {
+    produceBytes -= bytes
+    loop.budget.used -= bytes
+    resumeReading()
+  }
+
+  /// Sends every reply whose turn has come.
+  func flush() {
+    guard let context else { return }
+    var wrote = false
+    var small = ByteBuffer()
+    func writeSmall() {
+      guard small.readableBytes > 0 else { return }
+      broker.metrics.bytesOut.increment(by: Int64(small.readableBytes))
+      context.write(wrapOutboundOut(small), promise: nil)
+      small = ByteBuffer()
+      wrote = true
+    }
+    while let reply = replies.next() {
+      for var part in reply {
+        if part.readableBytes <= 4096 {
+          if small.readableBytes == 0 { small = part } else { small.writeBuffer(&part) }
+        } else {
+          writeSmall()
+          broker.metrics.bytesOut.increment(by: Int64(part.readableBytes))
+          context.write(wrapOutboundOut(part), promise: nil)
+          wrote = true
+        }
+      }
+    }
+    writeSmall()
+    if wrote { context.flush() }
+    resumeReading()
+  }
+
+  /// Closes the connection if it has had nothing to say since `deadline`.
+  func closeIfIdle(since deadline: NIODeadline) {
+    if running == 0, replies.isEmpty, lastRequest < deadline { context?.close(promise: nil) }
+  }
+
+  /// Draining: no further request is read or started; the connection closes when the last reply has left.
+  func drain() {
+    isDraining = true
+    waiting.removeAll()
+    if running == 0 {
+      flush()
+      context?.close(promise: nil)
+    }
+  }
+}
+
+extension Connection {
+  /// Closes without waiting for anything.
+  func abort() { refuse("the node stops") }
+}
+
+/// Bytes that end a connection, in words for the log.
+struct WireFailure: Error, CustomStringConvertible {
+  let reason: String
+  var description: String { reason }
+}

@@ -1,0 +1,80 @@
+internal import Cluster
+internal import KafkaProtocol
+internal import Metadata
+internal import Model
+
+/// Metadata, versions 0 to 12: nodes, topics, partitions, leaders. Creates the topics that are asked for by name and missing where
+/// the node and the request allow it; versions 0 to 3 cannot forbid it. Topic ids from version 10 (KIP-516).
+extension Call {
+  func handle(_ request: MetadataRequest) {
+    let broker = connection.broker
+    let version = version
+    let wantsAll = request.topics == nil || (version == 0 && request.topics!.isEmpty)
+    let mayCreate = broker.configuration.autoCreateTopics && (version < 4 || request.allowAutoTopicCreation)
+    let image = broker.cluster.image
+    let missing = wantsAll ? [] : request.topics!.compactMap(\.name).filter { image.topics[$0] == nil && TopicName.complaint(about: $0) == nil }
+    guard mayCreate, !missing.isEmpty else { return reply(Self.describe(request, wantsAll: wantsAll, broker, image, version)) }
+    Task {
+      var failures: [String: ErrorCode] = [:]
+      for name in Set(missing) {
+        do throws(ClusterError) {
+          try await broker.cluster.createTopic(named: name, partitionCount: broker.configuration.defaultPartitionCount, configuration: [:])
+        } catch {
+          if error.errorCode != .topicAlreadyExists { failures[name] = error.errorCode }
+        }
+      }
+      reply(Self.describe(request, wantsAll: wantsAll, broker, broker.cluster.image, version, failures))
+    }
+  }
+
+  private static func describe(
+    _ request: MetadataRequest, wantsAll: Bool, _ broker: BrokerContext, _ image: ClusterImage, _ version: Int16,
+    _ failures: [String: ErrorCode] = [:]
+  ) -> MetadataResponse {
+    let configuration = broker.configuration
+    var response = MetadataResponse()
+    var node = MetadataResponse.Broker()
+    node.nodeID = configuration.nodeID.rawValue
+    node.host = configuration.advertisedHost
+    node.port = Int32(configuration.advertisedPort)
+    node.rack = configuration.rack
+    response.brokers = [node]
+    response.clusterID = configuration.clusterID
+    response.controllerID = configuration.nodeID.rawValue
+    guard !wantsAll else {
+      response.topics = image.topics.values.sorted { $0.name < $1.name }.map(row)
+      return response
+    }
+    response.topics = (request.topics ?? []).map { asked in
+      var missing = MetadataResponse.Topic()
+      if let name = asked.name {
+        if let topic = image.topics[name] { return row(topic) }
+        missing.name = name
+        missing.errorCode = failures[name] ?? (TopicName.complaint(about: name) == nil ? .unknownTopicOrPartition : .invalidTopicException)
+      } else {
+        if let topic = image.topic(asked.topicID) { return row(topic) }
+        missing.name = version >= 12 ? nil : ""
+        missing.topicID = asked.topicID
+        missing.errorCode = .unknownTopicID
+      }
+      return missing
+    }
+    return response
+  }
+
+  private static func row(_ topic: TopicImage) -> MetadataResponse.Topic {
+    var row = MetadataResponse.Topic()
+    row.name = topic.name
+    row.topicID = topic.id
+    row.partitions = topic.partitions.enumerated().map { index, partition in
+      var part = MetadataResponse.Partition()
+      part.partitionIndex = Int32(index)
+      part.leaderID = partition.leader.rawValue
+      part.leaderEpoch = partition.leaderEpoch.rawValue
+      part.replicaNodes = partition.replicas.map(\.rawValue)
+      part.isrNodes = partition.isr.map(\.rawValue)
+      return part
+    }
+    return row
+  }
+}

@@ -1,0 +1,32 @@
+internal import KafkaProtocol
+internal import Logging
+internal import Model
+internal import Storage
+
+/// InitProducerId, versions 0 to 4: a producer id for an idempotent producer (KIP-98, KIP-360).
+///
+/// Ids come from durable blocks: none is ever given out twice, also not after a crash. Transactional ids are refused.
+extension Call {
+  func handle(_ request: InitProducerIDRequest) {
+    var response = InitProducerIDResponse()
+    response.producerID = -1
+    response.producerEpoch = -1
+    if let transactionalID = request.transactionalID {
+      response.errorCode = transactionalID.isEmpty ? .invalidRequest : .transactionalIDAuthorizationFailed
+      return reply(response)
+    }
+    let broker = connection.broker
+    let refused = response
+    broker.store.runOnReadThread {
+      var response = refused
+      do throws(StorageError) {
+        response.producerID = try broker.store.node.nextProducerID()
+        response.producerEpoch = 0
+      } catch {
+        broker.logger.error("no producer id", metadata: ["error": "\(error)"])
+        response.errorCode = .coordinatorNotAvailable
+      }
+      reply(response)
+    }
+  }
+}

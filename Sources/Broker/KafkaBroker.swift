@@ -1,0 +1,105 @@
+public import Cluster
+public import Logging
+internal import Model
+public import NIOCore
+internal import NIOPosix
+public import Storage
+internal import Synchronization
+
+/// The Kafka door of a node: listens, serves connections, drains.
+public final class KafkaBroker: Sendable {
+  private let context: BrokerContext
+  private let state = Mutex(Running())
+
+  // Safe because: only touched under the mutex; the loop states inside are used on their loops.
+  private struct Running: @unchecked Sendable {
+    var listener: (any Channel)?
+    var loops: [LoopState] = []
+    var idleCheck: RepeatedTask?
+  }
+
+  public init(
+    configuration: BrokerConfiguration, store: LogStore, cluster: LocalClusterStore, groups: GroupCoordinator,
+    admin: AdminContext, logger: Logger, now: @escaping @Sendable () -> Int64
+  ) {
+    context = BrokerContext(
+      configuration: configuration, store: store, cluster: cluster, groups: groups, admin: admin, logger: logger, now: now)
+  }
+
+  /// Accepts connections on a listening socket that is already bound (so that the port is known before the cluster image names it).
+  ///
+  /// - Parameter group: the loops that connections are spread over.
+  /// - Throws: what the operating system says of the address; nothing is left open.
+  public func start(on group: any EventLoopGroup, host: String, port: Int) async throws -> SocketAddress {
+    let context = context
+    var loops: [ObjectIdentifier: LoopState] = [:]
+    var ordered: [LoopState] = []
+    let count = max(1, group.makeIterator().reduce(0) { sum, _ in sum + 1 })
+    for eventLoop in group.makeIterator() {
+      let loop = LoopState(
+        eventLoop: eventLoop, store: context.store, produceBytesMax: context.configuration.produceBytesInFlightMax / count)
+      loops[ObjectIdentifier(eventLoop)] = loop
+      ordered.append(loop)
+    }
+    let byLoop = loops
+    let all = ordered
+    context.store.setHighWatermarkObserver { partitions in
+      for loop in all where !loop.parked.isEmpty { loop.eventLoop.execute { loop.parked.wake(partitions) } }
+    }
+    let listener = try await ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 1024)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      .childChannelOption(.maxMessagesPerRead, value: 4)
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          guard context.admitConnection() else {
+            context.logger.warning("connection refused: max.connections are open")
+            throw WireFailure(reason: "max.connections")
+          }
+          let loop = byLoop[ObjectIdentifier(channel.eventLoop)]!
+          try channel.pipeline.syncOperations.addHandler(Connection(broker: context, loop: loop))
+        }
+      }
+      .bind(host: host, port: port).get()
+    let idle = NIODeadline.now
+    let idleCheck = group.next().scheduleRepeatedTask(initialDelay: .seconds(30), delay: .seconds(30)) { _ in
+      let deadline = idle() - .milliseconds(context.configuration.connectionIdleMilliseconds)
+      for loop in all {
+        loop.eventLoop.execute { for connection in Array(loop.connections.values) { connection.closeIfIdle(since: deadline) } }
+      }
+    }
+    state.withLock { $0 = Running(listener: listener, loops: all, idleCheck: idleCheck) }
+    return listener.localAddress!
+  }
+
+  /// Stops listening, lets the requests under way finish, closes every connection.
+  ///
+  /// - Parameter patience: how long connections may take; those still open then are closed.
+  public func stop(patience: TimeAmount) async {
+    let running = state.withLock { running in
+      let now = running
+      running = Running()
+      return now
+    }
+    running.idleCheck?.cancel()
+    defer { context.validationThreads.shutdownGracefully { _ in } }
+    try? await running.listener?.close().get()
+    let deadline = NIODeadline.now() + patience
+    for loop in running.loops {
+      loop.eventLoop.execute {
+        loop.parked.wakeAll()
+        for connection in Array(loop.connections.values) { connection.drain() }
+      }
+    }
+    while NIODeadline.now() < deadline {
+      var open = 0
+      for loop in running.loops { open += (try? await loop.eventLoop.submit { loop.connections.count }.get()) ?? 0 }
+      if open == 0 { return }
+      try? await Task.sleep(for: .milliseconds(10))
+    }
+    for loop in running.loops {
+      _ = try? await loop.eventLoop.submit { for connection in Array(loop.connections.values) { connection.abort() } }.get()
+    }
+  }
+}

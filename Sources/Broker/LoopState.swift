@@ -1,0 +1,67 @@
+internal import NIOCore
+internal import Storage
+
+/// What the connections of one event loop share: appends waiting to be submitted, replies waiting to be flushed, parked fetches.
+// Safe because: every stored property is read and written on the event loop only; `appendsCompleted` and `wake` hop onto it first.
+final class LoopState: AppendReceiver, @unchecked Sendable {
+  let eventLoop: any EventLoop
+  private let store: LogStore
+  var connections: [ObjectIdentifier: Connection] = [:]
+  var budget: ProduceBudget
+  let parked = ParkedFetches()
+  private var appends: [AppendRequest] = []
+  private var dirty: [ObjectIdentifier: Connection] = [:]
+  private var isFlushScheduled = false
+
+  init(eventLoop: any EventLoop, store: LogStore, produceBytesMax: Int) {
+    self.eventLoop = eventLoop
+    self.store = store
+    budget = ProduceBudget(bytesMax: produceBytesMax)
+  }
+
+  /// Bytes of produce requests that wait for the disk, over all connections of the loop.
+  struct ProduceBudget {
+    let bytesMax: Int
+    var used = 0
+    /// Connections that would read if there were room.
+    var held: [ObjectIdentifier: Connection] = [:]
+    var isExhausted: Bool { used >= bytesMax }
+
+    init(bytesMax: Int) { self.bytesMax = bytesMax }
+  }
+
+  /// Collects an append until the end of the read cycle: one lock and at most one wake-up of the lane for all of them.
+  func enqueue(_ append: AppendRequest) { appends.append(append) }
+
+  func submitAppends() {
+    guard !appends.isEmpty else { return }
+    let batch = appends
+    appends = []
+    store.append(batch)
+  }
+
+  /// On the storage lane: hops once for the whole group.
+  func appendsCompleted(_ group: [AppendRequest]) {
+    eventLoop.execute { [self] in
+      for append in group { (append.context as? ProducePart)?.finish(append.outcome) }
+      flushDirty()
+      if !budget.isExhausted { for connection in Array(budget.held.values) { connection.resumeReading() } }
+    }
+  }
+
+  /// Sends the connection's replies at the end of this turn of the loop, together with those of others.
+  func flushLater(_ connection: Connection) {
+    dirty[ObjectIdentifier(connection)] = connection
+    guard !isFlushScheduled else { return }
+    isFlushScheduled = true
+    eventLoop.execute { [self] in flushDirty() }
+  }
+
+  private func flushDirty() {
+    isFlushScheduled = false
+    guard !dirty.isEmpty else { return }
+    let connections = dirty.values
+    dirty = [:]
+    for connection in connections { connection.flush() }
+  }
+}

@@ -1,0 +1,146 @@
+import FoundationEssentials
+import NIOCore
+
+/// A value given for a parameter of a statement.
+public enum ParameterValue: Hashable, Sendable {
+  case null
+  case integer(Int64)
+  case real(Double)
+  case text(String)
+}
+
+/// The body of `POST /v1/query`.
+public struct QueryRequest: Hashable, Sendable {
+  public enum Format: String, Sendable, CaseIterable {
+    case table, json, jsonl, csv
+  }
+
+  public var sql: String
+  /// By name, without the `:` or `$` or `@` it has in the statement.
+  public var parameters: [String: ParameterValue]
+  public var format: Format
+}
+
+/// The body of `POST /v1/export`.
+public struct ExportRequest: Hashable, Sendable {
+  public enum Format: String, Sendable, CaseIterable {
+    case jsonl
+  }
+
+  public var topics: [String]
+  public var format: Format
+  /// Offsets or times as on the command line; nil for the whole history.
+  public var from: String?
+  public var to: String?
+}
+
+/// Why a request's body was refused; a sentence for the client.
+struct RequestRejection: Error {
+  var message: String
+}
+
+extension QueryRequest {
+  private struct Body: Decodable {
+    var sql: String
+    var parameters: [String: JSONScalar]?
+    var format: String?
+  }
+
+  init(json: ByteBuffer) throws(RequestRejection) {
+    let body = try decodeBody(Body.self, json, allowed: ["sql", "parameters", "format"])
+    sql = body.sql
+    parameters = (body.parameters ?? [:]).mapValues(\.value)
+    format = try decodeFormat(body.format, default: .json)
+  }
+}
+
+extension ExportRequest {
+  private struct Body: Decodable {
+    var topics: [String]
+    var format: String?
+    var from: JSONScalar?
+    var to: JSONScalar?
+  }
+
+  init(json: ByteBuffer) throws(RequestRejection) {
+    let body = try decodeBody(Body.self, json, allowed: ["topics", "format", "from", "to"])
+    if body.topics.isEmpty { throw RequestRejection(message: "'topics' is empty") }
+    topics = body.topics
+    format = try decodeFormat(body.format, default: .jsonl)
+    from = body.from.flatMap(\.text)
+    to = body.to.flatMap(\.text)
+  }
+}
+
+private struct JSONScalar: Decodable {
+  var value: ParameterValue
+
+  init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    if container.decodeNil() {
+      value = .null
+    } else if let flag = try? container.decode(Bool.self) {
+      value = .integer(flag ? 1 : 0)
+    } else if let number = try? container.decode(Int64.self) {
+      value = .integer(number)
+    } else if let number = try? container.decode(Double.self) {
+      value = .real(number)
+    } else {
+      value = .text(try container.decode(String.self))
+    }
+  }
+
+  /// As it would stand on a command line.
+  var text: String? {
+    switch value {
+    case .null: nil
+    case .integer(let number): String(number)
+    case .real(let number): "\(number)"
+    case .text(let text): text
+    }
+  }
+}
+
+/// The names of an object, whatever their values.
+private struct Names: Decodable {
+  struct Key: CodingKey {
+    var stringValue: String
+    var intValue: Int? { nil }
+    init?(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+  var names: [String]
+  init(from decoder: any Decoder) throws {
+    names = try decoder.container(keyedBy: Key.self).allKeys.map(\.stringValue)
+  }
+}
+
+private func decodeBody<Body: Decodable>(
+  _ type: Body.Type, _ json: ByteBuffer, allowed: Set<String>
+) throws(RequestRejection) -> Body {
+  let data = Data(json.readableBytesView)
+  do {
+    if let strange = try JSONDecoder().decode(Names.self, from: data).names.sorted().first(where: { !allowed.contains($0) }) {
+      throw RequestRejection(message: "unknown member '\(strange)' in the body")
+    }
+    return try JSONDecoder().decode(type, from: data)
+  } catch let rejection as RequestRejection {
+    throw rejection
+  } catch DecodingError.keyNotFound(let key, _) {
+    throw RequestRejection(message: "the body has no '\(key.stringValue)'")
+  } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context) {
+    let path = context.codingPath.map(\.stringValue).joined(separator: ".")
+    throw RequestRejection(message: path.isEmpty ? "the body is not a JSON object" : "'\(path)' has a value of the wrong type")
+  } catch {
+    throw RequestRejection(message: "the body is not JSON")
+  }
+}
+
+private func decodeFormat<Format: RawRepresentable & CaseIterable>(
+  _ name: String?, default: Format
+) throws(RequestRejection) -> Format where Format.RawValue == String {
+  guard let name else { return `default` }
+  if let format = Format(rawValue: name) { return format }
+  let names = Format.allCases.map(\.rawValue).joined(separator: ", ")
+  throw RequestRejection(message: "unknown format '\(name)'; there are: \(names)")
+}

@@ -1,0 +1,139 @@
+import Glibc
+public import NIOCore
+import Synchronization
+
+/// Bytes on their way from a read thread, which may block, to an HTTP response, which may not.
+///
+/// The writer blocks while more than `queuedBytesMax` wait for a slow client, so that a large answer costs little memory.
+public final class StreamedOutput: @unchecked Sendable {
+  // Safe because: every field below `mutex` is only touched while holding it.
+  static let queuedBytesMax = 1 << 20
+
+  /// The client is gone or the node is stopping: nobody reads what is written. Thrown to the writer, who should end.
+  public struct Abandoned: Error {}
+
+  enum Next: Sendable {
+    case bytes(ByteBuffer)
+    case end
+    case failure(String)
+  }
+
+  private enum Ending {
+    case finished
+    case failed(String)
+    case abandoned
+  }
+
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let roomForMore = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  private var queue: [ByteBuffer] = []
+  private var queuedBytes = 0
+  private var ending: Ending?
+  private var reader: CheckedContinuation<Next, Never>?
+  private var interrupt: (@Sendable () -> Void)?
+
+  public init() {
+    pthread_mutex_init(mutex, nil)
+    pthread_cond_init(roomForMore, nil)
+  }
+
+  deinit {
+    pthread_cond_destroy(roomForMore)
+    pthread_mutex_destroy(mutex)
+    roomForMore.deallocate()
+    mutex.deallocate()
+  }
+
+  /// Hands bytes to the client. Blocks while it is slow.
+  ///
+  /// - Throws: when nobody reads any more; what was written before may or may not have arrived.
+  public func write(_ bytes: ByteBuffer) throws(Abandoned) {
+    if bytes.readableBytes == 0 { return }
+    pthread_mutex_lock(mutex)
+    while queuedBytes >= Self.queuedBytesMax && ending == nil { pthread_cond_wait(roomForMore, mutex) }
+    guard ending == nil else {
+      pthread_mutex_unlock(mutex)
+      throw Abandoned()
+    }
+    if let waiting = reader {
+      reader = nil
+      pthread_mutex_unlock(mutex)
+      waiting.resume(returning: .bytes(bytes))
+      return
+    }
+    queue.append(bytes)
+    queuedBytes += bytes.readableBytes
+    pthread_mutex_unlock(mutex)
+  }
+
+  /// What to run once, on any thread, when nobody reads any more: the writer may be deep in a scan that writes nothing.
+  public func onAbandoned(_ interrupt: @escaping @Sendable () -> Void) {
+    pthread_mutex_lock(mutex)
+    let isAbandoned = if case .abandoned = ending { true } else { false }
+    if !isAbandoned { self.interrupt = interrupt }
+    pthread_mutex_unlock(mutex)
+    if isAbandoned { interrupt() }
+  }
+
+  /// The answer is complete.
+  func finish() { end(.finished) }
+  /// The answer ends here with an error: the first of all if nothing was written yet, else the connection is cut off.
+  func fail(_ message: String) { end(.failed(message)) }
+  /// Nobody reads any more.
+  func abandon() { end(.abandoned) }
+
+  private func end(_ wanted: Ending) {
+    pthread_mutex_lock(mutex)
+    guard ending == nil else {
+      pthread_mutex_unlock(mutex)
+      return
+    }
+    ending = wanted
+    var toRun: (@Sendable () -> Void)?
+    if case .abandoned = wanted {
+      toRun = interrupt
+      queue = []
+      queuedBytes = 0
+    }
+    interrupt = nil
+    pthread_cond_broadcast(roomForMore)
+    let waiting = reader
+    reader = nil
+    pthread_mutex_unlock(mutex)
+    toRun?()
+    waiting?.resume(returning: Self.next(after: wanted))
+  }
+
+  private static func next(after ending: Ending) -> Next {
+    switch ending {
+    case .finished: .end
+    case .failed(let message): .failure(message)
+    case .abandoned: .failure("the request was abandoned")
+    }
+  }
+
+  /// The next bytes, or how it ended.
+  ///
+  /// - Precondition: one reader at a time.
+  func next() async -> Next {
+    await withCheckedContinuation { continuation in
+      pthread_mutex_lock(mutex)
+      precondition(reader == nil, "a second reader of one streamed output")
+      if !queue.isEmpty {
+        var bytes = queue[0]
+        for more in queue.dropFirst() { bytes.writeImmutableBuffer(more) }
+        queue = []
+        queuedBytes = 0
+        pthread_cond_broadcast(roomForMore)
+        pthread_mutex_unlock(mutex)
+        continuation.resume(returning: .bytes(bytes))
+      } else if let ending {
+        pthread_mutex_unlock(mutex)
+        continuation.resume(returning: Self.next(after: ending))
+      } else {
+        reader = continuation
+        pthread_mutex_unlock(mutex)
+      }
+    }
+  }
+}

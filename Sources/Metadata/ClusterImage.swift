@@ -1,0 +1,91 @@
+public import Model
+
+/// One partition as the cluster knows it.
+public struct PartitionImage: Hashable, Sendable {
+  public var leader: NodeID
+  public var leaderEpoch: LeaderEpoch
+  /// The first one is the preferred leader.
+  public var replicas: [NodeID]
+  /// The replicas that acks=all waits for.
+  public var isr: [NodeID]
+
+  public init(leader: NodeID, leaderEpoch: LeaderEpoch, replicas: [NodeID], isr: [NodeID]) {
+    self.leader = leader
+    self.leaderEpoch = leaderEpoch
+    self.replicas = replicas
+    self.isr = isr
+  }
+}
+
+/// One topic as the cluster knows it.
+public struct TopicImage: Hashable, Sendable {
+  public var name: String
+  public var id: TopicID
+  /// By partition number: dense, from 0.
+  public var partitions: [PartitionImage]
+  /// What was set for this topic itself: key to text.
+  public var settings: [String: String]
+  /// The configuration in force: `settings` over the node's. Kept by the image.
+  public internal(set) var configuration = TopicConfiguration()
+
+  public init(name: String, id: TopicID, partitions: [PartitionImage], settings: [String: String]) {
+    self.name = name
+    self.id = id
+    self.partitions = partitions
+    self.settings = settings
+  }
+
+  /// Nil when there is no such partition.
+  public func partition(_ number: Int32) -> PartitionImage? {
+    number >= 0 && Int(number) < partitions.count ? partitions[Int(number)] : nil
+  }
+}
+
+/// One broker of the cluster and where clients reach it.
+public struct NodeImage: Hashable, Sendable {
+  public var id: NodeID
+  public var host: String
+  public var port: Int32
+  public var rack: String?
+
+  public init(id: NodeID, host: String, port: Int32, rack: String?) {
+    self.id = id
+    self.host = host
+    self.port = port
+    self.rack = rack
+  }
+}
+
+/// Everything the cluster has agreed on at one moment. A value: whoever holds one is not disturbed by later changes.
+///
+/// - Invariant: topic names and topic ids are each unique, and every topic found by one is found by the other.   (Metadata #1)
+/// - Invariant: each topic's `configuration` is its settings over the node settings of the same image.   (Metadata #2)
+public struct ClusterImage: Sendable {
+  public let clusterID: String
+  public internal(set) var nodes: [NodeID: NodeImage] = [:]
+  public internal(set) var topics: [String: TopicImage] = [:]
+  public internal(set) var nodeSettings: NodeSettings
+  /// How many changes this image has seen; grows by one with each.
+  public internal(set) var version: Int64 = 0
+  var namesByID: [TopicID: String] = [:]
+
+  /// An image without nodes and topics.
+  public init(clusterID: String, nodeSettings: NodeSettings) {
+    self.clusterID = clusterID
+    self.nodeSettings = nodeSettings
+  }
+
+  public func topic(_ name: String) -> TopicImage? { topics[name] }
+  public func topic(id: TopicID) -> TopicImage? { namesByID[id].flatMap { topics[$0] } }
+  public func topicName(id: TopicID) -> String? { namesByID[id] }
+
+  public var partitionCount: Int { topics.values.reduce(0) { $0 + $1.partitions.count } }
+
+  /// A topic whose name differs from `name` only in '.' against '_'. Kafka refuses the pair, because metric names fold the two.
+  public func topicColliding(with name: String) -> String? {
+    func folded(_ name: String) -> [UInt8] { name.utf8.map { $0 == 0x2E ? 0x5F : $0 } }
+    guard name.utf8.contains(where: { $0 == 0x2E || $0 == 0x5F }) else { return nil }
+    let wanted = folded(name)
+    return topics.keys.first { $0 != name && $0.utf8.count == wanted.count && folded($0) == wanted }
+  }
+}
