@@ -89,7 +89,7 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Query", nioCore,
+        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
         nioPosix, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
