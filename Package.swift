@@ -96,6 +96,9 @@ let package = Package(
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
+    tests("SQLite", ["Bytes"]),
+    tests("Storage", ["Model", "SQLite", "Records", nioCore, logging]),
+    tests("Records", ["Model", "Bytes", nioCore]),
     tests("Metadata", ["Model"]),
     tests(
       "Gateway",
@@ -105,8 +108,6 @@ let package = Package(
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
     tests("Node", ["Model", logging]),
-    tests("SQLite", ["Bytes"]),
-    tests("Records", ["Model", "Bytes", nioCore]),
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
     .testTarget(
