@@ -89,7 +89,7 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", nioCore,
+        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Query", nioCore,
         nioPosix, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
@@ -108,15 +108,19 @@ let package = Package(
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
     tests("Node", ["Model", logging]),
+    .target(
+      name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
+      swiftSettings: strict),
+    tests("Query", ["HistorySupport", "Model", "Records", "SQLite", "Storage", nioCore]),
+    tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
     .testTarget(
       name: "BrokerGroupsTests",
       dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
-    tests("Query", ["Model", "Bytes", "Records", "SQLite", nioCore]),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
-    tests("QuireCLI", ["Model"]),
+    tests("QuireCLI", ["Model", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
   ],
   cLanguageStandard: .c2x
 )
