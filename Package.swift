@@ -111,7 +111,7 @@ let package = Package(
       swiftSettings: strict),
     tests("Query", ["Model", "Bytes", "Records", "SQLite", nioCore]),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
-    tests("QuireCLI", ["Model", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    tests("QuireCLI", ["Model", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
   ],
   cLanguageStandard: .c2x
 )

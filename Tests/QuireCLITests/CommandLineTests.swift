@@ -29,7 +29,8 @@ struct CommandLineTests {
   @Test(
     "what cannot be meant is a usage error",
     arguments: [
-      "bogus", "consume", "consume t --from yesterday", "consume t --bogus", "consume t --bootstrap x:y", "produce t --partition -1",
+      "bogus", "consume", "consume t --from yesterday", "consume t --bogus", "consume t --bootstrap x:y",
+      "produce t --partition -1",
       "produce t --format jsonl --key-separator :", "produce t --compression brotli", "topic create a/b", "topic create",
       "topic alter t", "topic create t --topic-config x", "topic create t --partitions 0", "group describe",
       "group reset-offsets g --topic t", "query SELECT --server http://a --data-dir b", "query SELECT -p x", "query",
@@ -64,7 +65,8 @@ struct CommandLineTests {
   @Test(
     "what is no position",
     arguments: [
-      "", "-", "-5", "-5x", "+5", "1:", ":1", "1:2:3", "2023-02-29", "2025-13-01", "2025-1-1", "2025-01-01T25:00", "2025-01-01T10",
+      "", "-", "-5", "-5x", "+5", "1:", ":1", "1:2:3", "2023-02-29", "2025-13-01", "2025-1-1", "2025-01-01T25:00",
+      "2025-01-01T10",
       "2025-01-01Z", "2025-01-01T10:00+1", "9223372036854775808", "99999999999:1",
     ])
   func noPositions(_ text: String) { #expect(StartPosition.parse(text, now: 1_000_000) == nil) }

@@ -87,7 +87,9 @@ struct GroupCommand: AsyncParsableCommand {
       let position = StartPosition.parse(to, now: wallClockMilliseconds())!
       let offsets = try await client.withClient { [group, topic] client in
         var topics = topic
-        if topics.isEmpty { topics = Set(try await client.committedOffsets(of: group, partitions: nil).keys.map(\.topic)).sorted() }
+        if topics.isEmpty {
+          topics = Set(try await client.committedOffsets(of: group, partitions: nil).keys.map(\.topic)).sorted()
+        }
         if topics.isEmpty { throw CommandFailure("group '\(group)' has read nothing yet; name a topic (--topic)") }
         var partitions: [TopicPartition] = []
         for topic in topics { partitions += try await client.topic(topic).topicPartitions }

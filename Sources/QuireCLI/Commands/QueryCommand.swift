@@ -66,7 +66,8 @@ struct QueryCommand: AsyncParsableCommand {
       try await Interruption.cancelling { [format] in
         let output = OutputStream.standardOutput()
         let body = JSON.object([
-          ("sql", .string(statement)), ("parameters", .object(parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) })),
+          ("sql", .string(statement)),
+          ("parameters", .object(parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) })),
           ("format", .string(format.rawValue)),
         ])
         try await HTTPDoor(server: server).post("/v1/query", body) { bytes in
