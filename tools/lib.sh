@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-venv=$root/.build/venv
+venv=$root/.build/venv   # Python clients, made by tools/install
 scratch=   # made by need_scratch
 node_pid=  # of start_node
 export PYTHONPATH=$root/tools/lib PYTHONDONTWRITEBYTECODE=1

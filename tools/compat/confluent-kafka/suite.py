@@ -4,7 +4,7 @@ import time
 import group
 import scenarios
 from checks import check, equal, wait_until
-from confluent_kafka import (OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaError,
+from confluent_kafka import (Consumer, ConsumerGroupTopicPartitions, IsolationLevel,
                              KafkaException, Producer, TopicPartition)
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic,
                                    OffsetSpec, ResourceType)
