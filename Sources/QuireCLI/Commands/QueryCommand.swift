@@ -77,7 +77,9 @@ struct QueryCommand: AsyncParsableCommand {
         try output.flush()
       }
     case .directory(let path):
-      try await OfflineHistory.query(statement, parameters, format.outputFormat, dataDirectory: path)
+      try await Interruption.cancelling { [format] in
+        try await OfflineHistory.query(statement, parameters, format.outputFormat, dataDirectory: path)
+      }
     }
   }
 
