@@ -89,8 +89,8 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Query", nioCore,
-        nioPosix, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
+        "Model", "Bytes", "Records", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
+        nioPosix, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // tests
