@@ -111,7 +111,7 @@ let package = Package(
     .target(
       name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
       swiftSettings: strict),
-    tests("Query", ["HistorySupport", "Model", "Records", "SQLite", "Storage", nioCore]),
+    tests("Query", ["HistorySupport", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
     tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
