@@ -89,8 +89,8 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
-        nioPosix, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
+        "Model", "Bytes", "Records", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
+        nioPosix, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // tests
@@ -120,7 +120,7 @@ let package = Package(
       dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
-    tests("QuireCLI", ["Model", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    tests("QuireCLI", ["Model", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
   ],
   cLanguageStandard: .c2x
 )

@@ -1,6 +1,8 @@
 internal import Query
-enum OfflineHistory {
-  static func query(_ sql: String, _ p: [String: SQLParameter], _ f: OutputFormat, dataDirectory: String) async throws { throw CommandFailure("later") }
-  static func export(_ topics: [String], from: String?, to: String?, dataDirectory: String, take: (UnsafeRawBufferPointer) throws -> Void) async throws { throw CommandFailure("later") }
+internal import Storage
+extension OfflineHistory {
   static func examine(dataDirectory: String) async throws { throw CommandFailure("later") }
 }
+enum OfflineStore { static func snapshot(dataDirectory: String) throws -> HistorySnapshot { throw CommandFailure("later") } }
+struct SnapshotHistory: HistorySource { init(_ s: HistorySnapshot) {}; let partitions: [PartitionExtent] = []
+ func openBatches(of index: Int) throws(HistoryError) -> any BatchSequence { throw HistoryError(.unavailable, "later") } }

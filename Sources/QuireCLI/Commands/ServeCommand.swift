@@ -1,4 +1,5 @@
 internal import ArgumentParser
+
 internal import Node
 
 struct ServeCommand: AsyncParsableCommand {
