@@ -93,6 +93,8 @@ let package = Package(
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
+    tests("SQLite", ["Bytes"]),
+    tests("Records", ["Model", "Bytes", nioCore]),
     tests("Metadata", ["Model"]),
     tests(
       "Gateway",
@@ -100,8 +102,6 @@ let package = Package(
         "Model", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
-    tests("SQLite", ["Bytes"]),
-    tests("Records", ["Model", "Bytes", nioCore]),
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
   ],

@@ -12,7 +12,7 @@ struct ccodecs_decoder {
   int gzip_ready, gzip_ended;
   z_stream gzip;
   LZ4F_dctx *lz4;
-  int lz4_is_large, lz4_header_seen;
+  int lz4_is_large, lz4_is_mid_frame;
   ZSTD_DCtx *zstd;
 };
 
@@ -37,7 +37,10 @@ int ccodecs_decoder_begin(ccodecs_decoder *d, int codec) {
       d->gzip_ready = 1;
       return 0;
     case CCODECS_LZ4:
-      d->lz4_header_seen = 0;
+      // LZ4F_resetDecompressionContext of 1.9.4 keeps the content size that a frame given up half-way had declared, and then
+      // refuses the next frame that declares none: such a context is of no further use.
+      if (d->lz4_is_mid_frame) LZ4F_freeDecompressionContext(d->lz4), d->lz4 = NULL;
+      d->lz4_is_mid_frame = 0;
       if (d->lz4) LZ4F_resetDecompressionContext(d->lz4);
       else if (LZ4F_isError(LZ4F_createDecompressionContext(&d->lz4, LZ4F_VERSION))) return d->lz4 = NULL, CCODECS_BROKEN;
       return 0;
@@ -73,14 +76,13 @@ static ccodecs_step gzip_step(ccodecs_decoder *d, const void *input, size_t coun
 }
 
 static ccodecs_step lz4_step(ccodecs_decoder *d, const void *input, size_t count, void *output, size_t capacity) {
-  if (!d->lz4_header_seen && count > 5) {
-    d->lz4_header_seen = 1;
-    d->lz4_is_large |= (((const uint8_t *)input)[5] >> 4 & 7) > 5;  // BD byte: blocks above 256 KiB
-  }
+  // BD byte of the frame's header: blocks above 256 KiB
+  if (!d->lz4_is_mid_frame && count > 5) d->lz4_is_large |= (((const uint8_t *)input)[5] >> 4 & 7) > 5;
+  d->lz4_is_mid_frame = 1;
   size_t in = count, out = capacity;
   size_t hint = LZ4F_decompress(d->lz4, output, &out, input, &in, NULL);
   if (LZ4F_isError(hint)) return (ccodecs_step){0, 0, CCODECS_BROKEN};
-  if (hint == 0) d->lz4_header_seen = 0;
+  if (hint == 0) d->lz4_is_mid_frame = 0;
   return (ccodecs_step){in, out, hint == 0 ? CCODECS_WHOLE : CCODECS_MORE};
 }
 

@@ -87,14 +87,11 @@ public enum BatchValidator {
   ) throws(BatchRejection) {
     var tally = RecordTally(listing: rules.timestamps, header: header, rules: rules)
     do throws(RecordsError) { try tally.run(section) } catch { throw BatchRejection(error) }
-    let errors = tally.listing?.errors ?? []
     // None: every timestamp out of range is -1, which means none and is allowed.
-    guard !errors.isEmpty else { return }
-    let timestamps = rules.timestamps
-    let hasBadTime = !timestamps.contains(tally.maxTimestamp) || !timestamps.contains(tally.minTimestamp)
-    throw hasBadTime
-      ? BatchRejection(.invalidTimestamp, "one or more records have an invalid timestamp", recordErrors: errors)
-      : BatchRejection(.invalidRecord, "one or more records have no key", recordErrors: errors)
+    guard let listing = tally.listing, !listing.errors.isEmpty else { return }
+    throw listing.hasBadTimestamp
+      ? BatchRejection(.invalidTimestamp, "one or more records have an invalid timestamp", recordErrors: listing.errors)
+      : BatchRejection(.invalidRecord, "one or more records have no key", recordErrors: listing.errors)
   }
 
   private static func tooLarge(_ count: Int, _ rules: ValidationRules) -> BatchRejection {

@@ -13,7 +13,13 @@ struct RecordTally {
   private(set) var decompressedBytes = 0
   private(set) var hasNullKey = false
   /// Set for a second pass over a batch that has bad records: then they are listed.
-  private(set) var listing: (timestamps: ClosedRange<Int64>, errors: [BatchRejection.RecordError])?
+  private(set) var listing: Listing?
+
+  struct Listing {
+    let timestamps: ClosedRange<Int64>
+    var errors: [BatchRejection.RecordError] = []
+    var hasBadTimestamp = false
+  }
 
   init(header: BatchHeader, rules: ValidationRules) {
     self.header = header
@@ -23,7 +29,7 @@ struct RecordTally {
   /// A tally that lists the records with timestamps outside `timestamps`, and those without the key they need.
   init(listing timestamps: ClosedRange<Int64>, header: BatchHeader, rules: ValidationRules) {
     self.init(header: header, rules: rules)
-    listing = (timestamps, [])
+    listing = Listing(timestamps: timestamps)
   }
 
   /// Checks every record.
@@ -33,8 +39,13 @@ struct RecordTally {
     guard header.compression != .none else { return try runUncompressed(section) }
     let scratch = ScratchPool.take()
     defer { ScratchPool.giveBack(scratch) }
+    try runCompressed(section, scratch)
+  }
+
+  /// Checks every record of a compressed section, decoding through `scratch`.
+  mutating func runCompressed(_ section: UnsafeRawBufferPointer, _ scratch: RecordScratch) throws(RecordsError) {
     try scratch.open(section, codec: header.compression, limit: rules.decompressedBytesMax)
-    try runCompressed(scratch)
+    try takeAll(scratch)
     decompressedBytes = scratch.decompressedBytes
   }
 
@@ -49,7 +60,7 @@ struct RecordTally {
     decompressedBytes = section.count
   }
 
-  private mutating func runCompressed(_ scratch: RecordScratch) throws(RecordsError) {
+  private mutating func takeAll(_ scratch: RecordScratch) throws(RecordsError) {
     var position = 0
     while true {
       try take(UnsafeRawBufferPointer(rebasing: scratch.window[..<scratch.end]), &position)
@@ -132,6 +143,7 @@ struct RecordTally {
     if rules.requiresKeys, !hasKey {
       listing!.errors.append(.init(batchIndex: Int32(index), message: "a record of a compacted topic needs a key"))
     } else if timestamp != -1, !timestamps.contains(timestamp) {
+      listing!.hasBadTimestamp = true
       let range = "[\(timestamps.lowerBound), \(timestamps.upperBound)]"
       listing!.errors.append(
         .init(batchIndex: Int32(index), message: "timestamp \(timestamp) is out of range: it has to be within \(range)"))

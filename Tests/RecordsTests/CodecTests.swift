@@ -44,7 +44,7 @@ struct CodecTests {
 
   @Test("our encoding of records without a codec is kafka-python's, byte for byte")
   func sameBytes() throws {
-    #expect(try build(Self.golden) == fixture("kafka-python-none"))
+    #expect(try build(Self.golden) { $0.leaderEpoch = LeaderEpoch(0) } == fixture("kafka-python-none"))
   }
 
   @Test("header fields are where Kafka has them")
