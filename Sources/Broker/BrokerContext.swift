@@ -4,6 +4,7 @@ internal import KafkaProtocol
 internal import Logging
 internal import Model
 internal import NIOCore
+internal import NIOPosix
 internal import Storage
 internal import Synchronization
 
@@ -19,6 +20,8 @@ final class BrokerContext: Sendable {
   let logger: Logger
   /// Milliseconds since 1970.
   let now: @Sendable () -> Int64
+  /// Where compressed batches are validated: decompressing may take long.
+  let validationThreads: NIOThreadPool
   private let connectionCount = Atomic<Int>(0)
 
   init(
@@ -33,6 +36,8 @@ final class BrokerContext: Sendable {
     self.logger = logger
     self.now = now
     metrics = BrokerMetrics()
+    validationThreads = NIOThreadPool(numberOfThreads: 2)
+    validationThreads.start()
     fetchSessions = FetchSessions(sessionsMax: configuration.fetchSessionsMax) { Int32.random(in: 1 ... .max) }
   }
 

@@ -31,6 +31,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   private var isReadHeld = false
   private var isStarting = false
   private var isDraining = false
+  /// A request is being validated beside the loop; those behind it must not overtake it.
+  private var isSuspended = false
   private var lastRequest: NIODeadline = .now()
 
   init(broker: BrokerContext, loop: LoopState) {
@@ -121,7 +123,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     guard !isStarting else { return }
     isStarting = true
     defer { isStarting = false }
-    while context != nil, !isDraining, let frame = waiting.first {
+    while context != nil, !isDraining, !isSuspended, let frame = waiting.first {
       let isProduce = frame.getInteger(at: frame.readerIndex, as: Int16.self) == APIKey.produce.rawValue
       guard running == 0 || (isProduce && runningProduce && running < Limits.requestsInFlightPerConnectionMax) else { return }
       waiting.removeFirst()
@@ -130,6 +132,15 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
       lastRequest = .now()
       start(frame)
     }
+  }
+
+  /// Starts no further request until `resumeStarting`.
+  func suspendStarting() { isSuspended = true }
+
+  func resumeStarting() {
+    isSuspended = false
+    startWaiting()
+    loop.submitAppends()
   }
 
   private func start(_ frame: ByteBuffer) {

@@ -83,6 +83,7 @@ public final class KafkaBroker: Sendable {
       return now
     }
     running.idleCheck?.cancel()
+    defer { context.validationThreads.shutdownGracefully { _ in } }
     try? await running.listener?.close().get()
     let deadline = NIODeadline.now() + patience
     for loop in running.loops {

@@ -15,12 +15,13 @@ final class ProduceOperation: @unchecked Sendable {
   private var failure: ErrorCode?
 
   /// - Parameter response: with a row for every partition; those that are refused already carry their error.
-  init(call: Call, acks: Int16, bytes: Int, response: ProduceResponse, open: Int) {
+  init(call: Call, acks: Int16, bytes: Int, response: ProduceResponse, open: Int, failure: ErrorCode? = nil) {
     self.call = call
     self.acks = acks
     self.bytes = bytes
     self.response = response
     self.open = open
+    self.failure = failure
   }
 
   /// Takes the outcome of one partition; answers when it was the last.

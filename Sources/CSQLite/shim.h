@@ -17,4 +17,26 @@ static inline int csqlite_config_no_memory_statistics(void) { return sqlite3_con
 static inline int csqlite_config_multithread(void) { return sqlite3_config(SQLITE_CONFIG_MULTITHREAD); }
 /// The destructor that makes SQLite copy what is bound or returned; the macro is a cast and is not imported.
 static inline sqlite3_destructor_type csqlite_transient(void) { return SQLITE_TRANSIENT; }
+
+// Virtual tables: the C layouts that SQLite asks for (its own structure first, then ours).
+
+/// A virtual table that belongs to a Swift object.
+typedef struct csqlite_vtab {
+  sqlite3_vtab base;
+  void *object;
+} csqlite_vtab;
+/// A cursor over one that belongs to a Swift object.
+typedef struct csqlite_vtab_cursor {
+  sqlite3_vtab_cursor base;
+  void *object;
+} csqlite_vtab_cursor;
+/// A temporary file whose growth is counted; the file of the VFS below follows it in the same allocation.
+typedef struct csqlite_counted_file {
+  sqlite3_file base;
+  void *owner;
+  sqlite3_int64 size;
+} csqlite_counted_file;
+static inline sqlite3_file *csqlite_file_below(csqlite_counted_file *file) { return (sqlite3_file *)(file + 1); }
+/// A copy of `text` that SQLite frees: for zErrMsg and idxStr. NULL when out of memory.
+static inline char *csqlite_copy_text(const char *text) { return sqlite3_mprintf("%s", text); }
 #endif

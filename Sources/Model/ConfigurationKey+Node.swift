@@ -5,7 +5,7 @@ extension ConfigurationKey {
 
   private static let identityKeys: [ConfigurationKey] = [
     ConfigurationKey(
-      name: "node.id", aliases: ["broker.id"], type: .int(0...Int64(Int32.max)), defaultValue: "0",
+      name: "node.id", aliases: ["broker.id"], type: .int(0...Int64(Int32.max)), defaultValue: "1",
       documentation: "This broker's number in its cluster."),
     ConfigurationKey(
       name: "log.dirs", aliases: ["data.dir", "log.dir"], type: .string(oneOf: nil), defaultValue: "./quire-data",
@@ -48,8 +48,11 @@ extension ConfigurationKey {
       name: "socket.request.max.bytes", type: .int(1024...Int64(Int32.max)), defaultValue: String(Limits.requestBytesMax),
       documentation: "The largest request of a Kafka client, in bytes."),
     ConfigurationKey(
-      name: "fetch.max.bytes", type: .int(1024...Int64(Int32.max)), defaultValue: String(Limits.fetchBytesMax),
-      documentation: "The largest response to one fetch, in bytes, but always one whole batch."),
+      name: "max.incremental.fetch.session.cache.slots", type: .int(0...Int64(Int32.max)), defaultValue: "1000",
+      documentation: "Incremental fetch sessions kept; a client without one names all its partitions in each fetch."),
+    ConfigurationKey(
+      name: "num.network.threads", type: .int(0...256), defaultValue: "0",
+      documentation: "Threads that serve connections; 0 for one for each processor."),
   ]
 
   private static let groupKeys: [ConfigurationKey] = [
@@ -83,7 +86,7 @@ extension ConfigurationKey {
       documentation: "Milliseconds between two looks for segments to roll or to delete."),
     ConfigurationKey(
       name: "quire.storage.lanes", type: .int(0...64), defaultValue: "0",
-      documentation: "Threads that write partitions; 0 for one to four by the number of processors."),
+      documentation: "Threads that write partitions; 0 leaves their number to the node."),
     ConfigurationKey(
       name: "quire.open.databases", type: .int(8...100_000), defaultValue: String(Limits.openDatabasesMax),
       documentation: "Segment databases open at once; each costs up to four descriptors."),

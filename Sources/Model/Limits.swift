@@ -40,6 +40,8 @@ public enum Limits {
   public static let committedOffsetMetadataBytesMax = 4096
   /// Member ids of one group given out and not used yet; each costs about 200 bytes until its session timeout is over.
   public static let groupPendingMembersMax = 10_000
+  /// Events that wait for the group coordinator's thread: a connection has one at a time, so several times the connections.
+  public static let coordinatorQueueMax = 65_536
   /// Shards of the coordinator's state; a group lives in `hash(group id) mod` this.
   public static let coordinatorShardCount = 4
 }

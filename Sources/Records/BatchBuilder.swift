@@ -16,7 +16,7 @@ public struct RecordHeader: Hashable, Sendable {
 /// Puts records together to a batch.
 ///
 /// Records are laid out as they are appended; `build` compresses them and writes the header.
-public struct BatchBuilder {
+public struct BatchBuilder: Sendable {
   public var compression: Compression
   public var baseOffset: Offset
   public var leaderEpoch = LeaderEpoch(-1)

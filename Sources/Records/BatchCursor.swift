@@ -7,16 +7,20 @@ public import NIOCore
 /// Used by one thread at a time.
 public final class BatchCursor {
   private let scratch = RecordScratch()
-  private var walk: RecordWalk?
+  /// Behind a pointer, so that stepping and reading fields happen in place: as a stored property the walk cost 85 ns a record, in
+  /// exclusivity checks and copies.
+  private let walk = UnsafeMutablePointer<RecordWalk>.allocate(capacity: 1)
+  private var isLoaded = false
+  private var hasRecord = false
   /// What keeps the bytes of the loaded batch in place: a buffer's storage, or our own copy.
   private var retained: Unmanaged<AnyObject>?
   private var copy = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-  private var hasRecord = false
 
   public init() {}
 
   deinit {
-    retained?.release()
+    unload()
+    walk.deallocate()
     copy.deallocate()
   }
 
@@ -48,7 +52,8 @@ public final class BatchCursor {
 
   /// Lets go of the batch and its bytes.
   public func unload() {
-    walk = nil
+    if isLoaded { walk.deinitialize(count: 1) }
+    isLoaded = false
     hasRecord = false
     scratch.close()
     retained?.release()
@@ -57,7 +62,8 @@ public final class BatchCursor {
 
   private func begin(_ bytes: UnsafeRawBufferPointer) throws(RecordsError) {
     do throws(RecordsError) {
-      walk = try RecordWalk(bytes, scratch: scratch, limit: Limits.decompressedBatchBytesMax)
+      walk.initialize(to: try RecordWalk(bytes, scratch: scratch, limit: Limits.decompressedBatchBytesMax))
+      isLoaded = true
     } catch {
       unload()
       throw error
@@ -70,25 +76,28 @@ public final class BatchCursor {
   /// - Throws: what is wrong with the batch; there is no current record then.
   public func next() throws(RecordsError) -> Bool {
     hasRecord = false
-    guard walk != nil else { return false }
-    hasRecord = try walk!.next()
-    return hasRecord
+    guard isLoaded else { return false }
+    let found = try walk.pointee.next()
+    hasRecord = found
+    return found
   }
 
   /// The header of the loaded batch.
-  public var header: BatchHeader? { walk?.header }
+  public var header: BatchHeader? { isLoaded ? walk.pointee.header : nil }
 
   /// The current record, borrowed until `next`, `load` or `unload`.
-  /// - Precondition: `next` has answered true.
+  /// - Precondition: `next` has answered true; likewise for what follows.
   public var record: RecordView {
     precondition(hasRecord, "there is no current record")
-    return walk!.record
+    return walk.pointee.record
   }
 
   public var offset: Offset { record.offset }
   /// Milliseconds; under LogAppendTime the batch's maximum.
   public var timestamp: TimestampMilliseconds { record.timestamp }
+  /// Nil for a null key, which is not an empty one.
   public var key: UnsafeRawBufferPointer? { record.key }
+  /// Nil for a null value, which is not an empty one.
   public var value: UnsafeRawBufferPointer? { record.value }
   public var headers: RecordHeaders { record.headers }
 }

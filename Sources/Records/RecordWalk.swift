@@ -1,7 +1,7 @@
 internal import Model
 
 /// Goes through the records of one batch, decompressing as it goes; what `forEachRecord` and `BatchCursor` have in common.
-struct RecordWalk {
+struct RecordWalk: ~Copyable {
   let header: BatchHeader
   private let scratch: RecordScratch
   private var base: UnsafeRawPointer
@@ -16,16 +16,15 @@ struct RecordWalk {
   init(
     _ batch: UnsafeRawBufferPointer, scratch: RecordScratch, limit decompressedBytesMax: Int
   ) throws(RecordsError) {
-    header = try BatchHeader(ofWhole: batch)
-    self.scratch = scratch
+    let header = try BatchHeader(ofWhole: batch)
     let section = UnsafeRawBufferPointer(rebasing: batch[BatchHeader.byteCount..<header.totalBytes])
-    base = section.baseAddress!
-    limit = section.count
     // Compaction leaves batches without records, and then without anything to decompress.
-    if header.compression != .none, header.recordCount > 0 {
-      limit = 0
-      try scratch.open(section, codec: header.compression, limit: decompressedBytesMax)
-    }
+    let isStream = header.compression != .none && header.recordCount > 0
+    if isStream { try scratch.open(section, codec: header.compression, limit: decompressedBytesMax) }
+    self.header = header
+    self.scratch = scratch
+    base = section.baseAddress!
+    limit = isStream ? 0 : section.count
   }
 
   /// Moves to the next record.
@@ -75,6 +74,7 @@ struct RecordWalk {
   var timestamp: Int64 {
     header.timestampType == .logAppendTime ? header.maxTimestamp : header.baseTimestamp &+ layout.timestampDelta
   }
+  /// Borrowed until `next`.
   var record: RecordView {
     RecordView(base: base, layout: layout, index: count - 1, offset: Offset(offset), timestamp: timestamp)
   }

@@ -25,8 +25,9 @@ public final class Connection {
   var progressCallback: ProgressCallback?
   var authorizerCallback: AuthorizerCallback?
 
+  /// - Parameter vfs: the name of a registered VFS; nil is the system's.
   /// - Throws: when the file cannot be opened; nothing is left open.
-  public init(path: String, mode: Mode) throws(SQLiteError) {
+  public init(path: String, mode: Mode, vfs: String? = nil) throws(SQLiteError) {
     var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
     var name = path
     switch mode {
@@ -38,7 +39,7 @@ public final class Connection {
       name = "file:\(Self.percentEncoded(path))?immutable=1"
     }
     var opened: OpaquePointer?
-    let code = sqlite3_open_v2(name, &opened, flags, nil)
+    let code = sqlite3_open_v2(name, &opened, flags, vfs)
     guard code == SQLITE_OK, let opened else {
       let message = opened.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory"
       sqlite3_close_v2(opened)

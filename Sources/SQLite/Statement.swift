@@ -18,6 +18,12 @@ public final class Statement {
     self.connection = connection
   }
 
+  /// Takes over a statement that was prepared on `connection`.
+  init(_ connection: Connection, adopting handle: OpaquePointer) {
+    self.handle = handle
+    self.connection = connection
+  }
+
   deinit { sqlite3_finalize(handle) }
 
   public var sql: String { String(cString: sqlite3_sql(handle)) }

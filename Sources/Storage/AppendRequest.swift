@@ -29,20 +29,20 @@ public final class AppendRequest: @unchecked Sendable {
   public let batches: [BatchSummary]
   public let requiredAcks: Int16
   public let receiver: any AppendReceiver
-  /// The maker's own number, for instance where its part of a response goes.
-  public let tag: Int
+  /// The maker's own, for instance where its part of a response goes.
+  public let context: (any AnyObject & Sendable)?
   public internal(set) var outcome = AppendOutcome.pending
 
   public init(
     partition: PartitionLog, records: ByteBuffer, batches: [BatchSummary], requiredAcks: Int16, receiver: any AppendReceiver,
-    tag: Int
+    context: (any AnyObject & Sendable)?
   ) {
     self.partition = partition
     self.records = records
     self.batches = batches
     self.requiredAcks = requiredAcks
     self.receiver = receiver
-    self.tag = tag
+    self.context = context
     byteCount = records.readableBytes
   }
 

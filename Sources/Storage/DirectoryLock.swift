@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Synchronization
 
 /// Keeps a data directory to one process, by a lock on a file of its own (`quire.lock`).
 final class DirectoryLock: Sendable {
@@ -26,5 +27,15 @@ final class DirectoryLock: Sendable {
     self.descriptor = descriptor
   }
 
-  deinit { close(descriptor) }
+  private let isHeld = Mutex(true)
+
+  /// Lets another process in.
+  func release() {
+    isHeld.withLock { isHeld in
+      if isHeld { close(descriptor) }
+      isHeld = false
+    }
+  }
+
+  deinit { release() }
 }

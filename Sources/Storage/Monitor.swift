@@ -68,11 +68,20 @@ final class StorageThread: @unchecked Sendable {
       &thread, nil,
       { context in
         let start = Unmanaged<Start>.fromOpaque(context!).takeRetainedValue()
-        pthread_setname_np(pthread_self(), String(start.name.prefix(15)))
+        StorageThread.name(start.name)
         start.body()
         return nil
       }, start.toOpaque())
     precondition(code == 0, "no thread could be started for \(name)")
+  }
+
+  /// Names the calling thread for debuggers and profiles, as far as 15 bytes go.
+  private static func name(_ name: String) {
+    let descriptor = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    let bytes = Array(name.utf8.prefix(15))
+    write(descriptor, bytes, bytes.count)
+    close(descriptor)
   }
 
   func join() { pthread_join(thread, nil) }

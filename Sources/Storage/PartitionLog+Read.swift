@@ -2,6 +2,7 @@ public import Model
 internal import NIOCore
 internal import Records
 internal import SQLite
+internal import Synchronization
 
 // Reads that may touch the disk: on read threads only.
 
@@ -35,11 +36,17 @@ extension PartitionLog {
   ///
   /// - Throws: `.offsetOutOfRange`; `.damaged` when the very batch that was asked for cannot be read. Damage behind it ends
   ///   the result early.
-  func read(from offset: Offset, maxBytes: Int) throws(StorageError) -> (FetchedRecords, LogOffsets) {
+  ///
+  /// - Parameter wholeFirstBatch: the first batch is returned even if it is larger than `maxBytes`.
+  public func read(
+    from offset: Offset, maxBytes: Int, wholeFirstBatch: Bool = true
+  ) throws(StorageError) -> FetchedRecords {
     var view = try view()
     var attempt = 0
     while true {
-      do throws(StorageError) { return (try read(from: offset, maxBytes: maxBytes, view), view.offsets) } catch {
+      do throws(StorageError) {
+        return try read(from: offset, maxBytes: maxBytes, wholeFirstBatch: wholeFirstBatch, view)
+      } catch {
         // Retention may have removed the segment between the look at the list and the look at the file.
         let newer = try self.view()
         guard attempt == 0, newer.segments.map(\.name) != view.segments.map(\.name) else { throw error }
@@ -49,7 +56,9 @@ extension PartitionLog {
     }
   }
 
-  private func read(from offset: Offset, maxBytes: Int, _ view: View) throws(StorageError) -> FetchedRecords {
+  private func read(
+    from offset: Offset, maxBytes: Int, wholeFirstBatch: Bool, _ view: View
+  ) throws(StorageError) -> FetchedRecords {
     let limit = view.offsets.highWatermark
     guard offset >= view.offsets.logStartOffset, offset <= limit else {
       throw .offsetOutOfRange(offset, start: view.offsets.logStartOffset, end: limit)
@@ -64,10 +73,14 @@ extension PartitionLog {
       let end = view.end(of: index)
       do throws(StorageError) {
         let first = try store.readers.withConnection(to: view.segments[index]) { connection throws(StorageError) in
-          try connection.read(position: &position, below: end, maxBytes: maxBytes, into: &buffer, isFirst: isFirst)
+          try connection.read(position: &position, below: end, maxBytes: maxBytes, into: &buffer, isFirst: isFirst && wholeFirstBatch)
         }
         if let first, isFirst { records.firstOffset = Offset(first) }
-        if first == nil, isFirst { throw missing(Offset(position), in: view.segments[index]) }
+        if first == nil, isFirst {
+          // Too large for the room that is left, or not there although it should be.
+          if !wholeFirstBatch { return records }
+          throw missing(Offset(position), in: view.segments[index])
+        }
       } catch {
         if buffer.readableBytes == 0 { throw error }
         break
@@ -78,7 +91,7 @@ extension PartitionLog {
     }
     records.nextOffset = Offset(position)
     records.byteCount = buffer.readableBytes
-    records.chunks = [buffer]
+    if buffer.readableBytes > 0 { records.chunks = [buffer] }
     return records
   }
 
@@ -128,8 +141,9 @@ extension PartitionLog {
       if let best, best.timestamp >= view.maxTimestamp(of: index) { break }
       let segment = view.segments[index]
       let maximum = view.maxTimestamp(of: index)
-      let base = try store.readers.withConnection(to: segment) { connection throws(StorageError) in
-        try connection.firstBatch(atOrAfter: maximum, from: start) ?? connection.batchOfMaxTimestamp(from: start)
+      let base = try store.readers.withConnection(to: segment) { connection throws(StorageError) -> Int64? in
+        if let base = try connection.firstBatch(atOrAfter: maximum, from: start) { return base }
+        return try connection.batchOfMaxTimestamp(from: start)
       }
       guard let base else { continue }
       let batch = try wholeBatch(at: max(base, start), in: segment, below: view.end(of: index))

@@ -28,7 +28,6 @@ public final class PartitionLog: Sendable {
     var failure: String?
     var isDeleted = false
     var isLoaded: Bool { !segments.isEmpty }
-    var producers: [ProducerDescription] = []
   }
   let shared: Mutex<Shared>
 
@@ -99,19 +98,48 @@ public final class PartitionLog: Sendable {
     }
   }
 
-  /// Bytes of the batches in the log; nil until it is loaded.
-  public var sizeInBytes: Int64? {
-    shared.withLock { shared in
-      guard shared.isLoaded else { return nil }
-      return shared.segments.reduce(shared.active.batchBytes) { $0 + ($1.currentRecord?.batchBytes ?? 0) }
+  /// Bytes of the batches in the log. Waits for the lane if the partition is not loaded: not on an event loop.
+  public func sizeInBytes() throws(StorageError) -> Int64 {
+    try loadNow()
+    return shared.withLock { shared in
+      shared.segments.reduce(shared.active.batchBytes) { $0 + ($1.currentRecord?.batchBytes ?? 0) }
     }
+  }
+
+  /// The leader epoch `offset` was written in; nil if it is older than what is remembered. Waits as `sizeInBytes`.
+  public func epoch(of offset: Offset) throws(StorageError) -> LeaderEpoch? {
+    try loadNow()
+    return shared.withLock { shared in
+      shared.epochs.last { $0.startOffset <= offset.rawValue }.map { LeaderEpoch($0.epoch) }
+    }
+  }
+
+  /// The idempotent producers the partition remembers. Waits for the lane.
+  public func producerStates() throws(StorageError) -> [ProducerDescription] {
+    let handover = Handover<Result<[ProducerDescription], StorageError>>()
+    store.lane(of: self).submit { lane in
+      do throws(StorageError) {
+        let producers = try lane.writer(of: self).state.producers
+        handover.give(
+          .success(
+            producers.sorted { $0.key < $1.key }.map {
+              ProducerDescription(
+                producerID: $0.key, producerEpoch: $0.value.epoch, lastSequence: $0.value.batches.last?.lastSequence ?? -1,
+                lastTimestamp: $0.value.lastAppendMilliseconds)
+            }))
+      } catch { handover.give(.failure(error)) }
+    } orElse: {
+      handover.give(.failure(.closed))
+    }
+    return try handover.take().get()
   }
 
   /// The largest epoch at or below `epoch` that has records, and the offset behind its last one (KIP-101, KIP-279).
   ///
-  /// - Returns: nil if no such epoch is known.
-  public func epochEnd(_ epoch: LeaderEpoch) -> (epoch: LeaderEpoch, endOffset: Offset)? {
-    shared.withLock {
+  /// - Returns: nil if no such epoch is known. Waits as `sizeInBytes`.
+  public func epochEnd(_ epoch: LeaderEpoch) throws(StorageError) -> (epoch: LeaderEpoch, endOffset: Offset)? {
+    try loadNow()
+    return shared.withLock {
       guard let offsets = $0.offsets else { return nil }
       if epoch == offsets.leaderEpoch { return (epoch, offsets.logEndOffset) }
       guard epoch < offsets.leaderEpoch else { return nil }

@@ -27,20 +27,25 @@ public enum StorageError: Error, Sendable {
   case fenced(String)
   case unknownPartition(TopicPartition)
   case offsetOutOfRange(Offset, start: Offset, end: Offset)
+  /// The request itself was wrong.
+  case refused(ErrorCode)
   /// The store is closing or closed.
   case closed
 }
 
 extension StorageError {
   /// What a Kafka client is told.
-  public var code: ErrorCode {
+  public var errorCode: ErrorCode {
     switch self {
     case .unknownPartition: .unknownTopicOrPartition
     case .offsetOutOfRange: .offsetOutOfRange
+    case .refused(let code): code
     case .closed: .notLeaderOrFollower
     default: .kafkaStorageError
     }
   }
+
+  public var code: ErrorCode { errorCode }
 
   /// The disk had no room: what failed may work later, without any repair.
   public var isDiskFull: Bool {
@@ -66,6 +71,7 @@ extension StorageError: CustomStringConvertible {
     case .fenced(let words): return words
     case .unknownPartition(let partition): return "there is no partition \(partition)"
     case .offsetOutOfRange(let offset, let start, let end): return "offset \(offset) is not within \(start) to \(end)"
+    case .refused(let code): return "\(code)"
     case .closed: return "the store is closed"
     }
   }

@@ -28,7 +28,7 @@ public struct StoreOptions: Sendable {
   /// Bytes kept back on the disk so that retention can commit when it is full.
   public var reserveBytes = 2 << 20
   /// Milliseconds between checkpoints of the high watermarks in quire.db.
-  public var highWatermarkCheckpointMilliseconds: Int64 = 5_000
+  public var highWatermarkCheckpointMilliseconds: Int64 = 1_000
   /// Milliseconds after which an idempotent producer that appended nothing is forgotten (`producer.id.expiration.ms`).
   public var producerExpirationMilliseconds: Int64 = 86_400_000
 

@@ -121,6 +121,20 @@ struct MembershipTests {
     #expect(d.sync("b", shares: ["c": "all"]) == ["store generation 2 of [b c]", "sync b → ''", "sync c → 'all'"])
   }
 
+  @Test("a newcomer that has waited five minutes for its first generation is sent to join afresh")
+  func newcomerIsNotBelievedForEver() {
+    var c = Conversation(stable: ["a"])
+    _ = c.join("a", rebalance: 1_200_000)
+    _ = c.sync("a")
+    _ = c.join("b")
+    var lines: [String] = []
+    for _ in 0..<60 {
+      _ = c.heartbeat("a")
+      lines += c.wait(5_000)
+    }
+    #expect(lines == ["join b → UNKNOWN_MEMBER_ID"])
+  }
+
   @Test("when the leader goes before it has assigned, those who wait for it are sent to join again")
   func leaderGoesBeforeAssigning() {
     var c = Conversation(stable: ["a", "b"])
@@ -235,7 +249,7 @@ extension Conversation {
 struct StaticMemberTests {
   @Test("a restarted static member takes its place without a rebalance and the earlier one is fenced")
   func replacementInStable() {
-    var c = Conversation(stable: ["a", "b/i"])
+    var c = Conversation(stable: ["a", "b/i"]) { $0.groupSizeMax = 2 }
     #expect(c.join("b2/i") == ["store generation 1 of [a b2]", "join b2 → generation 1 of range led by a"])
     #expect(c.sync("b2/i") == ["sync b2 → 'share of b'"])
     #expect(c.heartbeat("b/i") == ["heartbeat b → FENCED_INSTANCE_ID"])

@@ -122,6 +122,26 @@ struct CodecTests {
     #expect(batches[0].byteCount == stored.readableBytes)
   }
 
+  @Test("iteration stops when told to, and a cursor without a batch has no records")
+  func stops() throws {
+    let batch = try build(Self.golden, .zstd)
+    var offsets: [Int64] = []
+    try batch.withReadableBytes { bytes in
+      try forEachRecord(in: bytes, scratch: RecordScratch()) {
+        offsets.append($0.offset.rawValue)
+        return offsets.count < 2
+      }
+    }
+    #expect(offsets == [0, 1])
+    let cursor = BatchCursor()
+    #expect(try !cursor.next() && cursor.header == nil)
+    #expect(throws: RecordsError.truncated(needed: 61, available: 3)) { try cursor.load(ByteBuffer(bytes: [1, 2, 3])) }
+    try cursor.load(batch)
+    #expect(try cursor.next() && cursor.offset == Offset(0))
+    cursor.unload()
+    #expect(try !cursor.next())
+  }
+
   @Test("a batch that grows past max.message.bytes when it is stored is refused")
   func growsTooLarge() throws {
     let batch = try build([OwnedRecord(timestamp: now, key: nil, value: Array(repeating: 0, count: 10_000_000))], .zstd)

@@ -44,3 +44,12 @@ CREATE TABLE configuration(
   value TEXT,
   PRIMARY KEY (resource_type, resource_name, key)
 ) STRICT;
+
+-- Partitions whose files are being created or deleted: written before the first file is touched, gone with the change's last step.
+-- Rows that a start finds are of changes that never happened (their files are removed) or of topics that are gone (likewise).
+CREATE TABLE unfinished_partition(
+  topic_id BLOB NOT NULL,
+  topic TEXT NOT NULL,
+  partition INTEGER NOT NULL,
+  PRIMARY KEY (topic_id, partition)
+) STRICT, WITHOUT ROWID;

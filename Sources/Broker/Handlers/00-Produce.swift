@@ -3,101 +3,56 @@ internal import KafkaProtocol
 internal import Metadata
 internal import Model
 internal import NIOCore
+internal import NIOPosix
 internal import Records
 internal import Storage
 
 /// Produce, versions 3 to 11 (0 to 2 are advertised for the sake of librdkafka before 2.11 and refused: message formats 0 and 1).
 ///
-/// Each partition's one record batch is validated here, on the event loop, and handed to the partition's storage lane at the end of
-/// the read cycle, together with those of all other requests that arrived in it. KIP-98 (idempotence), KIP-467 (record errors).
+/// Each partition's one record batch is validated, and handed to the partition's storage lane at the end of the read cycle, together
+/// with those of all other requests that arrived in it. KIP-98 (idempotence), KIP-467 (record errors).
 extension Call {
   func handle(_ request: ProduceRequest) {
-    let broker = connection.broker
-    var response = ProduceResponse()
-    guard request.acks >= -1, request.acks <= 1 else {
-      return ProduceOperation(call: self, acks: request.acks, bytes: 0, response: refusal(request, .invalidRequiredAcks), open: 0)
-        .answer(.invalidRequiredAcks)
+    if let error = refusal(request) {
+      return ProduceOperation(call: self, acks: request.acks, bytes: 0, response: refuse(request, error), open: 0).answer(error)
     }
-    guard request.transactionalID == nil else {
-      let error = ErrorCode.transactionalIDAuthorizationFailed
-      return ProduceOperation(call: self, acks: request.acks, bytes: 0, response: refusal(request, error), open: 0).answer(error)
-    }
-    let image = broker.cluster.image
-    let now = broker.now()
-    var accepted: [(topic: Int, partition: Int, log: PartitionLog, records: ByteBuffer, batches: [BatchSummary])] = []
-    var failure: ErrorCode?
-    var bytes = 0
-    for topic in request.topicData {
-      var topicResponse = ProduceResponse.TopicProduceResponse()
-      topicResponse.name = topic.name
-      let topicImage = image.topics[topic.name]
-      for part in topic.partitionData {
-        var row = ProduceResponse.PartitionProduceResponse()
-        row.index = part.index
-        row.baseOffset = -1
-        row.logAppendTimeMs = -1
-        row.logStartOffset = -1
-        do throws(BatchRejection) {
-          guard let topicImage else {
-            let complaint = TopicName.complaint(about: topic.name)
-            throw BatchRejection(complaint == nil ? .unknownTopicOrPartition : .invalidTopicException, complaint ?? "")
-          }
-          guard let log = broker.store.partition(TopicPartition(topic: topic.name, partition: part.index)),
-            log.topicID == topicImage.id
-          else { throw BatchRejection(.unknownTopicOrPartition, "") }
-          guard request.acks != -1 || topicImage.configuration.minInSyncReplicas <= 1 else {
-            throw BatchRejection(.notEnoughReplicas, "1 replica is in sync, min.insync.replicas asks for more")
-          }
-          let valid = try validate(part.records, topicImage.configuration, now: now)
-          accepted.append((response.responses.count, topicResponse.partitionResponses.count, log, valid.records, valid.batches))
-          bytes += valid.records.readableBytes
-        } catch {
-          row.errorCode = error.code
-          row.errorMessage = error.message.isEmpty ? nil : error.message
-          row.recordErrors = error.recordErrors.map {
-            var complaint = ProduceResponse.BatchIndexAndErrorMessage()
-            complaint.batchIndex = $0.batchIndex
-            complaint.batchIndexErrorMessage = $0.message
-            return complaint
-          }
-          failure = error.code
-        }
-        topicResponse.partitionResponses.append(row)
+    let check = ProduceCheck(request: request, version: version, broker: connection.broker)
+    guard check.mayTakeLong else { return submit(check.run(), acks: request.acks) }
+    // A small batch may decompress to a gigabyte: that must not hold up the other connections of the loop.
+    let connection = connection
+    connection.suspendStarting()
+    connection.broker.validationThreads.submit { _ in
+      let checked = check.run()
+      connection.loop.eventLoop.execute {
+        submit(checked, acks: request.acks)
+        connection.resumeStarting()
       }
-      response.responses.append(topicResponse)
     }
-    let operation = ProduceOperation(call: self, acks: request.acks, bytes: bytes, response: response, open: accepted.count)
-    guard !accepted.isEmpty else { return operation.answer(failure) }
-    connection.produceStarted(bytes: bytes)
-    for part in accepted {
+  }
+
+  /// What is wrong with the request as a whole.
+  private func refusal(_ request: ProduceRequest) -> ErrorCode? {
+    if request.acks < -1 || request.acks > 1 { return .invalidRequiredAcks }
+    return request.transactionalID == nil ? nil : .transactionalIDAuthorizationFailed
+  }
+
+  /// On the loop: hands what is valid to the storage lanes, answers if that is nothing.
+  private func submit(_ checked: ProduceCheck.Outcome, acks: Int16) {
+    let operation = ProduceOperation(
+      call: self, acks: acks, bytes: checked.byteCount, response: checked.response, open: checked.accepted.count,
+      failure: checked.failure)
+    guard !checked.accepted.isEmpty else { return operation.answer(checked.failure) }
+    connection.produceStarted(bytes: checked.byteCount)
+    for part in checked.accepted {
       connection.loop.enqueue(
         AppendRequest(
-          partition: part.log, records: part.records, batches: part.batches, requiredAcks: request.acks,
-          receiver: connection.loop,
+          partition: part.log, records: part.records, batches: part.batches, requiredAcks: acks, receiver: connection.loop,
           context: ProducePart(operation: operation, topic: part.topic, partition: part.partition)))
     }
   }
 
-  private func validate(
-    _ records: RecordsField?, _ configuration: TopicConfiguration, now: Int64
-  ) throws(BatchRejection) -> (records: ByteBuffer, batches: [BatchSummary]) {
-    guard let chunk = records?.chunks.first, chunk.readableBytes > 0 else {
-      throw BatchRejection(.invalidRecord, "the partition has no record batch")
-    }
-    let valid = try BatchValidator.validate(chunk, rules: ValidationRules(configuration: configuration, now: now))
-    for batch in valid.batches {
-      if batch.header.isTransactional {
-        throw BatchRejection(.transactionalIDAuthorizationFailed, "transactions are not served")
-      }
-      if batch.header.compression == .zstd, version < 7 {
-        throw BatchRejection(.unsupportedCompressionType, "zstd needs Produce version 7 or later")
-      }
-    }
-    return valid
-  }
-
   /// The reply that refuses every partition with the same error.
-  private func refusal(_ request: ProduceRequest, _ error: ErrorCode) -> ProduceResponse {
+  private func refuse(_ request: ProduceRequest, _ error: ErrorCode) -> ProduceResponse {
     var response = ProduceResponse()
     response.responses = request.topicData.map { topic in
       var topicResponse = ProduceResponse.TopicProduceResponse()
@@ -112,5 +67,108 @@ extension Call {
       return topicResponse
     }
     return response
+  }
+}
+
+/// The validation of one produce request: from what the client sent to what each partition is to store, or why not.
+struct ProduceCheck: Sendable {
+  let request: ProduceRequest
+  let version: Int16
+  let broker: BrokerContext
+
+  struct Accepted: Sendable {
+    var topic: Int
+    var partition: Int
+    var log: PartitionLog
+    var records: ByteBuffer
+    var batches: [BatchSummary]
+  }
+  struct Outcome: Sendable {
+    /// A row for each partition; those refused carry their error.
+    var response = ProduceResponse()
+    var accepted: [Accepted] = []
+    var byteCount = 0
+    /// The last error of a partition.
+    var failure: ErrorCode?
+  }
+
+  /// Bytes of a compressed batch from which it is decompressed beside the event loop.
+  private static let longBytes = 4096
+
+  /// Some partition's batch is compressed and not small.
+  var mayTakeLong: Bool {
+    request.topicData.contains { topic in
+      topic.partitionData.contains { part in
+        guard let records = part.records, records.byteCount >= Self.longBytes, let chunk = records.chunks.first else { return false }
+        // The attributes' low byte; its low three bits are the codec.
+        return (chunk.getInteger(at: chunk.readerIndex + 22, as: UInt8.self) ?? 0) & 7 != 0
+      }
+    }
+  }
+
+  func run() -> Outcome {
+    let image = broker.cluster.image
+    let now = broker.now()
+    var outcome = Outcome()
+    for topic in request.topicData {
+      var topicResponse = ProduceResponse.TopicProduceResponse()
+      topicResponse.name = topic.name
+      for part in topic.partitionData {
+        var row = ProduceResponse.PartitionProduceResponse()
+        row.index = part.index
+        row.baseOffset = -1
+        do throws(BatchRejection) {
+          let (log, configuration) = try destination(topic.name, part.index, image)
+          let valid = try validate(part.records, configuration, now: now)
+          outcome.accepted.append(
+            Accepted(
+              topic: outcome.response.responses.count, partition: topicResponse.partitionResponses.count, log: log,
+              records: valid.records, batches: valid.batches))
+          outcome.byteCount += valid.records.readableBytes
+        } catch {
+          row.errorCode = error.code
+          row.errorMessage = error.message.isEmpty ? nil : error.message
+          row.recordErrors = error.recordErrors.map {
+            var complaint = ProduceResponse.BatchIndexAndErrorMessage()
+            complaint.batchIndex = $0.batchIndex
+            complaint.batchIndexErrorMessage = $0.message
+            return complaint
+          }
+          outcome.failure = error.code
+        }
+        topicResponse.partitionResponses.append(row)
+      }
+      outcome.response.responses.append(topicResponse)
+    }
+    return outcome
+  }
+
+  private func destination(
+    _ topic: String, _ partition: Int32, _ image: ClusterImage
+  ) throws(BatchRejection) -> (PartitionLog, TopicConfiguration) {
+    if let complaint = TopicName.complaint(about: topic) { throw BatchRejection(.invalidTopicException, complaint) }
+    guard let topicImage = image.topics[topic],
+      let log = broker.store.partition(TopicPartition(topic: topic, partition: partition)), log.topicID == topicImage.id
+    else { throw BatchRejection(.unknownTopicOrPartition, "") }
+    guard request.acks != -1 || topicImage.configuration.minInSyncReplicas <= 1 else {
+      throw BatchRejection(.notEnoughReplicas, "1 replica is in sync, min.insync.replicas asks for more")
+    }
+    return (log, topicImage.configuration)
+  }
+
+  private func validate(
+    _ records: RecordsField?, _ configuration: TopicConfiguration, now: Int64
+  ) throws(BatchRejection) -> (records: ByteBuffer, batches: [BatchSummary]) {
+    guard let records, !records.isEmpty else { throw BatchRejection(.invalidRecord, "the partition has no record batch") }
+    let valid = try BatchValidator.validate(records.joined, rules: ValidationRules(configuration: configuration, now: now))
+    for batch in valid.batches {
+      if batch.header.isTransactional {
+        throw BatchRejection(.transactionalIDAuthorizationFailed, "transactions are not served")
+      }
+      if batch.header.compression == .zstd, version < 7 {
+        throw BatchRejection(.unsupportedCompressionType, "zstd needs Produce version 7 or later")
+      }
+    }
+    return valid
   }
 }

@@ -1,0 +1,84 @@
+internal import Cluster
+internal import KafkaProtocol
+internal import Metadata
+internal import Model
+
+/// CreateTopics, versions 0 to 7: counts may be left to the node (KIP-464), configurations in the reply from 5 (KIP-525), the topic's id from 7.
+extension AdminContext {
+  func handle(_ request: CreateTopicsRequest, version: Int16) async -> CreateTopicsResponse {
+    var response = CreateTopicsResponse()
+    let repeated = request.topics.map(\.name).repeated()
+    for name in repeated.sorted() {
+      var row = CreateTopicsResponse.CreatableTopicResult()
+      row.name = name
+      row.errorCode = .invalidRequest
+      row.errorMessage = "the topic '\(name)' occurs more than once in the request"
+      response.topics.append(row)
+    }
+    for topic in request.topics where !repeated.contains(topic.name) {
+      var row = CreateTopicsResponse.CreatableTopicResult()
+      row.name = topic.name
+      do throws(ClusterError) {
+        let created = try await cluster.createTopic(
+          named: topic.name, partitionCount: try partitionCount(of: topic),
+          configuration: topic.configs.map { ($0.name, $0.value) }, validateOnly: request.validateOnly)
+        describe(created, in: &row, isCreated: !request.validateOnly)
+      } catch {
+        row.errorCode = error.errorCode
+        row.errorMessage = error.message
+        row.configs = []
+      }
+      response.topics.append(row)
+    }
+    return response
+  }
+
+  private func partitionCount(of topic: CreateTopicsRequest.CreatableTopic) throws(ClusterError) -> Int32 {
+    if !topic.assignments.isEmpty { return try assignedPartitionCount(of: topic) }
+    if topic.replicationFactor != -1 {
+      if topic.replicationFactor < 1 {
+        throw ClusterError(.invalidReplicationFactor, "the replication factor must be larger than 0")
+      }
+      if topic.replicationFactor > 1 {
+        throw ClusterError(
+          .invalidReplicationFactor, "a replication factor of \(topic.replicationFactor) is not possible with 1 node")
+      }
+    }
+    if topic.numPartitions == -1 { return Int32(cluster.image.nodeSettings.number("num.partitions")) }
+    return topic.numPartitions  // what is not positive, or too much, the cluster refuses
+  }
+
+  private func assignedPartitionCount(of topic: CreateTopicsRequest.CreatableTopic) throws(ClusterError) -> Int32 {
+    if topic.numPartitions != -1 {
+      throw ClusterError(.invalidRequest, "partitions are assigned by hand, so that their number must be -1")
+    }
+    if topic.replicationFactor != -1 {
+      throw ClusterError(.invalidRequest, "partitions are assigned by hand, so that the replication factor must be -1")
+    }
+    let numbers = topic.assignments.map(\.partitionIndex).sorted()
+    guard numbers == Array(0..<Int32(numbers.count)) else {
+      throw ClusterError(.invalidReplicaAssignment, "the assigned partitions are not numbered from 0 on, each once")
+    }
+    for assignment in topic.assignments {
+      if let complaint = complaint(aboutReplicas: assignment.brokerIDs) {
+        throw ClusterError(.invalidReplicaAssignment, complaint)
+      }
+    }
+    return Int32(numbers.count)
+  }
+
+  private func describe(_ topic: TopicImage, in row: inout CreateTopicsResponse.CreatableTopicResult, isCreated: Bool) {
+    if isCreated { row.topicID = topic.id }
+    row.numPartitions = Int32(topic.partitions.count)
+    row.replicationFactor = 1
+    let settings = cluster.image.nodeSettings
+    row.configs = ConfigurationKey.topicKeys.map { key in
+      let inForce = settings.values(of: key, topicSettings: topic.settings)[0]
+      var config = CreateTopicsResponse.CreatableTopicConfigs()
+      config.name = key.name
+      config.value = inForce.value
+      config.configSource = inForce.source.rawValue
+      return config
+    }
+  }
+}

@@ -1,0 +1,46 @@
+internal import KafkaProtocol
+internal import Model
+internal import Storage
+
+/// OffsetForLeaderEpoch, versions 2 to 4: where the last epoch not above the one asked for ends (KIP-101, KIP-320).
+extension AdminContext {
+  func handle(_ request: OffsetForLeaderEpochRequest, version: Int16) async -> OffsetForLeaderEpochResponse {
+    let store = store
+    return await onReadThread {
+      var response = OffsetForLeaderEpochResponse()
+      for topic in request.topics {
+        var topicResult = OffsetForLeaderEpochResponse.OffsetForLeaderTopicResult()
+        topicResult.topic = topic.topic
+        for asked in topic.partitions {
+          var row = OffsetForLeaderEpochResponse.EpochEndOffset()
+          row.partition = asked.partition
+          do throws(ErrorCode) {
+            let log = store.partition(TopicPartition(topic: topic.topic, partition: asked.partition))
+            guard let log else { throw .unknownTopicOrPartition }
+            let end = try Self.epochEnd(asked, log)
+            row.leaderEpoch = end.epoch.rawValue
+            row.endOffset = end.endOffset.rawValue
+          } catch { row.errorCode = error }
+          topicResult.partitions.append(row)
+        }
+        response.topics.append(topicResult)
+      }
+      return response
+    }
+  }
+
+  private static func epochEnd(
+    _ asked: OffsetForLeaderEpochRequest.OffsetForLeaderPartition, _ log: PartitionLog
+  ) throws(ErrorCode) -> (epoch: LeaderEpoch, endOffset: Offset) {
+    let current: LeaderEpoch
+    let end: (epoch: LeaderEpoch, endOffset: Offset)?
+    do throws(StorageError) {
+      current = try log.loadNow().leaderEpoch
+      end = try log.epochEnd(LeaderEpoch(asked.leaderEpoch))
+    } catch { throw error.errorCode }
+    if asked.currentLeaderEpoch >= 0 && asked.currentLeaderEpoch != current.rawValue {
+      throw asked.currentLeaderEpoch < current.rawValue ? .fencedLeaderEpoch : .unknownLeaderEpoch
+    }
+    return end ?? (LeaderEpoch(-1), Offset(-1))
+  }
+}

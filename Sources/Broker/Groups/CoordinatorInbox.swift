@@ -1,0 +1,85 @@
+internal import Glibc
+internal import Model
+
+/// The events that wait for the coordinator's thread: a bounded queue with a timed wait.
+// Safe because: everything mutable is touched with `mutex` held.
+final class CoordinatorInbox: @unchecked Sendable {
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  private let eventsMax: Int
+  private var events: [CoordinatorEvent] = []
+  private var isClosed = false
+  private var isFinished = false
+
+  init(eventsMax: Int) {
+    self.eventsMax = eventsMax
+    pthread_mutex_init(mutex, nil)
+    // The wall clock may be set; a wait must not last until it is right again.
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    pthread_cond_init(condition, &attributes)
+    pthread_condattr_destroy(&attributes)
+  }
+
+  deinit {
+    pthread_cond_destroy(condition)
+    pthread_mutex_destroy(mutex)
+    condition.deallocate()
+    mutex.deallocate()
+  }
+
+  /// - Returns: false if the queue is full or closed; the event is not in it then.
+  func put(_ event: CoordinatorEvent) -> Bool {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    guard !isClosed, events.count < eventsMax else { return false }
+    events.append(event)
+    if events.count == 1 { pthread_cond_broadcast(condition) }
+    return true
+  }
+
+  /// Everything that is there; waits for something at most `milliseconds`.
+  ///
+  /// - Returns: nil once the inbox is closed and empty.
+  func takeAll(waitingAtMost milliseconds: Int64) -> [CoordinatorEvent]? {
+    var deadline = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &deadline)
+    let wait = min(max(milliseconds, 0), 3_600_000)
+    deadline.tv_sec += Int(wait / 1_000)
+    deadline.tv_nsec += Int(wait % 1_000) * 1_000_000
+    if deadline.tv_nsec >= 1_000_000_000 {
+      deadline.tv_sec += 1
+      deadline.tv_nsec -= 1_000_000_000
+    }
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    while events.isEmpty, !isClosed, pthread_cond_timedwait(condition, mutex, &deadline) == 0 {}
+    if events.isEmpty, isClosed { return nil }
+    let taken = events
+    events = []
+    return taken
+  }
+
+  /// Takes no more events; what is there is still given out.
+  func close() {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    isClosed = true
+    pthread_cond_broadcast(condition)
+  }
+
+  /// The thread says that it has seen the end.
+  func finish() {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    isFinished = true
+    pthread_cond_broadcast(condition)
+  }
+
+  func waitUntilFinished() {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    while !isFinished { pthread_cond_wait(condition, mutex) }
+  }
+}

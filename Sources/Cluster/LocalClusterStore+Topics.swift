@@ -1,0 +1,167 @@
+public import Metadata
+public import Model
+import SQLite
+import Storage
+
+extension LocalClusterStore {
+  /// Creates a topic.
+  ///
+  /// Order: note the partitions in `unfinished_partition`; create their files, durably; commit the topic and drop the notes; make it
+  /// visible. A crash before the last commit leaves notes, and the next start removes the files: the topic never was.
+  ///
+  /// - Parameters:
+  ///   - configuration: the topic's own settings; a value of nil is refused.
+  ///   - validateOnly: only says what would happen.
+  /// - Returns: the topic as it is (or would be) in the image.
+  @discardableResult
+  public func createTopic(
+    named name: String, partitionCount: Int32, configuration: [(name: String, value: String?)], validateOnly: Bool
+  ) async throws(ClusterError) -> TopicImage {
+    try await serially { cluster throws(ClusterError) in
+      let image = cluster.image
+      let topic = try cluster.newTopic(name, partitionCount, configuration, image)
+      if validateOnly { return topic }
+      // A topic of this name whose files could not be removed when it was deleted: they have to go first.
+      try cluster.removeUnfinished { $0.topic == name }
+      try cluster.createFiles(of: topic, partitions: 0..<partitionCount)
+      do throws(ClusterError) {
+        let created = cluster.now()
+        try cluster.transaction { connection throws(SQLiteError) in
+          try ClusterTables.insert(topic, createdMilliseconds: created, connection)
+          try ClusterTables.endFiles(of: topic.id, partitions: 0..<partitionCount, connection)
+        }
+      } catch {
+        try cluster.removeUnfinished { $0.topic == name }
+        throw error
+      }
+      cluster.apply(.topicCreated(topic))
+      return cluster.image.topics[name] ?? topic
+    }
+  }
+
+  /// Creates a topic, as above.
+  @discardableResult
+  public func createTopic(
+    named name: String, partitionCount: Int32, configuration: [String: String]
+  ) async throws(ClusterError) -> TopicImage {
+    try await createTopic(
+      named: name, partitionCount: partitionCount, configuration: configuration.map { ($0.key, $0.value) }, validateOnly: false)
+  }
+
+  private func newTopic(
+    _ name: String, _ partitionCount: Int32, _ configuration: [(name: String, value: String?)], _ image: ClusterImage
+  ) throws(ClusterError) -> TopicImage {
+    if let complaint = TopicName.complaint(about: name) { throw ClusterError(.invalidTopicException, complaint) }
+    if image.topics[name] != nil { throw ClusterError(.topicAlreadyExists, "the topic '\(name)' exists already") }
+    if let other = image.topicColliding(with: name) {
+      throw ClusterError(
+        .invalidTopicException, "the topic '\(name)' collides with '\(other)': they differ only in '.' and '_'")
+    }
+    try Self.check(partitionCount: partitionCount)
+    let settings: [String: String]
+    do throws(SettingRejection) {
+      settings = try SettingScope.topic.replacing(with: configuration)
+    } catch { throw ClusterError(error.isMalformed ? .invalidRequest : .invalidConfig, error.description) }
+    var topic = TopicImage(
+      name: name, id: .random(entropy: entropy),
+      partitions: Array(repeating: newPartition(leaderEpoch: .zero), count: Int(partitionCount)), settings: settings)
+    do throws(ClusterChangeError) {
+      topic = try image.applying(.topicCreated(topic)).topics[name] ?? topic
+    } catch { throw ClusterError(.unknownServerError, "\(error)") }
+    return topic
+  }
+
+  private static func check(partitionCount: Int32) throws(ClusterError) {
+    if partitionCount < 1 { throw ClusterError(.invalidPartitions, "the number of partitions must be larger than 0") }
+    if partitionCount > Limits.partitionsPerTopicMax {
+      throw ClusterError(.invalidPartitions, "a topic has at most \(Limits.partitionsPerTopicMax) partitions")
+    }
+  }
+
+  /// Creates the files of new partitions after noting them; what cannot be created whole is removed again.
+  private func createFiles(of topic: TopicImage, partitions: Range<Int32>) throws(ClusterError) {
+    try transaction { connection throws(SQLiteError) in
+      try ClusterTables.beginFiles(of: topic.name, id: topic.id, partitions: partitions, connection)
+    }
+    do throws(StorageError) {
+      for number in partitions {
+        try store.createPartition(
+          TopicPartition(topic: topic.name, partition: number), topicID: topic.id, leaderEpoch: .zero,
+          configuration: topic.configuration)
+      }
+    } catch {
+      let failure = ClusterError(.kafkaStorageError, "the files of topic '\(topic.name)' cannot be created: \(error)")
+      try removeUnfinished { $0.topic == topic.name }
+      throw failure
+    }
+  }
+
+  /// Deletes a topic.
+  ///
+  /// Order: commit that it is gone, noting its partitions; make that visible; remove the files; drop the notes. A crash in between
+  /// leaves notes, and the next start removes the files.
+  ///
+  /// - Throws: `unknownTopicOrPartition`; an error that says so when the topic is gone but its files are still there.
+  public func deleteTopic(named name: String) async throws(ClusterError) {
+    try await serially { cluster throws(ClusterError) in
+      guard let topic = cluster.image.topics[name] else {
+        throw ClusterError(.unknownTopicOrPartition, "there is no topic '\(name)'")
+      }
+      try cluster.delete(topic)
+    }
+  }
+
+  /// Deletes the topic with this id, as above; `unknownTopicID` when there is none.
+  ///
+  /// - Returns: the name it had.
+  @discardableResult
+  public func deleteTopic(id: TopicID) async throws(ClusterError) -> String {
+    try await serially { cluster throws(ClusterError) in
+      guard let topic = cluster.image.topic(id) else { throw ClusterError(.unknownTopicID, "there is no topic with id \(id)") }
+      try cluster.delete(topic)
+      return topic.name
+    }
+  }
+
+  private func delete(_ topic: TopicImage) throws(ClusterError) {
+    let partitions = 0..<Int32(topic.partitions.count)
+    try transaction { connection throws(SQLiteError) in
+      try ClusterTables.beginFiles(of: topic.name, id: topic.id, partitions: partitions, connection)
+      try ClusterTables.delete(topic, connection)
+    }
+    apply(.topicDeleted(topic.id))
+    try removeUnfinished { $0.topic == topic.name }
+  }
+
+  /// Adds partitions to a topic, in the order of `createTopic`.
+  ///
+  /// - Parameter count: how many there shall be in all.
+  public func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError) {
+    try await serially { cluster throws(ClusterError) in
+      guard let topic = cluster.image.topics[name] else {
+        throw ClusterError(.unknownTopicOrPartition, "there is no topic '\(name)'")
+      }
+      let existing = Int32(topic.partitions.count)
+      if count <= existing {
+        throw ClusterError(
+          .invalidPartitions,
+          "the topic '\(name)' has \(existing) partitions, which is \(count == existing ? "as" : "more than the \(count)") asked for"
+        )
+      }
+      try Self.check(partitionCount: count)
+      if validateOnly { return }
+      try cluster.createFiles(of: topic, partitions: existing..<count)
+      let added = Array(repeating: cluster.newPartition(leaderEpoch: .zero), count: Int(count - existing))
+      do throws(ClusterError) {
+        try cluster.transaction { connection throws(SQLiteError) in
+          try ClusterTables.insert(added, of: topic.id, from: existing, connection)
+          try ClusterTables.endFiles(of: topic.id, partitions: existing..<count, connection)
+        }
+      } catch {
+        try cluster.removeUnfinished { $0.topic == name }
+        throw error
+      }
+      cluster.apply(.partitionsAdded(topic.id, added))
+    }
+  }
+}

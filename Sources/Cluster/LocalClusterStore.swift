@@ -1,0 +1,156 @@
+public import Metadata
+public import Model
+import SQLite
+public import Storage
+import Synchronization
+
+/// The cluster image of a node that is alone, kept in its node database.
+///
+/// Changes are made one at a time, on a thread of their own, and are durable before they are seen: in the database first, then in
+/// `image`, then in the reply.
+///
+/// - Invariant: a partition of the image has its files, durably.   (Cluster #1)
+/// - Invariant: files of a partition that is not in the image are named in `unfinished_partition`.   (Cluster #2)
+/// - Invariant: a leader epoch that was served before an unclean end is never served again.   (Cluster #3)
+public final class LocalClusterStore: Sendable {
+  let store: LogStore
+  let nodeID: NodeID
+  let entropy: @Sendable () -> UInt64
+  let now: @Sendable () -> Int64
+  private let thread = SerialThread()
+  private let current: Mutex<ClusterImage>
+
+  /// What the cluster has agreed on, at this moment. Cheap, for any thread.
+  public var image: ClusterImage { current.withLock { $0 } }
+
+  private init(
+    store: LogStore, nodeID: NodeID, image: ClusterImage, entropy: @escaping @Sendable () -> UInt64,
+    now: @escaping @Sendable () -> Int64
+  ) {
+    self.store = store
+    self.nodeID = nodeID
+    self.entropy = entropy
+    self.now = now
+    current = Mutex(image)
+  }
+
+  deinit { thread.stop() }
+
+  /// Reads the image, finishes what a crash interrupted, begins new leader epochs if the last end was unclean, and attaches every
+  /// partition to `store`. Blocks.
+  ///
+  /// - Parameters:
+  ///   - settings: the node's fixed settings; those made at run time are added from the database.
+  ///   - entropy: 64 random bits a call.
+  ///   - now: milliseconds since 1970.
+  /// - Throws: the node cannot serve; what was finished stays finished.
+  public static func open(
+    store: LogStore, clusterID: String, nodeID: NodeID, settings: NodeSettings, entropy: @escaping @Sendable () -> UInt64,
+    now: @escaping @Sendable () -> Int64
+  ) throws(ClusterError) -> LocalClusterStore {
+    let isUnclean = !store.closedCleanly
+    let cluster = LocalClusterStore(
+      store: store, nodeID: nodeID, image: ClusterImage(clusterID: clusterID, nodeSettings: settings), entropy: entropy,
+      now: now)
+    // Before anything is attached: the files to be removed have names that topics of the image may have by now.
+    try cluster.removeUnfinished { _ in true }
+    var image = cluster.image
+    try cluster.transaction { connection throws(SQLiteError) in
+      if isUnclean { try ClusterTables.bumpLeaderEpochs(connection) }
+    }
+    try cluster.load(into: &image)
+    for topic in image.topics.values {
+      for (number, partition) in topic.partitions.enumerated() {
+        do throws(StorageError) {
+          try store.attachPartition(
+            TopicPartition(topic: topic.name, partition: Int32(number)), topicID: topic.id, leaderEpoch: partition.leaderEpoch,
+            configuration: topic.configuration)
+        } catch { throw ClusterError(.kafkaStorageError, "\(error)") }
+      }
+    }
+    cluster.publish(image)
+    return cluster
+  }
+
+  private func load(into image: inout ClusterImage) throws(ClusterError) {
+    let (rows, topicSettings, nodeSettings, everyNode) = try transaction { connection throws(SQLiteError) in
+      (
+        try ClusterTables.topics(connection), try ClusterTables.settings(.topic, connection),
+        try ClusterTables.settings(.node, connection), try ClusterTables.settings(.everyNode, connection)
+      )
+    }
+    do throws(ClusterChangeError) {
+      try image.apply(.dynamicDefaultsReplaced(everyNode[""] ?? [:]))
+      try image.apply(.dynamicNodeSettingsReplaced(nodeSettings["\(nodeID)"] ?? [:]))
+      for row in rows {
+        let partitions = row.leaderEpochs.map(newPartition(leaderEpoch:))
+        try image.apply(
+          .topicCreated(
+            TopicImage(name: row.name, id: row.id, partitions: partitions, settings: topicSettings[row.name] ?? [:])))
+      }
+    } catch { throw ClusterError(.unknownServerError, "the node database is damaged: \(error)") }
+  }
+
+  func newPartition(leaderEpoch: LeaderEpoch) -> PartitionImage {
+    PartitionImage(leader: nodeID, leaderEpoch: leaderEpoch, replicas: [nodeID], isr: [nodeID])
+  }
+
+  // MARK: Steps of a change, on the cluster's thread
+
+  /// Runs one change after those before it.
+  func serially<Result: Sendable>(
+    _ change: @escaping @Sendable (LocalClusterStore) throws(ClusterError) -> Result
+  ) async throws(ClusterError) -> Result {
+    let outcome: Swift.Result<Result, ClusterError> = await withCheckedContinuation { continuation in
+      let isAccepted = thread.submit {
+        do throws(ClusterError) {
+          continuation.resume(returning: .success(try change(self)))
+        } catch { continuation.resume(returning: .failure(error)) }
+      }
+      if !isAccepted { continuation.resume(returning: .failure(ClusterError(.brokerNotAvailable, "the node is stopping"))) }
+    }
+    return try outcome.get()
+  }
+
+  /// One transaction in the node database, durable on return.
+  func transaction<Result>(
+    _ body: (Connection) throws(SQLiteError) -> Result
+  ) throws(ClusterError) -> Result {
+    do throws(StorageError) {
+      return try store.node.perform(body)
+    } catch { throw ClusterError(.kafkaStorageError, "the node database: \(error)") }
+  }
+
+  /// Makes a durable change visible.
+  func apply(_ change: ClusterChange) {
+    current.withLock { image in
+      do throws(ClusterChangeError) {
+        try image.apply(change)
+      } catch { preconditionFailure("a change that was checked does not fit the image: \(error)") }
+    }
+  }
+
+  /// Tells the image where clients reach this node. Not kept: each start says it anew.
+  public func register(_ node: NodeImage) { apply(.nodeRegistered(node)) }
+
+  private func publish(_ image: ClusterImage) { current.withLock { $0 = image } }
+
+  /// Removes the files of partitions that are not in the image, as far as they are there.
+  ///
+  /// - Parameter isWanted: which of the noted partitions.
+  func removeUnfinished(_ isWanted: (TopicPartition) -> Bool) throws(ClusterError) {
+    let unfinished = try transaction { connection throws(SQLiteError) in try ClusterTables.unfinished(connection) }
+    for entry in unfinished where isWanted(entry.partition) {
+      do throws(StorageError) {
+        try store.deletePartition(entry.partition)
+      } catch { throw ClusterError(.kafkaStorageError, "the files of \(entry.partition) cannot be removed: \(error)") }
+      let number = entry.partition.partition
+      try transaction { connection throws(SQLiteError) in
+        try ClusterTables.endFiles(of: entry.topicID, partitions: number..<number + 1, connection)
+      }
+    }
+  }
+
+  /// Takes no further changes; those handed in are still made.
+  public func close() { thread.stop() }
+}

@@ -1,0 +1,24 @@
+extension Limits {
+  // SQL. Each of these is a default; a limit that is hit ends the query with an error, never with fewer rows.
+  /// How long one statement may run.
+  public static let querySeconds = 300
+  /// Bytes one statement may answer with.
+  public static let queryOutputBytes = 8 << 30
+  /// Bytes one statement may have in temporary files (sorting, DISTINCT, materialised subqueries).
+  public static let queryTemporaryBytes = 4 << 30
+  /// Page cache of one query's connection. SQLite gives each sort and each materialised result about as much, and spills the rest.
+  public static let queryCacheBytes = 8 << 20
+  /// Largest text or blob in SQL: eight times Kafka's `max.message.bytes` default and room for JSON made of many records.
+  public static let queryValueBytes = 32 << 20
+  /// Bytes of SQL text; deep nesting costs stack and compile time, so it is bounded with it.
+  public static let querySQLBytes = 1 << 20
+  public static let queryColumns = 500
+  public static let queryExpressionDepth = 200
+  public static let queryCompoundSelects = 100
+  /// Instructions of one compiled statement: a page of SQL has hundreds.
+  public static let queryInstructions = 250_000
+  public static let queryFunctionArguments = 100
+  /// LIKE takes time proportional to pattern times text, and cannot be stopped within one comparison.
+  public static let queryLikePatternBytes = 500
+  public static let queryParameters = 1000
+}

@@ -1,0 +1,87 @@
+public import Model
+
+/// Everything a node is told at its start, checked.
+public struct NodeConfiguration: Sendable {
+  /// Every key that was given, by canonical name; what was not has its default.
+  public internal(set) var settings: NodeSettings
+  public var nodeID: NodeID
+  public var dataDirectory: String
+  /// Where Kafka clients connect; port 0 takes a free one.
+  public var listen: HostPort
+  /// Where Kafka clients are told to connect; nil for the listener's own address. Port 0 stands for the listener's.
+  public var advertised: HostPort?
+  /// Nil when there is no HTTP interface.
+  public var http: HostPort?
+  public var logsJSON: Bool
+  public var logLevel: String
+  /// What was odd but is no error, for the log.
+  public internal(set) var warnings: [String] = []
+
+  /// Puts the layers together: a flag goes before a `QUIRE_…` variable, that before the file, that before the default.
+  ///
+  /// - Parameters:
+  ///   - flags: canonical names or aliases; the last of two with the same meaning counts.
+  ///   - configurationFile: path of a file of `key=value` lines.
+  ///   - environment: all of the process's; `QUIRE_LOG_RETENTION_MS` is `log.retention.ms`, `QUIRE_DURABILITY` is `quire.durability`.
+  /// - Throws: `NodeStartError` naming the first thing that is wrong.
+  public static func resolve(
+    flags: [(key: String, value: String)], configurationFile: String?, environment: [String: String]
+  ) throws -> NodeConfiguration {
+    var fixed: [String: String] = [:]
+    if let path = configurationFile {
+      for line in try ConfigurationFile.read(path) { try set(line.key, line.value, from: "\(path):\(line.number)", in: &fixed) }
+    }
+    let (given, warnings) = EnvironmentKeys.settings(in: environment)
+    for variable in given { try set(variable.key, variable.value, from: variable.name, in: &fixed) }
+    for flag in flags { try set(flag.key, flag.value, from: nil, in: &fixed) }
+    var configuration = try NodeConfiguration(NodeSettings(fixed: fixed))
+    configuration.warnings = warnings + configuration.exposureWarnings
+    return configuration
+  }
+
+  /// - Parameter origin: where the value was written, for the error; nil for a flag, whose name says it.
+  private static func set(
+    _ name: String, _ value: String, from origin: String?, in fixed: inout [String: String]
+  ) throws(NodeStartError) {
+    let prefix = origin.map { "\($0): " } ?? ""
+    guard let key = ConfigurationKey.nodeKey(named: name) else {
+      throw NodeStartError(
+        .configuration, prefix + ConfigurationKey.unknownName(name, among: ConfigurationKey.nodeKeys, kind: "node"))
+    }
+    if let complaint = key.complaint(about: value) { throw NodeStartError(.configuration, prefix + complaint) }
+    fixed[key.name] = ConfigurationKey.normalized(value)
+  }
+
+  init(_ settings: NodeSettings) throws(NodeStartError) {
+    self.settings = settings
+    nodeID = NodeID(Int32(settings.number("node.id")))
+    dataDirectory = settings.text("log.dirs")
+    listen = try Self.address("listeners", settings)
+    let advertisedText = settings.text("advertised.listeners")
+    advertised = advertisedText.isEmpty ? nil : try Self.address("advertised.listeners", settings)
+    http = settings.text("quire.http") == "off" ? nil : try Self.address("quire.http", settings)
+    logsJSON = settings.text("quire.log.format") == "json"
+    logLevel = settings.text("quire.log.level")
+    if listen.isWildcard && advertised == nil {
+      throw NodeStartError(
+        .configuration, "listening on \(listen) takes every interface: say with --advertise HOST:PORT where clients connect")
+    }
+    if let advertised, advertised.isWildcard {
+      throw NodeStartError(.configuration, "\(advertised) cannot be advertised: no client can connect to it")
+    }
+  }
+
+  private static func address(_ key: String, _ settings: NodeSettings) throws(NodeStartError) -> HostPort {
+    guard let address = HostPort(settings.text(key)) else {
+      throw NodeStartError(.configuration, "\(key): '\(settings.text(key))' is not HOST:PORT")
+    }
+    return address
+  }
+
+  private var exposureWarnings: [String] {
+    var warnings: [String] = []
+    if !listen.isLoopback { warnings.append("Kafka on \(listen) is open to the network without authentication") }
+    if let http, !http.isLoopback { warnings.append("HTTP on \(http) is open to the network without authentication") }
+    return warnings
+  }
+}

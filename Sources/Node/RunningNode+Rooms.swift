@@ -1,0 +1,142 @@
+import Broker
+import Cluster
+import Coordination
+import Glibc
+import Logging
+import Metadata
+import Model
+import NIOCore
+import NIOPosix
+import Storage
+
+/// From the configuration's keys to what each room is told.
+extension RunningNode {
+  static func openStore(_ configuration: NodeConfiguration) throws(NodeStartError) -> LogStore {
+    let settings = configuration.settings
+    var options = StoreOptions(dataDirectory: configuration.dataDirectory, nodeID: configuration.nodeID)
+    let lanes = Int(settings.number("quire.storage.lanes"))
+    if lanes > 0 { options.laneCount = lanes }
+    options.openDatabasesMax = Int(settings.number("quire.open.databases"))
+    options.checkpointBytes = Int(settings.number("quire.checkpoint.bytes"))
+    options.walBytesMax = Int(settings.number("quire.wal.bytes"))
+    options.groupCommitBytesMax = Int(settings.number("quire.group.commit.bytes"))
+    options.logTailBytesMax = Int(settings.number("quire.log.tail.bytes"))
+    do throws(StorageError) {
+      return try LogStore.open(options, logger: Logger(label: "storage"), now: wallClockMilliseconds)
+    } catch {
+      if case .system(let call, let path, let number) = error, number == EACCES || number == EROFS || number == EPERM {
+        throw NodeStartError(
+          .environment,
+          "the data directory \(configuration.dataDirectory) cannot be written (\(call) \(path): \(errorText(number)))")
+      }
+      throw NodeStartError(.environment, "\(error)")
+    }
+  }
+
+  static func openCluster(_ configuration: NodeConfiguration, _ store: LogStore) throws(NodeStartError) -> LocalClusterStore {
+    do throws(ClusterError) {
+      return try LocalClusterStore.open(
+        store: store, clusterID: store.node.clusterID, nodeID: configuration.nodeID, settings: configuration.settings,
+        entropy: {
+          var random = SystemRandomNumberGenerator()
+          return random.next()
+        }, now: wallClockMilliseconds)
+    } catch { throw NodeStartError(.environment, "the cluster's image in \(configuration.dataDirectory): \(error)") }
+  }
+
+  static func openShards(_ configuration: NodeConfiguration) throws(NodeStartError) -> CoordinatorStore {
+    do throws(StorageError) {
+      return try CoordinatorStore(dataDirectory: configuration.dataDirectory, shardCount: Limits.coordinatorShardCount)
+    } catch { throw NodeStartError(.environment, "\(error)") }
+  }
+
+  static func makeGroups(
+    _ configuration: NodeConfiguration, _ shards: CoordinatorStore, _ cluster: LocalClusterStore, _ advertised: HostPort
+  ) throws -> GroupCoordinator {
+    let settings = configuration.settings
+    var groups = GroupConfiguration()
+    groups.initialRebalanceDelayMilliseconds = settings.number("group.initial.rebalance.delay.ms")
+    groups.sessionTimeoutMillisecondsMin = Int32(settings.number("group.min.session.timeout.ms"))
+    groups.sessionTimeoutMillisecondsMax = Int32(settings.number("group.max.session.timeout.ms"))
+    groups.groupSizeMax = Int32(settings.number("group.max.size"))
+    groups.offsetsRetentionMinutes = settings.number("offsets.retention.minutes")
+    groups.offsetsRetentionCheckIntervalMilliseconds = settings.number("offsets.retention.check.interval.ms")
+    groups.offsetMetadataLengthMax = Int(settings.number("offset.metadata.max.bytes"))
+    let endpoint = GroupCoordinator.Endpoint(
+      nodeID: configuration.nodeID, host: advertised.host, port: Int32(advertised.port))
+    do {
+      return try GroupCoordinator(
+        configuration: groups, persistence: shards, endpoint: { endpoint },
+        topicPartitionExists: { cluster.image.topics[$0.topic]?.partition($0.partition) != nil },
+        logger: Logger(label: "groups"), now: GroupCoordinator.steadyClock())
+    } catch {
+      throw NodeStartError(.environment, "the consumer groups in \(configuration.dataDirectory) cannot be read: \(error)")
+    }
+  }
+
+  static func brokerConfiguration(
+    _ configuration: NodeConfiguration, clusterID: String, _ advertised: HostPort
+  ) -> BrokerConfiguration {
+    let settings = configuration.settings
+    var broker = BrokerConfiguration(
+      nodeID: configuration.nodeID, clusterID: clusterID, advertisedHost: advertised.host, advertisedPort: advertised.port)
+    broker.autoCreateTopics = settings.flag("auto.create.topics.enable")
+    broker.defaultPartitionCount = Int32(settings.number("num.partitions"))
+    broker.requestBytesMax = Int(settings.number("socket.request.max.bytes"))
+    broker.connectionsMax = Int(settings.number("max.connections"))
+    broker.connectionIdleMilliseconds = settings.number("connections.max.idle.ms")
+    broker.fetchSessionsMax = Int(settings.number("max.incremental.fetch.session.cache.slots"))
+    return broker
+  }
+
+  /// Where clients are told to connect, given what was bound.
+  static func advertisedAddress(_ configuration: NodeConfiguration, _ bound: HostPort) -> HostPort {
+    guard var advertised = configuration.advertised else { return bound }
+    if advertised.port == 0 { advertised.port = bound.port }
+    return advertised
+  }
+
+  static func absolutePath(_ path: String) -> String {
+    guard let resolved = realpath(path, nil) else { return path }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+}
+
+/// Addresses as they will be bound.
+enum FreePort {
+  /// A name as the address it stands for, and port 0 as a port that is free: clients are told both before the listener is open,
+  /// and a name like localhost may lead them to the other family of addresses.
+  static func resolved(_ address: HostPort, _ group: any EventLoopGroup) async throws -> HostPort {
+    guard address.port == 0 || address.host == "localhost" else { return address }
+    do {
+      let channel = try await ServerBootstrap(group: group).serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+        .bind(host: address.host, port: address.port).get()
+      let bound = channel.localAddress
+      try await channel.close().get()
+      return HostPort(
+        host: address.host == "localhost" ? bound?.ipAddress ?? address.host : address.host, port: bound?.port ?? address.port)
+    } catch { throw StartFailure.explained(error, door: "Kafka", address: address) }
+  }
+}
+
+/// Errors of binding an address, in words.
+enum StartFailure {
+  static func explained(_ error: any Error, door: String, address: HostPort) -> any Error {
+    switch error {
+    case let error as NodeStartError: return error
+    case let error as IOError:
+      switch error.errnoCode {
+      case EADDRINUSE:
+        return NodeStartError(.environment, "\(door) cannot listen on \(address): another process has the port")
+      case EADDRNOTAVAIL:
+        return NodeStartError(.environment, "\(door) cannot listen on \(address): the address is not one of this machine's")
+      default:
+        return NodeStartError(.environment, "\(door) cannot listen on \(address): \(errorText(error.errnoCode))")
+      }
+    case is SocketAddressError:
+      return NodeStartError(.environment, "\(door) cannot listen on \(address): the name '\(address.host)' is unknown")
+    default: return error
+    }
+  }
+}

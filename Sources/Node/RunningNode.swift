@@ -1,0 +1,147 @@
+import Broker
+import Cluster
+import Gateway
+import Logging
+import Metadata
+import Model
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import Storage
+import Synchronization
+import UnixSignals
+
+/// The rooms of a node, put together in order: store, cluster image, partitions, groups, Kafka door, HTTP door.
+struct RunningNode {
+  private let configuration: NodeConfiguration
+  private let store: LogStore
+  private let cluster: LocalClusterStore
+  private let shards: CoordinatorStore
+  private let groups: GroupCoordinator
+  private let broker: KafkaBroker
+  private let kafka: HostPort
+  private let group: MultiThreadedEventLoopGroup
+  private let logger: Logger
+  /// Nil when it serves, else what it does instead.
+  private let state: State
+
+  private final class State: Sendable {
+    private let reason = Mutex<String?>("starting")
+    var now: String? { reason.withLock { $0 } }
+    func becomes(_ reason: String?) { self.reason.withLock { $0 = reason } }
+  }
+
+  /// Everything up to the Kafka listener. What was opened is closed again if a later step fails.
+  static func start(_ configuration: NodeConfiguration, logger: Logger) async throws -> RunningNode {
+    let store = try openStore(configuration)
+    do {
+      return try await start(configuration, store, logger)
+    } catch {
+      do { try store.close() } catch { logger.error("the store did not close", metadata: ["error": "\(error)"]) }
+      throw error
+    }
+  }
+
+  private static func start(
+    _ configuration: NodeConfiguration, _ store: LogStore, _ logger: Logger
+  ) async throws -> RunningNode {
+    if !store.closedCleanly { logger.notice("the last run did not end in order: every partition begins a new leader epoch") }
+    let cluster = try openCluster(configuration, store)
+    let shards = try openShards(configuration)
+    let settings = configuration.settings
+    let threads = Int(settings.number("num.network.threads"))
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: threads > 0 ? threads : System.coreCount)
+    do {
+      let listen = try await FreePort.resolved(configuration.listen, group)
+      let advertised = advertisedAddress(configuration, listen)
+      cluster.register(
+        NodeImage(id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: nil))
+      let groups = try makeGroups(configuration, shards, cluster, advertised)
+      let broker = KafkaBroker(
+        configuration: brokerConfiguration(configuration, clusterID: cluster.image.clusterID, advertised),
+        store: store, cluster: cluster, groups: groups,
+        admin: AdminContext(
+          cluster: cluster, store: store, nodeID: configuration.nodeID,
+          dataDirectory: absolutePath(configuration.dataDirectory), topicsDeleted: { groups.topicsDeleted($0) }),
+        logger: Logger(label: "broker"), now: wallClockMilliseconds)
+      do {
+        _ = try await broker.start(on: group, host: listen.host, port: listen.port)
+      } catch {
+        groups.close()
+        throw StartFailure.explained(error, door: "Kafka", address: configuration.listen)
+      }
+      return RunningNode(
+        configuration: configuration, store: store, cluster: cluster, shards: shards, groups: groups, broker: broker,
+        kafka: listen,
+        group: group, logger: logger, state: State())
+    } catch {
+      cluster.close()
+      try? shards.close()
+      try? await group.shutdownGracefully()
+      throw error
+    }
+  }
+
+  /// Serves until the process is told to stop.
+  func serve() async throws {
+    let settings = configuration.settings
+    var services: [any Service] = [
+      KafkaDoor(broker: broker, groups: groups, state: { state.becomes("stopping") }),
+      RetentionTimer(
+        store: store, interval: .milliseconds(settings.number("log.retention.check.interval.ms")), now: wallClockMilliseconds),
+    ]
+    if let http = configuration.http {
+      services.append(gateway(http))
+    } else {
+      ready(http: nil)
+    }
+    var group = ServiceGroupConfiguration(
+      services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
+      logger: Self.quiet(logger))
+    group.maximumGracefulShutdownDuration = QuireNode.drainTimeMax
+    do {
+      try await ServiceGroup(configuration: group).run()
+    } catch {
+      throw StartFailure.explained(error, door: "HTTP", address: configuration.http ?? kafka)
+    }
+  }
+
+  private func gateway(_ http: HostPort) -> Gateway {
+    let metrics = ProcessSetup.metrics
+    let started = wallClockMilliseconds()
+    metrics.addGauges { [cluster] in NodeMetrics.samples(cluster, startedMilliseconds: started) }
+    let settings = configuration.settings
+    return Gateway(
+      configuration: GatewayConfiguration(
+        listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
+        concurrentQueriesMax: Int(settings.number("quire.query.concurrency"))),
+      doors: .history(of: store, timeLimit: .milliseconds(settings.number("quire.query.timeout.ms"))),
+      metrics: metrics, readiness: { [state] in state.now }, group: group, logger: Logger(label: "http"),
+      started: { address in ready(http: address) })
+  }
+
+  private func ready(http: HostPort?) {
+    state.becomes(nil)
+    let door = http.map { "HTTP on \($0)" } ?? "HTTP off"
+    logger.notice(
+      "Quire \(QuireNode.version) is ready: Kafka on \(kafka), \(door), data in \(configuration.dataDirectory)")
+  }
+
+  /// Closes what `start` opened, in the reverse order; the doors are closed already.
+  func stop() async {
+    cluster.close()
+    do {
+      try shards.close()
+      try store.close()
+    } catch { logger.error("the store did not close in order", metadata: ["error": "\(error)"]) }
+    try? await group.shutdownGracefully()
+    logger.notice("Quire has stopped")
+  }
+
+  /// The lifecycle library tells of each step; only what goes wrong is wanted.
+  private static func quiet(_ logger: Logger) -> Logger {
+    var quiet = logger
+    quiet.logLevel = max(logger.logLevel, .warning)
+    return quiet
+  }
+}

@@ -1,0 +1,194 @@
+internal import Model
+internal import Records
+
+/// Visits the records of one partition in offset order or the reverse, decoding no more than it has to.
+///
+/// What is visible: offsets from the log start offset to below the high watermark, also inside a batch, and no control records.
+final class PartitionScan {
+  /// What is asked for.
+  struct Request: Equatable {
+    var offsets: Interval
+    var timestamps: Interval
+    var isDescending: Bool
+    /// Bits of `TopicColumn`.
+    var columns: UInt64
+  }
+
+  /// How the current batch yields its rows.
+  private enum Walk {
+    case none
+    /// Records one by one as they are decoded.
+    case forwards
+    case backwards
+    /// Every offset from `next` to `last` is a record, and nothing inside them is asked for.
+    case offsetsOnly(next: Int64, last: Int64)
+  }
+
+  let extent: PartitionExtent
+  private let index: Int
+  private let context: ScanContext
+  private let request: Request
+  private var batches: (any BatchSequence)?
+  private let cursor = BatchCursor()
+  private var reversed = ReversedBatch()
+  private var walk = Walk.none
+
+  private(set) var offset: Int64 = 0
+  private(set) var timestamp: Int64 = 0
+  /// The header of the current record's batch.
+  private(set) var header: BatchHeader?
+
+  init(_ index: Int, request: Request, context: ScanContext) {
+    self.index = index
+    self.context = context
+    extent = context.source.partitions[index]
+    var request = request
+    request.offsets.raise(to: extent.logStartOffset)
+    request.offsets.lower(to: extent.highWatermark &- 1)
+    if extent.highWatermark <= extent.logStartOffset { request.offsets = .none }
+    self.request = request
+  }
+
+  /// No record of it can be asked for.
+  var isEmpty: Bool { request.offsets.isEmpty || request.timestamps.isEmpty }
+  /// The first offset, in the scan's direction, that may come; known without opening anything.
+  var firstPossibleOffset: Int64 { request.isDescending ? request.offsets.high : request.offsets.low }
+
+  /// Moves to the next record; false behind the last.
+  func next() throws(HistoryError) -> Bool {
+    if isEmpty { return false }
+    while true {
+      if try nextInBatch() { return true }
+      try context.control.check()
+      guard let row = try openedBatches().next() else {
+        close()
+        return false
+      }
+      try enter(row)
+    }
+  }
+
+  /// Lets go of the batches.
+  func close() {
+    walk = .none
+    cursor.unload()
+    batches = nil
+  }
+
+  private func openedBatches() throws(HistoryError) -> any BatchSequence {
+    if let batches { return batches }
+    context.statistics.partitionsOpened += 1
+    let opened = try context.source.openBatches(of: index)
+    try opened.seek(
+      BatchSelection(
+        offsets: request.offsets.low...request.offsets.high, timestamps: request.timestamps.low...request.timestamps.high,
+        isDescending: request.isDescending))
+    batches = opened
+    return opened
+  }
+
+  private func nextInBatch() throws(HistoryError) -> Bool {
+    switch walk {
+    case .none: return false
+    case .forwards:
+      while try step() {
+        let record = cursor.record
+        offset = record.offset.rawValue
+        if offset > request.offsets.high { break }
+        timestamp = record.timestamp
+        context.statistics.recordsDecoded += 1
+        if offset >= request.offsets.low && request.timestamps.contains(timestamp) { return true }
+      }
+    case .backwards:
+      if reversed.next() {
+        offset = reversed.offset
+        timestamp = reversed.timestamp
+        return true
+      }
+    case .offsetsOnly(let next, let last):
+      if request.isDescending ? next >= last : next <= last {
+        offset = next
+        walk = .offsetsOnly(next: request.isDescending ? next - 1 : next + 1, last: last)
+        return true
+      }
+    }
+    walk = .none
+    return false
+  }
+
+  /// Gets ready to walk a batch.
+  private func enter(_ row: BatchRow) throws(HistoryError) {
+    context.statistics.batchesMatched += 1
+    var parsed: BatchHeader?
+    let isHeaderEnough = isHeaderEnough(row)
+    try batches?.withBytes { (bytes) throws(HistoryError) in
+      do throws(RecordsError) {
+        let header = try BatchHeader(ofWhole: bytes)
+        parsed = header
+        if !header.isControl && !isHeaderEnough { try cursor.load(copying: bytes) }
+      } catch {
+        throw damage(error, at: row.baseOffset)
+      }
+    }
+    header = parsed
+    walk = .none
+    guard let header, !header.isControl else { return }
+    if isHeaderEnough {
+      context.statistics.batchesFromHeader += 1
+      let first = max(row.baseOffset, request.offsets.low)
+      let last = min(row.lastOffset, request.offsets.high)
+      // The offsets that are left may be none: the batch overlaps, but has its hole there.
+      walk = request.isDescending ? .offsetsOnly(next: last, last: first) : .offsetsOnly(next: first, last: last)
+      return
+    }
+    context.statistics.batchesDecoded += 1
+    if request.isDescending {
+      reversed.begin(columns: request.columns)
+      while try step() {
+        context.statistics.recordsDecoded += 1
+        let record = cursor.record
+        if record.offset.rawValue > request.offsets.high { break }
+        if record.offset.rawValue >= request.offsets.low && request.timestamps.contains(record.timestamp) { reversed.append(record) }
+      }
+      reversed.finish()
+      cursor.unload()
+      walk = .backwards
+    } else {
+      walk = .forwards
+    }
+  }
+
+  /// The rows follow from the batch's row and header: nothing inside records is asked for, each record satisfies the time range, and
+  /// there is a record at every offset.
+  private func isHeaderEnough(_ row: BatchRow) -> Bool {
+    request.columns & TopicColumn.insideRecords == 0 && request.timestamps.contains(row.minTimestamp)
+      && request.timestamps.contains(row.maxTimestamp) && Int64(row.recordCount) == row.lastOffset - row.baseOffset + 1
+  }
+
+  private func step() throws(HistoryError) -> Bool {
+    do throws(RecordsError) { return try cursor.next() } catch { throw damage(error, at: header?.baseOffset) }
+  }
+
+  private func damage(_ error: RecordsError, at offset: Int64?) -> HistoryError {
+    let place = offset.map { " at offset \($0)" } ?? ""
+    return HistoryError(.damaged, "a record batch of \(extent.topic)-\(extent.partition)\(place) is damaged: \(error)")
+  }
+
+  // The current record's contents.
+
+  private var isReversed: Bool { if case .backwards = walk { true } else { false } }
+
+  func withKey(_ body: (UnsafeRawBufferPointer?) -> Void) {
+    if isReversed { reversed.withKey(body) } else { body(cursor.key) }
+  }
+  func withValue(_ body: (UnsafeRawBufferPointer?) -> Void) {
+    if isReversed { reversed.withValue(body) } else { body(cursor.value) }
+  }
+  /// The headers as JSON text.
+  func withHeaders(_ body: (UnsafeRawBufferPointer) -> Void) {
+    if isReversed { return reversed.withHeaders { body($0!) } }
+    context.text.removeAll(keepingCapacity: true)
+    HeadersText.append(cursor.headers, to: &context.text)
+    context.text.withUnsafeBytes(body)
+  }
+}

@@ -1,0 +1,215 @@
+internal import Model
+internal import SQLite
+
+/// SQL over one cut of history: every topic of the source is a table.
+///
+/// Read-only by construction: its database is empty and in memory, it can open no file but counted temporary ones, the authorizer
+/// lets nothing pass but SELECT, and tables of topics have no way to be written. Used by one thread at a time, which blocks; only
+/// `control` may be used from others.
+public final class SQLSession {
+  private let context: ScanContext
+  private let limits: SQLLimits
+  private let temporary: TemporaryStorage
+  private let connection: Connection
+  /// Stops the statement that runs, from any thread; the session stays stopped.
+  public let control: ScanControl
+
+  /// What a statement answered with and cost.
+  public struct Summary: Sendable, Hashable {
+    public var rows = 0
+    public var outputBytes = 0
+    public var scan = ScanStatistics()
+  }
+
+  /// What the scans of the statement that ran last cost, also if it failed.
+  public var statistics: ScanStatistics { context.statistics }
+  /// What is on disk now for sorts and the like, bytes.
+  public var temporaryBytesUsed: Int64 { temporary.bytesUsed }
+
+  /// How many of SQLite's instructions pass between two looks at `control`: some ten microseconds.
+  private static let progressSteps = 2000
+
+  /// - Throws: `.unavailable`.
+  public init(source: any HistorySource, limits: SQLLimits, control: ScanControl) throws(QueryError) {
+    self.limits = limits
+    self.control = control
+    context = ScanContext(source: source, control: control)
+    do throws(VirtualTableError) {
+      temporary = try TemporaryStorage(bytesMax: Int64(limits.temporaryBytes)) { control.isCancelled || control.isLate }
+    } catch {
+      throw QueryError(.unavailable, error.message)
+    }
+    do throws(SQLiteError) {
+      connection = try Connection(path: ":memory:", mode: .create, vfs: temporary.vfsName)
+      try connection.execute("PRAGMA temp_store=FILE; PRAGMA cache_size=-\(max(1, limits.cacheBytes >> 10))")
+      try Self.registerTopics(on: connection, context: context)
+      // Connected now, because SQLite asks the authorizer about a virtual table's declaration as if somebody created a table.
+      _ = try connection.prepare("SELECT 1 FROM json_each('[]'), json_tree('[]')")
+    } catch {
+      throw QueryError(.unavailable, error.message)
+    }
+    connection.harden()
+    connection.setStatementLimits(
+      valueBytes: limits.valueBytes, sqlBytes: Limits.querySQLBytes, columns: Limits.queryColumns,
+      expressionDepth: Limits.queryExpressionDepth, compoundSelects: Limits.queryCompoundSelects,
+      instructions: Limits.queryInstructions, functionArguments: Limits.queryFunctionArguments,
+      likePatternBytes: Limits.queryLikePatternBytes, parameters: Limits.queryParameters)
+    let context = self.context
+    connection.setAuthorizer { Self.permits($0, context) }
+    connection.setProgressHandler(steps: Self.progressSteps) { control.isCancelled || control.isLate }
+  }
+
+  deinit {
+    // Before its VFS goes.
+    connection.close()
+  }
+
+  /// Runs one statement and hands its rows to `writer`.
+  ///
+  /// - Parameter parameters: by name, without the `:`, `@` or `$` of the statement; every parameter of it needs one, and no others.
+  /// - Throws: rows that were written stay written; `writer.end` is called only where all rows were.
+  public func run(
+    _ sql: String, parameters: [String: SQLParameter], into writer: some RowWriter
+  ) throws(QueryError) -> Summary {
+    context.statistics = ScanStatistics()
+    context.failure = nil
+    context.refusal = nil
+    control.restart(time: limits.time)
+    writer.output.bytesMax = limits.outputBytes
+    let statement = try prepare(sql)
+    try Self.bind(parameters, to: statement)
+    var summary = Summary()
+    let row = ResultRow(statement)
+    // The first row is computed before anything is written, so that most failures leave no output at all.
+    var hasRow = try step(statement)
+    let columns = (0..<statement.columnCount).map { statement.columnName(at: $0) }
+    do {
+      try writer.begin(columns: columns)
+      while hasRow {
+        try writer.write(row)
+        try writer.output.flushIfFull()
+        summary.rows += 1
+        hasRow = try step(statement)
+      }
+      try writer.end()
+      try writer.output.flush()
+    } catch let error as QueryError {
+      throw error
+    } catch {
+      throw QueryError(.output, "the rows could not be written: \(error)", cause: error)
+    }
+    summary.outputBytes = writer.output.bytesWritten
+    summary.scan = context.statistics
+    return summary
+  }
+
+  private func step(_ statement: Statement) throws(QueryError) -> Bool {
+    do throws(SQLiteError) { return try statement.step() } catch { throw explain(error, position: nil) }
+  }
+
+  private func prepare(_ sql: String) throws(QueryError) -> Statement {
+    let statement: Statement
+    do throws(SingleStatementError) {
+      statement = try connection.prepareSingle(sql)
+    } catch {
+      switch error {
+      case .noStatement: throw QueryError(.sql, "there is no SQL statement")
+      case .severalStatements: throw QueryError(.sql, "there is more than one SQL statement; one is run at a time")
+      case .containsNUL: throw QueryError(.sql, "the SQL text contains a NUL character")
+      case .refused(let error, let position): throw explain(error, position: position)
+      }
+    }
+    // A statement without columns (REINDEX) is none that asks for something.
+    guard statement.isReadOnly, statement.columnCount > 0 else {
+      throw QueryError(.notPermitted, "only reading is possible here")
+    }
+    return statement
+  }
+
+  private static func bind(_ parameters: [String: SQLParameter], to statement: Statement) throws(QueryError) {
+    var unused = Set(parameters.keys)
+    for index in 1..<(statement.parameterCount + 1) {
+      let spelled = statement.parameterName(at: index)
+      let name = spelled.map { String($0.dropFirst()) } ?? String(index)
+      guard let value = parameters[name] else {
+        throw QueryError(.parameter, "parameter \(spelled ?? "?\(index)") has no value")
+      }
+      unused.remove(name)
+      switch value {
+      case .null: statement.bindNull(at: index)
+      case .integer(let value): statement.bind(value, at: index)
+      case .real(let value): statement.bind(value, at: index)
+      case .text(let value): statement.bind(value, at: index)
+      }
+    }
+    if let name = unused.min() { throw QueryError(.parameter, "the statement has no parameter :\(name)") }
+  }
+
+  /// SQLite's error as what it means here.
+  private func explain(_ error: SQLiteError, position: Int?) -> QueryError {
+    if let failure = context.failure {
+      switch failure.reason {
+      case .cancelled: return QueryError(.cancelled, "the query was cancelled")
+      case .tooSlow: return timeIsOver()
+      case .damaged, .unavailable: return QueryError(.history, failure.message)
+      }
+    }
+    if control.isCancelled { return QueryError(.cancelled, "the query was cancelled") }
+    if error.isInterrupt { return timeIsOver() }
+    if error.isDiskFull {
+      return temporary.wasExhausted
+        ? QueryError(
+          .limit(.temporaryBytes), "the query needs more than its limit of \(limits.temporaryBytes) bytes of temporary disk")
+        : QueryError(.unavailable, "the disk for temporary files is full")
+    }
+    if error.isTooBig {
+      return QueryError(.limit(.valueBytes), "a text or blob is larger than the limit of \(limits.valueBytes) bytes")
+    }
+    if error.isOutOfMemory { return QueryError(.unavailable, "out of memory") }
+    if error.isAuthorization {
+      return QueryError(.notPermitted, "only SELECT is possible here" + (context.refusal.map { ": \($0)" } ?? ""))
+    }
+    return QueryError(.sql, error.message, position: position)
+  }
+
+  private func timeIsOver() -> QueryError {
+    let seconds = limits.time.map { "\($0)" } ?? "its limit"
+    return QueryError(.limit(.time), "the query took longer than its limit of \(seconds)")
+  }
+
+  /// Functions that reach outside the query.
+  private static let forbiddenFunctions: Set<String> = ["load_extension", "fts3_tokenizer", "sqlite_log"]
+
+  private static func permits(_ request: AuthorizerRequest, _ context: ScanContext) -> AuthorizerVerdict {
+    if context.isDeclaring { return .allow }
+    switch request.reading {
+    case .select, .column, .recursion: return .allow
+    case .function(let name):
+      if !forbiddenFunctions.contains(name.lowercased()) { return .allow }
+      context.refusal = "the function \(name) is not available"
+      return .deny
+    case nil:
+      context.refusal = "the statement would change or configure something"
+      return .deny
+    }
+  }
+
+  /// Names that belong to SQLite: its modules and its schema tables.
+  private static let takenNames: Set<String> = {
+    let modules = try? Connection(path: ":memory:", mode: .create).moduleNames()
+    return Set((modules ?? []).map { $0.lowercased() })
+      .union(["sqlite_schema", "sqlite_master", "sqlite_temp_schema", "sqlite_temp_master"])
+  }()
+
+  private static func registerTopics(on connection: Connection, context: ScanContext) throws(SQLiteError) {
+    let catalog = TopicCatalog(context.source.partitions, taken: takenNames)
+    for table in catalog.tables {
+      try connection.registerTable(table.name) { () throws(VirtualTableError) in
+        TopicTable(topic: table.topic, partitions: table.partitions, context: context)
+      }
+    }
+    for (name, advice) in catalog.ambiguous {
+      try connection.registerTable(name) { () throws(VirtualTableError) in throw .failed(advice) }
+    }
+  }
+}

@@ -1,0 +1,19 @@
+/// What the scans of one query have in common. Used by the thread that runs the query.
+final class ScanContext {
+  let source: any HistorySource
+  let control: ScanControl
+  var statistics = ScanStatistics()
+  /// Why a scan failed, before SQLite made a message of it.
+  var failure: HistoryError?
+  /// SQLite parses the declaration of one of our own tables, which the authorizer must let pass.
+  var isDeclaring = false
+  /// What the authorizer did not permit, in words.
+  var refusal: String?
+  /// For text that is made on the way to SQLite.
+  var text: [UInt8] = []
+
+  init(source: any HistorySource, control: ScanControl) {
+    self.source = source
+    self.control = control
+  }
+}

@@ -1,0 +1,63 @@
+internal import Glibc
+internal import Synchronization
+
+/// Stops a scan from another thread, or when its time is over.
+///
+/// SQLite's own progress handler runs between its instructions only; a scan that passes over a million batches within one of them
+/// asks here.
+public final class ScanControl: Sendable {
+  private let cancelled = Atomic<Bool>(false)
+  /// Nanoseconds of the monotonic clock.
+  private let deadline: Atomic<UInt64>
+
+  /// Without a bound on time; `restart` sets one.
+  public init() { deadline = Atomic(.max) }
+
+  /// Begins to count the time anew. A cancellation stays.
+  /// - Parameter time: from now on; nil is without bound.
+  public func restart(time: Duration?) {
+    let end = time.map { Self.now().addingReportingOverflow(UInt64(clamping: $0.nanoseconds)) }
+    deadline.store(end.map { $0.overflow ? .max : $0.partialValue } ?? .max, ordering: .relaxed)
+  }
+
+  /// Asks the scan to stop; it does so within a batch. Any thread.
+  public func cancel() { cancelled.store(true, ordering: .relaxed) }
+  public var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
+  public var isLate: Bool { Self.now() >= deadline.load(ordering: .relaxed) }
+
+  /// - Throws: `.cancelled` or `.tooSlow`.
+  public func check() throws(HistoryError) {
+    if isCancelled { throw HistoryError(.cancelled, "cancelled") }
+    if isLate { throw HistoryError(.tooSlow, "the time for this query is over") }
+  }
+
+  private static func now() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+  }
+}
+
+extension Duration {
+  /// Saturating.
+  var nanoseconds: Int64 {
+    let (seconds, attoseconds) = components
+    let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    return overflow ? (seconds < 0 ? .min : .max) : product &+ attoseconds / 1_000_000_000
+  }
+}
+
+/// What a query cost: tests assert on it, and people are told.
+public struct ScanStatistics: Sendable, Hashable {
+  /// Batches whose row was looked at and that overlapped what was asked.
+  public var batchesMatched = 0
+  /// Batches whose records were walked, decompressed where needed.
+  public var batchesDecoded = 0
+  /// Batches answered from their row or header alone.
+  public var batchesFromHeader = 0
+  public var recordsDecoded = 0
+  /// Partitions whose batches were opened.
+  public var partitionsOpened = 0
+
+  public init() {}
+}

@@ -1,0 +1,160 @@
+internal import SQLite
+
+/// How a scan of a topic goes: which constraints it gets, in which order rows come, and which columns it must know.
+struct ScanPlan: Hashable {
+  /// A constraint whose right side the scan gets as an argument.
+  struct Term: Hashable {
+    var column: TopicColumn
+    var comparison: IndexRequest.Operator
+    /// The argument is the whole list of an IN.
+    var isList: Bool
+  }
+
+  /// The order in which rows come.
+  enum Order: Hashable {
+    /// One partition after the other.
+    case byPartition(isDescending: Bool, offsetsDescending: Bool)
+    /// All partitions merged by offset; equal offsets by partition.
+    case byOffset(isDescending: Bool, partitionsDescending: Bool)
+  }
+
+  var terms: [Term]
+  var order: Order
+  /// Bits of `TopicColumn`.
+  var columns: UInt64
+
+  /// What EXPLAIN QUERY PLAN shows.
+  var description: String {
+    var words = terms.map { term in
+      let sign =
+        switch term.comparison {
+        case .equal: term.isList ? " IN (?)" : "=?"
+        case .less: "<?"
+        case .lessOrEqual: "<=?"
+        case .greater: ">?"
+        case .greaterOrEqual: ">=?"
+        case .limit, .offset, .other: ""
+        }
+      return "\(term.column)\(sign)"
+    }
+    if words.isEmpty { words = ["all"] }
+    switch order {
+    case .byPartition(false, false): break
+    case .byPartition(let partitions, let offsets):
+      words.append("by partition\(partitions ? " DESC" : ""), offset\(offsets ? " DESC" : "")")
+    case .byOffset(let descending, _): words.append("merged by offset\(descending ? " DESC" : "")")
+    }
+    if columns & TopicColumn.insideRecords == 0 { words.append("no records read") }
+    return words.joined(separator: ", ")
+  }
+}
+
+/// Chooses scan plans for one topic.
+struct ScanPlanner {
+  let partitionCount: Int
+  /// Records in the topic, about.
+  let recordCount: Int64
+
+  /// Partitions that are merged by offset without a LIMIT: each keeps a batch in memory.
+  static let mergeWidthMax = 64
+
+  struct Choice {
+    var plan: ScanPlan
+    var cost: Double
+    var rows: Int64
+    var isOrdered: Bool
+  }
+
+  func choose(_ request: IndexRequest) -> Choice {
+    var terms: [ScanPlan.Term] = []
+    var hasLimit = false
+    var isOnePartition = partitionCount <= 1
+    var partitionShare = 1.0
+    var offsetEquality = false
+    var rangeShare = 1.0
+    var timeEquality = false
+
+    for constraint in request.constraints {
+      if constraint.comparison == .limit { hasLimit = true }
+      guard constraint.isUsable, let column = TopicColumn(rawValue: constraint.column) else { continue }
+      switch (column, constraint.comparison) {
+      case (.partition, .equal):
+        let isList = request.isMembership(constraint)
+        if isList {
+          partitionShare = min(partitionShare, 0.5)
+        } else {
+          partitionShare = 1 / Double(max(1, partitionCount))
+          isOnePartition = true
+        }
+        request.take(constraint, asArgument: terms.count, wholeList: isList)
+        terms.append(.init(column: column, comparison: .equal, isList: isList))
+      case (.offset, .equal), (.timestamp, .equal), (.time, .equal):
+        if column == .time && !request.comparesBinary(constraint) { continue }
+        // An IN list of these is scanned once for each member (SQLite does that), each time by a look-up.
+        if column == .offset { offsetEquality = true } else { timeEquality = true }
+        request.take(constraint, asArgument: terms.count, wholeList: false)
+        terms.append(.init(column: column, comparison: .equal, isList: false))
+      case (.partition, .less), (.partition, .lessOrEqual), (.partition, .greater), (.partition, .greaterOrEqual),
+        (.offset, .less), (.offset, .lessOrEqual), (.offset, .greater), (.offset, .greaterOrEqual),
+        (.timestamp, .less), (.timestamp, .lessOrEqual), (.timestamp, .greater), (.timestamp, .greaterOrEqual),
+        (.time, .less), (.time, .lessOrEqual), (.time, .greater), (.time, .greaterOrEqual):
+        if column == .time && !request.comparesBinary(constraint) { continue }
+        if column == .partition { partitionShare *= 0.5 } else { rangeShare *= 0.25 }
+        request.take(constraint, asArgument: terms.count, wholeList: false)
+        terms.append(.init(column: column, comparison: constraint.comparison, isList: false))
+      default: break
+      }
+    }
+
+    let (order, isOrdered) = chooseOrder(request.orderTerms, isOnePartition: isOnePartition, hasLimit: hasLimit)
+    let partitions = max(1, Double(partitionCount) * partitionShare)
+    let all = Double(max(1, recordCount)) * partitionShare
+    // A look-up opens one batch of each partition, which is some hundred records.
+    var rows = all * rangeShare
+    var cost = rows + partitions * 20
+    if timeEquality {
+      rows = min(rows, 10)
+      cost = min(cost, all / 20 + partitions * 100)
+    }
+    if offsetEquality {
+      rows = min(rows, partitions)
+      cost = min(cost, partitions * 100)
+    }
+    if case .byOffset = order { cost *= 1.1 }
+    let plan = ScanPlan(terms: terms, order: order, columns: request.columnsUsed)
+    return Choice(plan: plan, cost: cost, rows: max(1, Int64(rows)), isOrdered: isOrdered)
+  }
+
+  /// The order that serves `wanted`, and whether it is exactly that.
+  ///
+  /// (partition, offset) tells every row of a topic, so what follows both in an ORDER BY says nothing more. Timestamps are in
+  /// whatever order producers sent them: that order is never promised here.
+  private func chooseOrder(
+    _ wanted: [IndexRequest.OrderTerm], isOnePartition: Bool, hasLimit: Bool
+  ) -> (ScanPlan.Order, isOrdered: Bool) {
+    let natural = ScanPlan.Order.byPartition(isDescending: false, offsetsDescending: false)
+    let terms = wanted.filter { term in
+      let column = TopicColumn(rawValue: term.column)
+      // The same in every row that SQLite will let pass.
+      return column != .topic && !(column == .partition && isOnePartition)
+    }
+    guard let first = terms.first else { return (natural, true) }
+    let second = terms.dropFirst().first
+    switch TopicColumn(rawValue: first.column) {
+    case .partition:
+      guard let second else { return (.byPartition(isDescending: first.isDescending, offsetsDescending: false), true) }
+      guard TopicColumn(rawValue: second.column) == .offset else { return (natural, false) }
+      return (.byPartition(isDescending: first.isDescending, offsetsDescending: second.isDescending), true)
+    case .offset:
+      if isOnePartition {
+        // Merged all the same: a partition that is given as something odd widens the scan to several.
+        return (.byOffset(isDescending: first.isDescending, partitionsDescending: false), true)
+      }
+      guard partitionCount <= Self.mergeWidthMax || hasLimit else { return (natural, false) }
+      guard let second else { return (.byOffset(isDescending: first.isDescending, partitionsDescending: false), true) }
+      guard TopicColumn(rawValue: second.column) == .partition else { return (natural, false) }
+      return (.byOffset(isDescending: first.isDescending, partitionsDescending: second.isDescending), true)
+    default: return (natural, false)
+    }
+  }
+}

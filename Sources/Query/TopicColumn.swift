@@ -1,0 +1,21 @@
+/// The columns of a topic as a table, in order.
+enum TopicColumn: Int, CaseIterable {
+  case topic, partition, offset, timestamp, time, key, value, headers
+  case producerID, leaderEpoch, compression, batchOffset
+
+  /// The declaration for SQLite. Keys and values have no type: they are TEXT, BLOB or NULL as their bytes are.
+  static let declaration = """
+    CREATE TABLE x(
+      topic TEXT, partition INTEGER, "offset" INTEGER, timestamp INTEGER, time TEXT, key, value, headers TEXT,
+      producer_id INTEGER HIDDEN, leader_epoch INTEGER HIDDEN, compression TEXT HIDDEN, batch_offset INTEGER HIDDEN)
+    """
+
+  var bit: UInt64 { 1 << UInt64(rawValue) }
+
+  /// Columns that only the records themselves can tell; the others follow from the batch and the record's position in it.
+  static let insideRecords: UInt64 =
+    TopicColumn.timestamp.bit | TopicColumn.time.bit | TopicColumn.key.bit | TopicColumn.value.bit | TopicColumn.headers.bit
+  /// Columns for which a batch's bytes have to be read, though not decompressed.
+  static let insideHeader: UInt64 =
+    TopicColumn.producerID.bit | TopicColumn.leaderEpoch.bit | TopicColumn.compression.bit
+}

@@ -1,0 +1,159 @@
+internal import Records
+internal import SQLite
+
+/// A scan over one topic: one partition after the other, or all merged by offset.
+final class TopicCursor: VirtualTableCursor {
+  private let table: TopicTable
+  private let context: ScanContext
+  /// Bits of a row id that hold the partition's position; the others hold the offset.
+  private let partitionBits: Int64
+
+  /// Scans that are still to come, in order (one after the other), or all that have a row (merged).
+  private var waiting: ArraySlice<Member> = []
+  private var heap = MergeHeap<Member>()
+  private var isMerged = false
+  private var current: Member?
+
+  /// One partition's scan.
+  private struct Member: MergeMember {
+    var scan: PartitionScan
+    /// Its place among the topic's partitions.
+    var position: Int
+    var isDescending: Bool
+    var partitionsDescending: Bool
+    /// The offset it stands on; before it is started, the first that it may stand on.
+    var offset: Int64
+    var isStarted = false
+
+    func precedes(_ other: Member) -> Bool {
+      if offset != other.offset { return isDescending ? offset > other.offset : offset < other.offset }
+      return partitionsDescending ? position > other.position : position < other.position
+    }
+  }
+
+  init(_ table: TopicTable) throws(VirtualTableError) {
+    self.table = table
+    context = table.context
+    partitionBits = Int64(Int64.bitWidth - Int64(max(0, table.partitions.count - 1)).leadingZeroBitCount)
+    let highest = table.partitions.map { table.context.source.partitions[$0].highWatermark }.max() ?? 0
+    // SQLite tells rows apart by their row ids, so two must never be equal. With 1,000 partitions this leaves offsets of 2⁵².
+    guard highest <= Int64.max >> (partitionBits + 1) else {
+      throw .failed("offsets of topic \(table.topic) are too large to be told apart in SQL")
+    }
+  }
+
+  override func filter(plan number: Int, arguments: FilterArguments) throws(VirtualTableError) {
+    current = nil
+    waiting = []
+    heap.removeAll()
+    isAtEnd = true
+    let plan = table.plans[number]
+    var bounds = ScanBounds()
+    for (i, term) in plan.terms.enumerated() { try bounds.apply(term, arguments[i]) }
+    if bounds.isEmpty { return }
+
+    let offsetsDescending: Bool
+    let partitionsDescending: Bool
+    switch plan.order {
+    case .byPartition(let partitions, let offsets):
+      (isMerged, partitionsDescending, offsetsDescending) = (false, partitions, offsets)
+    case .byOffset(let offsets, let partitions):
+      (isMerged, partitionsDescending, offsetsDescending) = (true, partitions, offsets)
+    }
+    let request = PartitionScan.Request(
+      offsets: bounds.offsets, timestamps: bounds.timestamps, isDescending: offsetsDescending, columns: plan.columns)
+    var members: [Member] = []
+    for (position, index) in table.partitions.enumerated()
+    where bounds.includes(partition: context.source.partitions[index].partition) {
+      let scan = PartitionScan(index, request: request, context: context)
+      if scan.isEmpty { continue }
+      members.append(
+        Member(
+          scan: scan, position: position, isDescending: offsetsDescending, partitionsDescending: partitionsDescending,
+          offset: scan.firstPossibleOffset))
+    }
+    if isMerged {
+      // Not started: a partition is opened when its first possible offset comes up, which for the last few records is seldom.
+      for member in members { heap.insert(member) }
+    } else {
+      if partitionsDescending { members.reverse() }
+      waiting = members[...]
+    }
+    try next()
+  }
+
+  override func next() throws(VirtualTableError) {
+    do throws(HistoryError) {
+      try isMerged ? nextMerged() : nextInTurn()
+    } catch {
+      context.failure = error
+      let code = error.reason == .cancelled || error.reason == .tooSlow
+      throw code ? .interrupted : .failed(error.message)
+    }
+  }
+
+  private func nextInTurn() throws(HistoryError) {
+    while true {
+      if let current, try current.scan.next() { return isAtEnd = false }
+      current = waiting.popFirst()
+      if current == nil { return isAtEnd = true }
+    }
+  }
+
+  private func nextMerged() throws(HistoryError) {
+    if var member = current {
+      current = nil
+      if try member.scan.next() {
+        member.offset = member.scan.offset
+        heap.insert(member)
+      }
+    }
+    while var member = heap.popFirst() {
+      if member.isStarted {
+        current = member
+        return isAtEnd = false
+      }
+      member.isStarted = true
+      if try member.scan.next() {
+        member.offset = member.scan.offset
+        heap.insert(member)
+      }
+    }
+    isAtEnd = true
+  }
+
+  override var rowID: Int64 {
+    guard let current else { return 0 }
+    return current.scan.offset << partitionBits | Int64(current.position)
+  }
+
+  override func column(_ index: Int, into result: ResultContext) throws(VirtualTableError) {
+    guard let scan = current?.scan, let column = TopicColumn(rawValue: index) else { return result.setNull() }
+    switch column {
+    case .topic: result.setText(table.topic)
+    case .partition: result.set(Int64(scan.extent.partition))
+    case .offset: result.set(scan.offset)
+    case .timestamp: result.set(scan.timestamp)
+    case .time:
+      guard TimeText.hasText(scan.timestamp) else { return result.setNull() }
+      withUnsafeTemporaryAllocation(byteCount: TimeText.byteCount, alignment: 1) { text in
+        TimeText.write(scan.timestamp, to: text)
+        result.setText(UnsafeRawBufferPointer(text))
+      }
+    case .key: scan.withKey { Self.set($0, in: result) }
+    case .value: scan.withValue { Self.set($0, in: result) }
+    case .headers: scan.withHeaders { result.setText($0) }
+    case .producerID:
+      if let id = scan.header?.producerID, id >= 0 { result.set(id) } else { result.setNull() }
+    case .leaderEpoch: result.set(Int64(scan.header?.partitionLeaderEpoch ?? -1))
+    case .compression: result.setText(scan.header?.compression.description ?? "none")
+    case .batchOffset: result.set(scan.header?.baseOffset ?? -1)
+    }
+  }
+
+  /// A key or value: TEXT if it is that, else BLOB; null is NULL.
+  private static func set(_ bytes: UnsafeRawBufferPointer?, in result: ResultContext) {
+    guard let bytes else { return result.setNull() }
+    if TextBytes.isSQLText(bytes) { result.setText(bytes) } else { result.setBlob(bytes) }
+  }
+}

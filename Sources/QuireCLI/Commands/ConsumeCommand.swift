@@ -1,0 +1,66 @@
+internal import ArgumentParser
+internal import KafkaClient
+internal import Model
+
+struct ConsumeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "consume",
+    abstract: "Print a topic's records, each on its line.",
+    discussion: """
+      Without --follow it ends where the topic ended when it began. --format lines prints values as they are, --format jsonl whole \
+      records as `quire export` writes them. With --group it goes on where the group left off, and commits what was printed.
+
+        quire consume plays --from -10m --format jsonl
+        quire consume plays --follow --group billing
+      """)
+
+  @Argument(help: "The topic.")
+  var topic: String
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Where to begin: \(StartPosition.forms). Default: the beginning; with --follow alone the end. In a group: where nothing is "
+        + "committed.", valueName: "position"))
+  var from: String?
+
+  @Option(help: ArgumentHelp("Read as a member of this consumer group.", valueName: "group"))
+  var group: String?
+
+  @Option(help: ArgumentHelp("End after this many records.", valueName: "count"))
+  var max: Int?
+
+  @Flag(help: "Wait for new records at the end, until Ctrl-C.")
+  var follow = false
+
+  @Option(help: ArgumentHelp("lines or jsonl.", valueName: "format"))
+  var format: RecordFormat = .lines
+
+  @OptionGroup var client: ClientOptions
+
+  func validate() throws {
+    if let from, StartPosition.parse(from, now: wallClockMilliseconds()) == nil {
+      throw ValidationError("'\(from)' is no position: \(StartPosition.forms) (--from)")
+    }
+    if let max, max < 0 { throw ValidationError("--max is a number from 0") }
+    if group == "" { throw ValidationError("--group is empty") }
+  }
+
+  func run() async throws {
+    let named = from.flatMap { StartPosition.parse($0, now: wallClockMilliseconds()) }
+    let start = named ?? (follow && group == nil ? .end : .beginning)
+    try await client.withClient { [topic, group, max, follow, format] client in
+      let partitions = try await client.topic(topic).topicPartitions
+      let printer = RecordPrinter(format: format, recordsMax: max ?? .max, output: .standardOutput())
+      if let group {
+        let reader = GroupReader(
+          client: client, printer: printer, start: start, isFollowing: follow,
+          member: GroupMember(client: client, group: group, topics: [topic]))
+        try await reader.run()
+      } else {
+        try await TopicReader.run(
+          client: client, printer: printer, partitions: partitions, start: start, isFollowing: follow)
+      }
+    }
+  }
+}

@@ -1,0 +1,47 @@
+import Query
+import SQLite
+
+/// Collects what a writer puts out.
+final class Collected {
+  var bytes: [UInt8] = []
+  var chunks = 0
+  var text: String { String(decoding: bytes, as: UTF8.self) }
+  func sink(_ chunk: [UInt8]) {
+    bytes += chunk
+    chunks += 1
+  }
+}
+
+struct Answer {
+  var text: String
+  var statistics: ScanStatistics
+  /// Lines of JSON Lines or CSV.
+  var lines: [String] { text.split(separator: "\n", omittingEmptySubsequences: true).map(String.init) }
+}
+
+extension HistorySource {
+  /// Runs one statement in a session of its own.
+  func ask(
+    _ sql: String, parameters: [String: SQLParameter] = [:], format: OutputFormat = .jsonl, limits: SQLLimits = SQLLimits()
+  ) throws(QueryError) -> Answer {
+    let collected = Collected()
+    let session = try SQLSession(source: self, limits: limits, control: ScanControl())
+    let writer = format.makeWriter(sink: collected.sink)
+    let summary = try session.run(sql, parameters: parameters, into: writer)
+    return Answer(text: collected.text, statistics: summary.scan)
+  }
+}
+
+/// SplitMix64: the same numbers for the same seed.
+struct SeededRandom: RandomNumberGenerator {
+  var state: UInt64
+  init(seed: UInt64) { state = seed }
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+  mutating func pick<T>(_ list: [T]) -> T { list[Int.random(in: 0..<list.count, using: &self)] }
+}

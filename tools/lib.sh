@@ -1,0 +1,64 @@
+# Sourced by the scripts in tools/: paths, messages, and one node that is always stopped again.
+# shellcheck shell=bash
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=$root/.build/venv   # Python clients, made by tools/install
+scratch=   # made by need_scratch
+node_pid=  # of start_node
+export PYTHONPATH=$root/tools/lib PYTHONDONTWRITEBYTECODE=1
+
+say() { echo "== $*" >&2; }
+fail() { echo "error: $*" >&2; exit 1; }
+
+# A directory that is removed at exit.
+need_scratch() { [[ -n $scratch ]] || scratch=$(mktemp -d "${TMPDIR:-/tmp}/quire.XXXXXX"); }
+
+# The binary under test: $QUIRE, or a debug build of this tree.
+need_quire() {
+  if [[ -z ${QUIRE:-} ]]; then
+    say "building quire"
+    swift build --package-path "$root" --product quire >&2
+    QUIRE=$(swift build --package-path "$root" --show-bin-path)/quire
+  fi
+  [[ -x $QUIRE ]] || fail "$QUIRE is not an executable"
+  QUIRE=$(realpath "$QUIRE")
+  export QUIRE
+}
+
+# start_node DATA [serve options]: sets node_pid, QUIRE_BOOTSTRAP and QUIRE_SERVER. Ports are free ones, read from the
+# line in which the node says that it is ready.
+start_node() {
+  local data=$1 log ready=
+  shift
+  need_scratch
+  log=$scratch/node.log
+  "$QUIRE" serve --data-dir "$data" --listen 127.0.0.1:0 --http 127.0.0.1:0 "$@" 2>"$log" >/dev/null &
+  node_pid=$!
+  for _ in $(seq 300); do
+    ready=$(sed -n 's/.*is ready: Kafka on \([^,]*\), HTTP on \([^,]*\), data in.*/\1 \2/p' "$log")
+    [[ -n $ready ]] && break
+    kill -0 "$node_pid" 2>/dev/null || { cat "$log" >&2; fail "the node did not start"; }
+    sleep 0.1
+  done
+  [[ -n $ready ]] || { cat "$log" >&2; fail "the node was not ready after 30 s"; }
+  export QUIRE_BOOTSTRAP=${ready% *} QUIRE_SERVER=http://${ready#* }
+}
+
+# Stops the node of start_node with SIGTERM; its exit status is this function's.
+stop_node() {
+  [[ -n $node_pid ]] || return 0
+  local pid=$node_pid
+  node_pid=
+  kill -TERM "$pid" 2>/dev/null || true
+  wait "$pid"
+}
+
+tidy_up() {
+  local status=$?
+  if [[ -n $node_pid ]]; then kill -KILL "$node_pid" 2>/dev/null || true; wait "$node_pid" 2>/dev/null || true; fi
+  if [[ -n $scratch ]]; then rm -rf "$scratch"; fi
+  return $status
+}
+trap tidy_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
