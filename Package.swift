@@ -97,7 +97,7 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes"]),
-    tests("Storage", ["Model", "SQLite", "Records", nioCore, logging]),
+    tests("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Metadata", ["Model"]),
     tests(
