@@ -81,19 +81,24 @@ let package = Package(
     room(
       "Node",
       [
-        "Model", "Metadata", "Storage", "Cluster", "Query", "Export", "Broker", "Gateway", nioCore, nioPosix, logging,
+        "Model", "SQLite", "Metadata", "Coordination", "Storage", "Cluster", "Query", "Export", "Broker", "Gateway", nioCore,
+        nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]),
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", nioCore,
+        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Query", nioCore,
         nioPosix, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
+    tests("SQLite", ["Bytes"]),
+    tests("Storage", ["Model", "SQLite", "Records", nioCore, logging]),
+    tests("Records", ["Model", "Bytes", nioCore]),
     tests("Metadata", ["Model"]),
     tests(
       "Gateway",
@@ -101,17 +106,21 @@ let package = Package(
         "Model", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
-    tests("SQLite", ["Bytes"]),
-    tests("Records", ["Model", "Bytes", nioCore]),
+    tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
+    tests("Node", ["Model", logging]),
+    .target(
+      name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
+      swiftSettings: strict),
+    tests("Query", ["HistorySupport", "Model", "Records", "SQLite", "Storage", nioCore]),
+    tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
     tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
     .testTarget(
       name: "BrokerGroupsTests",
       dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
-    tests("Query", ["Model", "Bytes", "Records", "SQLite", nioCore]),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
-    tests("QuireCLI", ["Model"]),
+    tests("QuireCLI", ["Model", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
   ],
   cLanguageStandard: .c2x
 )

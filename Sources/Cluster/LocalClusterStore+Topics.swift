@@ -117,7 +117,7 @@ extension LocalClusterStore {
   @discardableResult
   public func deleteTopic(id: TopicID) async throws(ClusterError) -> String {
     try await serially { cluster throws(ClusterError) in
-      guard let topic = cluster.image.topic(id: id) else { throw ClusterError(.unknownTopicID, "there is no topic with id \(id)") }
+      guard let topic = cluster.image.topic(id) else { throw ClusterError(.unknownTopicID, "there is no topic with id \(id)") }
       try cluster.delete(topic)
       return topic.name
     }
@@ -145,7 +145,8 @@ extension LocalClusterStore {
       if count <= existing {
         throw ClusterError(
           .invalidPartitions,
-          "the topic '\(name)' has \(existing) partitions, which is \(count == existing ? "as" : "more than the \(count)") asked for")
+          "the topic '\(name)' has \(existing) partitions, which is \(count == existing ? "as" : "more than the \(count)") asked for"
+        )
       }
       try Self.check(partitionCount: count)
       if validateOnly { return }

@@ -50,7 +50,8 @@ public final class LocalClusterStore: Sendable {
   ) throws(ClusterError) -> LocalClusterStore {
     let isUnclean = !store.closedCleanly
     let cluster = LocalClusterStore(
-      store: store, nodeID: nodeID, image: ClusterImage(clusterID: clusterID, nodeSettings: settings), entropy: entropy, now: now)
+      store: store, nodeID: nodeID, image: ClusterImage(clusterID: clusterID, nodeSettings: settings), entropy: entropy,
+      now: now)
     // Before anything is attached: the files to be removed have names that topics of the image may have by now.
     try cluster.removeUnfinished { _ in true }
     var image = cluster.image

@@ -16,7 +16,7 @@ extension GroupMachine {
       }
       transition(to: .empty, now: now)
     }
-    if !hasRoom(for: request.member.memberID) {
+    if !hasRoom(for: request.member) {
       removeMember(request.member.memberID, &actions)
       refuseJoin(token, .groupMaxSizeReached, memberID: "", &actions)
     } else if !supportsAnyProtocol(of: request) {
@@ -158,9 +158,10 @@ extension GroupMachine {
   }
 
   /// An empty or new group takes anybody. Once the group is full, those wait or stay who are first; counting the ones that
-  /// wait lets a group shrink to a maximum that was lowered.
-  private func hasRoom(for memberID: String) -> Bool {
+  /// wait lets a group shrink to a maximum that was lowered. A static member that restarts takes its own place.
+  private func hasRoom(for identity: MemberIdentity) -> Bool {
     if members.count < Int(configuration.groupSizeMax) { return true }
+    let memberID = identity.instanceID.flatMap { staticMembers[$0] } ?? identity.memberID
     return switch state {
     case .empty, .dead: true
     case .preparingRebalance:

@@ -69,16 +69,16 @@ final class BrokerConnection: Sendable {
     var request = ApiVersionsRequest()
     request.clientSoftwareName = "quire"
     request.clientSoftwareVersion = "0.1.0"
-    // Version 3 is old enough for every broker that has flexible versions; the others answer in version 0 with an error.
+    // A broker that does not know version 3 says so in a form that not all agree on; all know version 0.
     var version: Int16 = 3
     while true {
       var frame = try await exchange(request, version: version, timeout: timeouts.request)
-      let isRefusal = frame.getInteger(at: frame.readerIndex + 4, as: Int16.self) == ErrorCode.unsupportedVersion.rawValue
-      let response: ApiVersionsResponse = try read(&frame, version: isRefusal ? 0 : version)
-      if isRefusal, version > 0 {
+      let code: Int16? = frame.getInteger(at: frame.readerIndex + 4)
+      if version > 0, code == ErrorCode.unsupportedVersion.rawValue {
         version = 0
         continue
       }
+      let response: ApiVersionsResponse = try read(&frame, version: version)
       guard response.errorCode == .none else { throw KafkaClientError.refused("\(address)", response.errorCode) }
       var versions: [APIKey: Int16] = [:]
       for offer in response.apiKeys {

@@ -51,9 +51,10 @@ final class RequestHandler: ChannelDuplexHandler {
     frames.append(unwrapInboundIn(data))
     do {
       while let frame = try frames.next() {
-        guard let request = waiting.popFirst(), frame.getInteger(at: frame.readerIndex) == request.correlationID else {
+        guard let request = waiting.first, frame.getInteger(at: frame.readerIndex) == request.correlationID else {
           return fail(context, malformed("a response that nobody asked for"))
         }
+        waiting.removeFirst()
         request.promise.succeed(frame)
       }
     } catch {

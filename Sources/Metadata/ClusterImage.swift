@@ -76,8 +76,8 @@ public struct ClusterImage: Sendable {
   }
 
   public func topic(_ name: String) -> TopicImage? { topics[name] }
-  public func topic(id: TopicID) -> TopicImage? { namesByID[id].flatMap { topics[$0] } }
-  public func topicName(id: TopicID) -> String? { namesByID[id] }
+  public func topic(_ id: TopicID) -> TopicImage? { namesByID[id].flatMap { topics[$0] } }
+  public func topicName(_ id: TopicID) -> String? { namesByID[id] }
 
   public var partitionCount: Int { topics.values.reduce(0) { $0 + $1.partitions.count } }
 

@@ -36,9 +36,10 @@ enum ConfigurationFile {
   static func parse(_ text: String, path: String) throws(NodeStartError) -> [Line] {
     var lines: [Line] = []
     var numbers: [String: Int] = [:]
-    for (index, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+    // By bytes: a carriage return and a line feed are one Character, which is not "\n".
+    for (index, raw) in text.utf8.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
       let number = index + 1
-      let line = ConfigurationKey.normalized(String(raw))
+      let line = ConfigurationKey.normalized(String(decoding: raw, as: UTF8.self))
       if line.isEmpty || line.hasPrefix("#") { continue }
       guard let equals = line.firstIndex(of: "=") else {
         throw NodeStartError(.configuration, "\(path):\(number): '\(line)' is not KEY=VALUE")

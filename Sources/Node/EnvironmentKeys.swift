@@ -23,7 +23,8 @@ enum EnvironmentKeys {
     }
     var settings: [(name: String, key: String, value: String)] = []
     var warnings: [String] = []
-    for (name, value) in environment.sorted(by: { $0.key < $1.key }) where name.hasPrefix("QUIRE_") && !ofClients.contains(name) {
+    for (name, value) in environment.sorted(by: { $0.key < $1.key }) where name.hasPrefix("QUIRE_") && !ofClients.contains(name)
+    {
       if let key = keys[name] {
         settings.append((name, key, value))
       } else {

@@ -121,10 +121,3 @@ struct LogLines: LogHandler {
     }
   }
 }
-
-/// Milliseconds since 1970.
-@Sendable func wallClockMilliseconds() -> Int64 {
-  var time = timespec()
-  clock_gettime(CLOCK_REALTIME, &time)
-  return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-}

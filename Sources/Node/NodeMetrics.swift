@@ -1,6 +1,7 @@
 import Cluster
 import Gateway
 import Glibc
+import Metadata
 
 /// What is measured of the process and the image when somebody asks.
 enum NodeMetrics {
@@ -13,12 +14,8 @@ enum NodeMetrics {
       MetricSample("build_info", labels: [("version", QuireNode.version)], value: 1),
     ]
     if let bytes = residentBytes() { samples.append(MetricSample("process_resident_memory_bytes", value: Double(bytes))) }
-    var usage = rusage()
-    if getrusage(RUSAGE_SELF, &usage) == 0 {
-      let seconds = Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
-      let microseconds = Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
-      samples.append(MetricSample("process_cpu_seconds_total", value: seconds + microseconds / 1e6, isCounter: true))
-    }
+    samples.append(
+      MetricSample("process_cpu_seconds_total", value: Double(processorNanoseconds()) / 1e9, isCounter: true))
     return samples
   }
 

@@ -30,7 +30,15 @@ enum ProcessSetup {
   /// Receive buffers are large and short-lived: with glibc's defaults each is mapped and unmapped anew, which cost a fifth of the
   /// produce throughput when it was measured.
   private static func tuneAllocator() {
-    mallopt(M_MMAP_THRESHOLD, 64 << 20)
-    mallopt(M_TRIM_THRESHOLD, 128 << 20)
+    // Swift's Glibc module has no malloc.h: the function is looked up, and the numbers are that header's.
+    guard let symbol = dlsym(nil, "mallopt") else { return }
+    let mallopt = unsafeBitCast(symbol, to: (@convention(c) (CInt, CInt) -> CInt).self)
+    let trimThreshold: CInt = -1
+    let topPad: CInt = -2
+    let mmapThreshold: CInt = -3
+    // 32 MiB is the most glibc takes.
+    _ = mallopt(mmapThreshold, 32 << 20)
+    _ = mallopt(trimThreshold, 256 << 20)
+    _ = mallopt(topPad, 16 << 20)
   }
 }

@@ -3,6 +3,7 @@ import Cluster
 import Coordination
 import Glibc
 import Logging
+import Metadata
 import Model
 import NIOCore
 import NIOPosix
@@ -43,8 +44,14 @@ extension RunningNode {
     } catch { throw NodeStartError(.environment, "the cluster's image in \(configuration.dataDirectory): \(error)") }
   }
 
+  static func openShards(_ configuration: NodeConfiguration) throws(NodeStartError) -> CoordinatorStore {
+    do throws(StorageError) {
+      return try CoordinatorStore(dataDirectory: configuration.dataDirectory, shardCount: Limits.coordinatorShardCount)
+    } catch { throw NodeStartError(.environment, "\(error)") }
+  }
+
   static func makeGroups(
-    _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: LocalClusterStore, _ advertised: HostPort
+    _ configuration: NodeConfiguration, _ shards: CoordinatorStore, _ cluster: LocalClusterStore, _ advertised: HostPort
   ) throws -> GroupCoordinator {
     let settings = configuration.settings
     var groups = GroupConfiguration()
@@ -59,7 +66,7 @@ extension RunningNode {
       nodeID: configuration.nodeID, host: advertised.host, port: Int32(advertised.port))
     do {
       return try GroupCoordinator(
-        configuration: groups, persistence: try StoredGroups(store: store), endpoint: { endpoint },
+        configuration: groups, persistence: shards, endpoint: { endpoint },
         topicPartitionExists: { cluster.image.topics[$0.topic]?.partition($0.partition) != nil },
         logger: Logger(label: "groups"), now: GroupCoordinator.steadyClock())
     } catch {

@@ -9,12 +9,14 @@ import NIOPosix
 import ServiceLifecycle
 import Storage
 import Synchronization
+import UnixSignals
 
 /// The rooms of a node, put together in order: store, cluster image, partitions, groups, Kafka door, HTTP door.
 struct RunningNode {
   private let configuration: NodeConfiguration
   private let store: LogStore
   private let cluster: LocalClusterStore
+  private let shards: CoordinatorStore
   private let groups: GroupCoordinator
   private let broker: KafkaBroker
   private let kafka: HostPort
@@ -45,6 +47,7 @@ struct RunningNode {
   ) async throws -> RunningNode {
     if !store.closedCleanly { logger.notice("the last run did not end in order: every partition begins a new leader epoch") }
     let cluster = try openCluster(configuration, store)
+    let shards = try openShards(configuration)
     let settings = configuration.settings
     let threads = Int(settings.number("num.network.threads"))
     let group = MultiThreadedEventLoopGroup(numberOfThreads: threads > 0 ? threads : System.coreCount)
@@ -53,7 +56,7 @@ struct RunningNode {
       let advertised = advertisedAddress(configuration, listen)
       cluster.register(
         NodeImage(id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: nil))
-      let groups = try makeGroups(configuration, store, cluster, advertised)
+      let groups = try makeGroups(configuration, shards, cluster, advertised)
       let broker = KafkaBroker(
         configuration: brokerConfiguration(configuration, clusterID: cluster.image.clusterID, advertised),
         store: store, cluster: cluster, groups: groups,
@@ -68,10 +71,12 @@ struct RunningNode {
         throw StartFailure.explained(error, door: "Kafka", address: configuration.listen)
       }
       return RunningNode(
-        configuration: configuration, store: store, cluster: cluster, groups: groups, broker: broker, kafka: listen,
+        configuration: configuration, store: store, cluster: cluster, shards: shards, groups: groups, broker: broker,
+        kafka: listen,
         group: group, logger: logger, state: State())
     } catch {
       cluster.close()
+      try? shards.close()
       try? await group.shutdownGracefully()
       throw error
     }
@@ -126,6 +131,7 @@ struct RunningNode {
   func stop() async {
     cluster.close()
     do {
+      try shards.close()
       try store.close()
     } catch { logger.error("the store did not close in order", metadata: ["error": "\(error)"]) }
     try? await group.shutdownGracefully()

@@ -16,7 +16,7 @@ final class CSVWriter: RowWriter {
     output.bytes.append(0x0A)
   }
 
-  func write(_ row: ResultRow) throws {
+  func write(_ row: borrowing ResultRow) throws {
     for i in 0..<row.columnCount {
       if i > 0 { output.bytes.append(0x2C) }
       switch row.kind(i) {

@@ -37,7 +37,7 @@ final class JSONWriter: RowWriter {
     if isArray { output.bytes.append(0x5B) }
   }
 
-  func write(_ row: ResultRow) throws {
+  func write(_ row: borrowing ResultRow) throws {
     if isArray { output.bytes.append(contentsOf: isFirst ? [0x0A] : [0x2C, 0x0A]) }
     isFirst = false
     for i in 0..<row.columnCount {

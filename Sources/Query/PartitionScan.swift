@@ -91,7 +91,7 @@ final class PartitionScan {
     switch walk {
     case .none: return false
     case .forwards:
-      while try Self.step(cursor) {
+      while try step() {
         let record = cursor.record
         offset = record.offset.rawValue
         if offset > request.offsets.high { break }
@@ -127,7 +127,7 @@ final class PartitionScan {
         parsed = header
         if !header.isControl && !isHeaderEnough { try cursor.load(copying: bytes) }
       } catch {
-        throw damage(error)
+        throw damage(error, at: row.baseOffset)
       }
     }
     header = parsed
@@ -143,9 +143,14 @@ final class PartitionScan {
     }
     context.statistics.batchesDecoded += 1
     if request.isDescending {
-      context.statistics.recordsDecoded += try reversed.fill(
-        from: cursor, offsets: request.offsets, timestamps: request.timestamps, columns: request.columns,
-        control: context.control)
+      reversed.begin(columns: request.columns)
+      while try step() {
+        context.statistics.recordsDecoded += 1
+        let record = cursor.record
+        if record.offset.rawValue > request.offsets.high { break }
+        if record.offset.rawValue >= request.offsets.low && request.timestamps.contains(record.timestamp) { reversed.append(record) }
+      }
+      reversed.finish()
       cursor.unload()
       walk = .backwards
     } else {
@@ -160,14 +165,13 @@ final class PartitionScan {
       && request.timestamps.contains(row.maxTimestamp) && Int64(row.recordCount) == row.lastOffset - row.baseOffset + 1
   }
 
-  static func step(_ cursor: BatchCursor) throws(HistoryError) -> Bool {
-    do throws(RecordsError) { return try cursor.next() } catch {
-      throw HistoryError(.damaged, "a record batch at offset \(cursor.header?.baseOffset ?? -1) is damaged: \(error)")
-    }
+  private func step() throws(HistoryError) -> Bool {
+    do throws(RecordsError) { return try cursor.next() } catch { throw damage(error, at: header?.baseOffset) }
   }
 
-  private func damage(_ error: RecordsError) -> HistoryError {
-    HistoryError(.damaged, "a record batch of \(extent.topic)-\(extent.partition) is damaged: \(error)")
+  private func damage(_ error: RecordsError, at offset: Int64?) -> HistoryError {
+    let place = offset.map { " at offset \($0)" } ?? ""
+    return HistoryError(.damaged, "a record batch of \(extent.topic)-\(extent.partition)\(place) is damaged: \(error)")
   }
 
   // The current record's contents.

@@ -3,8 +3,7 @@ internal import Records
 
 /// The records of one batch, last one first.
 ///
-/// A batch can only be decoded forwards, so its records are kept: of each the columns that are asked for, and only those records that
-/// lie in the bounds.
+/// A batch can only be decoded forwards, so its records are kept: of each the columns that are asked for.
 struct ReversedBatch {
   private struct Entry {
     var offset: Int64
@@ -19,38 +18,37 @@ struct ReversedBatch {
     var count = -1
   }
 
+  /// Bits of `TopicColumn`.
+  private var columns: UInt64 = 0
   private var entries: [Entry] = []
   private var bytes: [UInt8] = []
   /// The entry that `next` moved to.
   private var index = 0
 
-  /// Reads the batch that `cursor` has loaded.
-  mutating func fill(
-    from cursor: BatchCursor, offsets: Interval, timestamps: Interval, columns: UInt64, control: ScanControl
-  ) throws(HistoryError) -> Int {
+  /// Forgets the batch before.
+  mutating func begin(columns: UInt64) {
+    self.columns = columns
     entries.removeAll(keepingCapacity: true)
-    bytes.removeAll(keepingCapacity: true)
-    var decoded = 0
-    while try PartitionScan.step(cursor) {
-      decoded += 1
-      if decoded & 0xFFFF == 0 { try control.check() }
-      let record = cursor.record
-      let offset = record.offset.rawValue
-      if offset > offsets.high { break }
-      guard offset >= offsets.low, timestamps.contains(record.timestamp) else { continue }
-      var entry = Entry(offset: offset, timestamp: record.timestamp, key: Field(), value: Field(), headers: Field())
-      if columns & TopicColumn.key.bit != 0, let key = record.key { entry.key = keep(key) }
-      if columns & TopicColumn.value.bit != 0, let value = record.value { entry.value = keep(value) }
-      if columns & TopicColumn.headers.bit != 0 {
-        entry.headers.start = bytes.count
-        HeadersText.append(record.headers, to: &bytes)
-        entry.headers.count = bytes.count - entry.headers.start
-      }
-      entries.append(entry)
-    }
-    index = entries.count
-    return decoded
+    // What one large batch has taken is not kept for the small ones.
+    bytes.removeAll(keepingCapacity: bytes.capacity <= 4 << 20)
   }
+
+  /// Keeps a record; in offset order.
+  mutating func append(_ record: borrowing RecordView) {
+    var entry = Entry(
+      offset: record.offset.rawValue, timestamp: record.timestamp, key: Field(), value: Field(), headers: Field())
+    if columns & TopicColumn.key.bit != 0, let key = record.key { entry.key = keep(key) }
+    if columns & TopicColumn.value.bit != 0, let value = record.value { entry.value = keep(value) }
+    if columns & TopicColumn.headers.bit != 0 {
+      entry.headers.start = bytes.count
+      HeadersText.append(record.headers, to: &bytes)
+      entry.headers.count = bytes.count - entry.headers.start
+    }
+    entries.append(entry)
+  }
+
+  /// Stands behind the last record.
+  mutating func finish() { index = entries.count }
 
   private mutating func keep(_ field: UnsafeRawBufferPointer) -> Field {
     defer { bytes.append(contentsOf: field) }

@@ -1,7 +1,7 @@
 public import SQLite
 
-/// One row of an answer, borrowed: valid until the next.
-public struct ResultRow {
+/// One row of an answer, borrowed: valid until the next, and not to be kept (a statement must not outlive its session).
+public struct ResultRow: ~Copyable {
   private let statement: Statement
   public let columnCount: Int
 
@@ -24,7 +24,7 @@ public protocol RowWriter: AnyObject {
   var output: OutputBuffer { get }
   /// Called once, before the rows, also if there are none.
   func begin(columns: [String]) throws
-  func write(_ row: ResultRow) throws
+  func write(_ row: borrowing ResultRow) throws
   /// Called behind the last row, if nothing failed.
   func end() throws
 }

@@ -35,7 +35,7 @@ public final class SQLSession {
     self.control = control
     context = ScanContext(source: source, control: control)
     do throws(VirtualTableError) {
-      temporary = try TemporaryStorage(bytesMax: Int64(limits.temporaryBytes))
+      temporary = try TemporaryStorage(bytesMax: Int64(limits.temporaryBytes)) { control.isCancelled || control.isLate }
     } catch {
       throw QueryError(.unavailable, error.message)
     }
@@ -120,7 +120,9 @@ public final class SQLSession {
       }
     }
     // A statement without columns (REINDEX) is none that asks for something.
-    guard statement.isReadOnly, statement.columnCount > 0 else { throw QueryError(.notPermitted, "only reading is possible here") }
+    guard statement.isReadOnly, statement.columnCount > 0 else {
+      throw QueryError(.notPermitted, "only reading is possible here")
+    }
     return statement
   }
 
@@ -152,7 +154,8 @@ public final class SQLSession {
       case .damaged, .unavailable: return QueryError(.history, failure.message)
       }
     }
-    if error.isInterrupt { return control.isCancelled ? QueryError(.cancelled, "the query was cancelled") : timeIsOver() }
+    if control.isCancelled { return QueryError(.cancelled, "the query was cancelled") }
+    if error.isInterrupt { return timeIsOver() }
     if error.isDiskFull {
       return temporary.wasExhausted
         ? QueryError(

@@ -28,9 +28,10 @@ final class TableWriter: RowWriter {
 
   func begin(columns: [String]) throws { names = columns }
 
-  func write(_ row: ResultRow) throws {
+  func write(_ row: borrowing ResultRow) throws {
     rowCount += 1
-    let cells = (0..<row.columnCount).map { cell(row, $0) }
+    var cells: [Cell] = []
+    for column in 0..<row.columnCount { cells.append(cell(row, column)) }
     if let widths { return line(cells, widths) }
     held.append(cells)
     heldBytes += cells.reduce(0) { $0 + $1.text.count }
@@ -78,7 +79,7 @@ final class TableWriter: RowWriter {
     output.bytes.append(0x0A)
   }
 
-  private func cell(_ row: ResultRow, _ column: Int) -> Cell {
+  private func cell(_ row: borrowing ResultRow, _ column: Int) -> Cell {
     var text: [UInt8] = []
     switch row.kind(column) {
     case .null: return Cell(text: [], isNumber: false, width: 0)

@@ -126,9 +126,8 @@ public final class Connection {
   @inline(never) func error(_ code: CInt, sql: String? = nil) -> SQLiteError {
     let extended = sqlite3_extended_errcode(handle)
     let isSame = extended & 0xFF == code & 0xFF
-    return SQLiteError(
-      code: isSame ? extended : code, message: "\(path): \(String(cString: isSame ? sqlite3_errmsg(handle) : sqlite3_errstr(code)))",
-      sql: sql)
+    let words = String(cString: isSame ? sqlite3_errmsg(handle) : sqlite3_errstr(code))
+    return SQLiteError(code: isSame ? extended : code, message: "\(path): \(words)", sql: sql)
   }
 
   private static func percentEncoded(_ path: String) -> String {

@@ -49,7 +49,9 @@ public final class Statement {
   }
   /// Copies `bytes`.
   public func bind(_ bytes: [UInt8], at index: Int) {
-    if bytes.isEmpty { sqlite3_bind_zeroblob(handle, CInt(index), 0) } else {
+    if bytes.isEmpty {
+      sqlite3_bind_zeroblob(handle, CInt(index), 0)
+    } else {
       bytes.withUnsafeBytes { raw in
         _ = sqlite3_bind_blob64(handle, CInt(index), raw.baseAddress, UInt64(raw.count), csqlite_transient())
       }

@@ -11,6 +11,7 @@ public final class TemporaryStorage: @unchecked Sendable {
   // Safe because: the counters are atomic, and the rest is written in init, before SQLite knows of it.
   private let vfs: UnsafeMutablePointer<sqlite3_vfs>
   private let bytesMax: Int64
+  private let shouldStop: @Sendable () -> Bool
   private let used = Atomic<Int64>(0)
   private let refusals = Atomic<Int>(0)
   /// What `sqlite3_open_v2` takes as the VFS's name.
@@ -23,9 +24,13 @@ public final class TemporaryStorage: @unchecked Sendable {
   /// A write was refused because it would have gone past the bound.
   public var wasExhausted: Bool { refusals.load(ordering: .relaxed) > 0 }
 
-  /// - Parameter bytesMax: bytes in all temporary files of the connection together.
-  public init(bytesMax: Int64) throws(VirtualTableError) {
+  /// - Parameters:
+  ///   - bytesMax: bytes in all temporary files of the connection together.
+  ///   - shouldStop: asked before each write; true ends the statement with SQLITE_INTERRUPT. Merging what a sort has spilled is one
+  ///     step of SQLite's machine, within which nothing else asks.
+  public init(bytesMax: Int64, shouldStop: @escaping @Sendable () -> Bool) throws(VirtualTableError) {
     self.bytesMax = bytesMax
+    self.shouldStop = shouldStop
     guard let below = sqlite3_vfs_find(nil) else { throw .failed("SQLite has no default VFS") }
     vfsName = "quire-temporary-\(Self.serial.add(1, ordering: .relaxed).newValue)"
     vfs = .allocate(capacity: 1)
@@ -135,6 +140,7 @@ public final class TemporaryStorage: @unchecked Sendable {
     }
     table.xWrite = { file, bytes, count, offset in
       let counted = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_counted_file.self)
+      if owner(counted).shouldStop() { return SQLITE_INTERRUPT }
       guard owner(counted).grow(counted, to: offset + Int64(count)) else { return SQLITE_FULL }
       let below = csqlite_file_below(counted)!
       return below.pointee.pMethods.pointee.xWrite(below, bytes, count, offset)

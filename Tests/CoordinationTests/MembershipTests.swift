@@ -249,7 +249,7 @@ extension Conversation {
 struct StaticMemberTests {
   @Test("a restarted static member takes its place without a rebalance and the earlier one is fenced")
   func replacementInStable() {
-    var c = Conversation(stable: ["a", "b/i"])
+    var c = Conversation(stable: ["a", "b/i"]) { $0.groupSizeMax = 2 }
     #expect(c.join("b2/i") == ["store generation 1 of [a b2]", "join b2 → generation 1 of range led by a"])
     #expect(c.sync("b2/i") == ["sync b2 → 'share of b'"])
     #expect(c.heartbeat("b/i") == ["heartbeat b → FENCED_INSTANCE_ID"])

@@ -21,11 +21,11 @@ import Testing
   func createAndDelete() throws {
     var image = try image(.topicCreated(topic("a", id: 1)), .topicCreated(topic("b", id: 2)))
     #expect(image.topic("a")?.id == TopicID(high: 7, low: 1))
-    #expect(image.topic(id: TopicID(high: 7, low: 2))?.name == "b")
+    #expect(image.topic(TopicID(high: 7, low: 2))?.name == "b")
     #expect(image.partitionCount == 4)
     try image.apply(.topicDeleted(TopicID(high: 7, low: 1)))
     #expect(image.topic("a") == nil)
-    #expect(image.topic(id: TopicID(high: 7, low: 1)) == nil)
+    #expect(image.topic(TopicID(high: 7, low: 1)) == nil)
     #expect(image.topic("b") != nil)
   }
 
@@ -33,8 +33,8 @@ import Testing
   func recreated() throws {
     let image = try image(
       .topicCreated(topic("a", id: 1)), .topicDeleted(TopicID(high: 7, low: 1)), .topicCreated(topic("a", id: 9)))
-    #expect(image.topicName(id: TopicID(high: 7, low: 1)) == nil)
-    #expect(image.topicName(id: TopicID(high: 7, low: 9)) == "a")
+    #expect(image.topicName(TopicID(high: 7, low: 1)) == nil)
+    #expect(image.topicName(TopicID(high: 7, low: 9)) == "a")
   }
 
   @Test("a change that does not fit throws and leaves the image as it was")

@@ -1,3 +1,4 @@
+import HistorySupport
 import Model
 import NIOCore
 import Records
@@ -59,10 +60,13 @@ struct DifferentialTests {
     ])
   func statements(sql: String) throws { try Self.world.compare(sql, isOrdered: true) }
 
-  @Test("parameters of any type in constraints", arguments: [
-    SQLParameter.integer(20), .real(20.5), .real(20), .text("20"), .text(" 20 "), .text("20.0"), .text("2e1"), .text("abc"), .null,
-    .real(1e300), .real(-1e300), .integer(.max), .integer(.min), .text("2024-05-01T09:05"), .text(""),
-  ])
+  @Test(
+    "parameters of any type in constraints",
+    arguments: [
+      SQLParameter.integer(20), .real(20.5), .real(20), .text("20"), .text(" 20 "), .text("20.0"), .text("2e1"), .text("abc"),
+      .null,
+      .real(1e300), .real(-1e300), .integer(.max), .integer(.min), .text("2024-05-01T09:05"), .text(""),
+    ])
   func parameters(value: SQLParameter) throws {
     for column in ["partition", "offset", "timestamp", "time", "key"] {
       for comparison in ["=", "<", "<=", ">", ">=", "IS", "<>"] {
@@ -141,7 +145,8 @@ final class DifferentialWorld: Sendable {
       ]
     }
     return TestRecord(
-      Int.random(in: 0..<40, using: &random) == 0 ? -1 : time, key: random.pick([nil, [], [0x6B, 0x31], [0x6B, 0x32], [0x80]]),
+      Int.random(in: 0..<40, using: &random) == 0 ? -1 : time,
+      key: random.pick([nil, [], [0x6B, 0x31], [0x6B, 0x32], [0x80]]),
       value: random.pick(values), headers: headers)
   }
 
@@ -218,7 +223,8 @@ final class DifferentialWorld: Sendable {
       let order = random.pick([
         "offset, partition", "offset DESC, partition", "offset DESC, partition DESC", "offset, partition DESC",
         "partition, offset", "partition DESC, offset DESC", "partition, offset DESC", "partition DESC, offset, value",
-        "topic, offset, partition", "timestamp, partition, offset", "timestamp DESC, offset, partition", "time, partition, offset",
+        "topic, offset, partition", "timestamp, partition, offset", "timestamp DESC, offset, partition",
+        "time, partition, offset",
         "key, partition, offset", "batch_offset, offset, partition",
       ])
       let columns = random.pick([all, "partition, offset", "offset, value", "key, headers", "offset, time"])
@@ -228,7 +234,9 @@ final class DifferentialWorld: Sendable {
 
   private static func predicate(_ random: inout SeededRandom) -> String {
     let comparison = random.pick(["=", "<", "<=", ">", ">=", "=", "<>", "IS", "IS NOT"])
-    let odd = ["NULL", "3.5", "'12'", "'abc'", "x'3132'", "9223372036854775807", "-9223372036854775808", "1e19", "-1e19", "20.0", "''"]
+    let odd = [
+      "NULL", "3.5", "'12'", "'abc'", "x'3132'", "9223372036854775807", "-9223372036854775808", "1e19", "-1e19", "20.0", "''",
+    ]
     func number(_ range: ClosedRange<Int64>, _ random: inout SeededRandom) -> String {
       Int.random(in: 0..<6, using: &random) == 0 ? random.pick(odd) : String(Int64.random(in: range, using: &random))
     }
@@ -244,10 +252,16 @@ final class DifferentialWorld: Sendable {
       return "timestamp >= \(number(times, &random)) AND timestamp < \(number(times, &random))"
     case 8:
       let text = TimeText.text(Int64.random(in: times, using: &random))!
-      let cut = random.pick([text, String(text.prefix(16)), String(text.prefix(13)), String(text.prefix(22)), text + "x", "2023", "3", ""])
+      let cut = random.pick([
+        text, String(text.prefix(16)), String(text.prefix(13)), String(text.prefix(22)), text + "x", "2023", "3", "",
+      ])
       return "time \(comparison) '\(cut)'\(random.pick(["", "", " COLLATE NOCASE"]))"
     case 9: return "\(random.pick(["", "NOT "]))(key = 'k1' OR value IS NULL)"
-    default: return random.pick(["offset % 3 = 0", "offset + 0 > 20", "value IS NOT NULL", "key > 'k1'", "topic = 'events'", "batch_offset > 10", "+partition = 1"])
+    default:
+      return random.pick([
+        "offset % 3 = 0", "offset + 0 > 20", "value IS NOT NULL", "key > 'k1'", "topic = 'events'", "batch_offset > 10",
+        "+partition = 1",
+      ])
     }
   }
 }

@@ -1,3 +1,4 @@
+import HistorySupport
 import Query
 import Records
 import Testing
@@ -18,7 +19,9 @@ struct FormatTests {
         {"i":1,"least":-9223372036854775808,"r":0.1,"big":1e+100,"whole":100.0,"void":null,"t":"a\"b\\\n\t\u0001","b":{"base64":"AP8="},"empty":"","infinite":9e999,"u":"grün"}
 
         """#)
-    #expect(try ask("SELECT CAST(x'ff41' AS TEXT) AS t, 'a' || char(0) || 'b' AS n", .jsonl) == "{\"t\":{\"base64\":\"/0E=\"},\"n\":\"a\\u0000b\"}\n")
+    #expect(
+      try ask("SELECT CAST(x'ff41' AS TEXT) AS t, 'a' || char(0) || 'b' AS n", .jsonl)
+        == "{\"t\":{\"base64\":\"/0E=\"},\"n\":\"a\\u0000b\"}\n")
   }
 
   @Test("JSON is one array, also when it is empty")
@@ -36,7 +39,8 @@ struct FormatTests {
   @Test("CSV has a header line, LF, and quotes by RFC 4180; NULL and empty text differ")
   func csv() throws {
     #expect(
-      try ask("SELECT 1 AS \"a,b\", NULL AS n, '' AS e, 'x,\"y' AS q, 'l1' || char(10) || 'l2' AS l, x'0aff' AS b, 1.5 AS r", .csv)
+      try ask(
+        "SELECT 1 AS \"a,b\", NULL AS n, '' AS e, 'x,\"y' AS q, 'l1' || char(10) || 'l2' AS l, x'0aff' AS b, 1.5 AS r", .csv)
         == "\"a,b\",n,e,q,l,b,r\n1,,\"\",\"x,\"\"y\",\"l1\nl2\",X'0AFF',1.5\n")
     #expect(try ask("SELECT NULL AS n UNION ALL SELECT 1", .csv) == "n\n\"\"\n1\n")
   }
@@ -71,12 +75,14 @@ struct FormatTests {
 
 @Suite("Times as text")
 struct TimeTextTests {
-  @Test("known times", arguments: [
-    (Int64(0), "1970-01-01T00:00:00.000Z"), (1, "1970-01-01T00:00:00.001Z"), (-2, "1969-12-31T23:59:59.998Z"),
-    (951_782_400_000, "2000-02-29T00:00:00.000Z"), (1_714_554_000_123, "2024-05-01T09:00:00.123Z"),
-    (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"), (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
-    (-2_203_891_200_000, "1900-03-01T00:00:00.000Z"),
-  ])
+  @Test(
+    "known times",
+    arguments: [
+      (Int64(0), "1970-01-01T00:00:00.000Z"), (1, "1970-01-01T00:00:00.001Z"), (-2, "1969-12-31T23:59:59.998Z"),
+      (951_782_400_000, "2000-02-29T00:00:00.000Z"), (1_714_554_000_123, "2024-05-01T09:00:00.123Z"),
+      (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"), (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+      (-2_203_891_200_000, "1900-03-01T00:00:00.000Z"),
+    ])
   func known(time: Int64, text: String) { #expect(TimeText.text(time) == text) }
 
   @Test("no timestamp, and times beyond four-digit years, have no text")

@@ -1,3 +1,4 @@
+import HistorySupport
 import Query
 import Records
 import Testing
@@ -37,7 +38,8 @@ struct PushdownTests {
   @Test("the last records of one partition come from its last batch")
   func lastRecordsOfOne() throws {
     try expect("SELECT value FROM t WHERE partition = 1 ORDER BY offset DESC LIMIT 5", rows: 5, decoded: 1, opened: 1)
-    try expect("SELECT value FROM t WHERE partition = :p ORDER BY offset DESC LIMIT 5", rows: 5, decoded: 1, opened: 1,
+    try expect(
+      "SELECT value FROM t WHERE partition = :p ORDER BY offset DESC LIMIT 5", rows: 5, decoded: 1, opened: 1,
       parameters: ["p": .text("1")])
     try expect("SELECT value FROM t WHERE partition IN (0, 2) ORDER BY offset DESC LIMIT 5", rows: 5, decoded: 2, opened: 2)
   }
@@ -85,7 +87,8 @@ struct PushdownTests {
   @Test("a join by offset looks up, and does not scan for each row")
   func joins() throws {
     try expect(
-      "SELECT b.value FROM t a JOIN t b ON b.partition = 2 AND b.offset = a.offset WHERE a.partition = 1 AND a.offset < 30", rows: 30,
+      "SELECT b.value FROM t a JOIN t b ON b.partition = 2 AND b.offset = a.offset WHERE a.partition = 1 AND a.offset < 30",
+      rows: 30,
       decoded: 30)
   }
 

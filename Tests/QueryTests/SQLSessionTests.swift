@@ -1,3 +1,4 @@
+import HistorySupport
 import Query
 import Records
 import Testing
@@ -13,7 +14,9 @@ private func smallHistory(topics: [String] = ["orders.v1"], records: Int = 100) 
   return history
 }
 
-private func failure(_ history: MemoryHistory, _ sql: String, limits: SQLLimits = SQLLimits(), parameters: [String: SQLParameter] = [:])
+private func failure(
+  _ history: MemoryHistory, _ sql: String, limits: SQLLimits = SQLLimits(), parameters: [String: SQLParameter] = [:]
+)
   -> QueryError?
 {
   do {
@@ -26,13 +29,18 @@ private let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 F
 
 @Suite("A SQL session")
 struct SQLSessionTests {
-  @Test("only reads", arguments: [
-    "CREATE TABLE a(b)", "CREATE VIRTUAL TABLE a USING fts5(b)", "CREATE VIEW v AS SELECT 1", "ATTACH 'x.db' AS x",
-    "PRAGMA journal_mode=DELETE", "PRAGMA writable_schema=1", "PRAGMA table_info(\"orders.v1\")", "SELECT * FROM pragma_database_list",
-    "INSERT INTO \"orders.v1\"(value) VALUES (1)", "DELETE FROM \"orders.v1\"", "UPDATE \"orders.v1\" SET value = 1", "DROP TABLE \"orders.v1\"",
-    "BEGIN", "VACUUM", "VACUUM INTO '/tmp/quire-test-x.db'", "ANALYZE", "REINDEX", "SELECT load_extension('x')", "SAVEPOINT a",
-    "INSERT INTO sqlite_schema VALUES (1,2,3,4,5)", "DETACH main", "CREATE TEMP TABLE t(a)",
-  ])
+  @Test(
+    "only reads",
+    arguments: [
+      "CREATE TABLE a(b)", "CREATE VIRTUAL TABLE a USING fts5(b)", "CREATE VIEW v AS SELECT 1", "ATTACH 'x.db' AS x",
+      "PRAGMA journal_mode=DELETE", "PRAGMA writable_schema=1", "PRAGMA table_info(\"orders.v1\")",
+      "SELECT * FROM pragma_database_list",
+      "INSERT INTO \"orders.v1\"(value) VALUES (1)", "DELETE FROM \"orders.v1\"", "UPDATE \"orders.v1\" SET value = 1",
+      "DROP TABLE \"orders.v1\"",
+      "BEGIN", "VACUUM", "VACUUM INTO '/tmp/quire-test-x.db'", "ANALYZE", "REINDEX", "SELECT load_extension('x')",
+      "SAVEPOINT a",
+      "INSERT INTO sqlite_schema VALUES (1,2,3,4,5)", "DETACH main", "CREATE TEMP TABLE t(a)",
+    ])
   func readOnly(sql: String) {
     let error = failure(smallHistory(), sql)
     #expect(error != nil)
@@ -62,18 +70,22 @@ struct SQLSessionTests {
   func parameters() throws {
     let history = smallHistory()
     let found = try history.ask(
-      "SELECT value ->> '$.n' AS n FROM \"orders.v1\" WHERE value ->> '$.n' = :n AND offset < $limit", parameters: ["n": .integer(7), "limit": .integer(50)])
+      "SELECT value ->> '$.n' AS n FROM \"orders.v1\" WHERE value ->> '$.n' = :n AND offset < $limit",
+      parameters: ["n": .integer(7), "limit": .integer(50)])
     #expect(found.lines == [#"{"n":7}"#])
     #expect(failure(history, "SELECT :a", parameters: [:])?.kind == .parameter)
     #expect(failure(history, "SELECT 1", parameters: ["a": .null])?.kind == .parameter)
-    #expect(try history.ask("SELECT ?, ?2 AS b", parameters: ["1": .text("x"), "2": .real(0.5)]).lines == [#"{"?":"x","b":0.5}"#])
+    #expect(
+      try history.ask("SELECT ?, ?2 AS b", parameters: ["1": .text("x"), "2": .real(0.5)]).lines == [#"{"?":"x","b":0.5}"#])
   }
 
   @Test("typed parameters are numbers only where they print as typed")
   func typedParameters() {
     let expected: [(String, SQLParameter)] = [
-      ("5", .integer(5)), ("-5", .integer(-5)), ("007", .text("007")), ("+5", .text("+5")), ("1.50", .real(1.5)), ("01.5", .text("01.5")),
-      ("1e5", .text("1e5")), ("'5'", .text("5")), ("'it''s'", .text("it's")), ("", .text("")), ("9223372036854775808", .text("9223372036854775808")),
+      ("5", .integer(5)), ("-5", .integer(-5)), ("007", .text("007")), ("+5", .text("+5")), ("1.50", .real(1.5)),
+      ("01.5", .text("01.5")),
+      ("1e5", .text("1e5")), ("'5'", .text("5")), ("'it''s'", .text("it's")), ("", .text("")),
+      ("9223372036854775808", .text("9223372036854775808")),
       (".5", .text(".5")), ("NULL", .text("NULL")),
     ]
     for (text, value) in expected { #expect(SQLParameter(typed: text) == value) }
@@ -82,9 +94,12 @@ struct SQLSessionTests {
   @Test("a limit that is hit is an error of its own kind")
   func limits() {
     let history = smallHistory()
-    #expect(failure(history, endless + " SELECT count(*) FROM n", limits: SQLLimits(time: .milliseconds(50)))?.kind == .limit(.time))
-    #expect(failure(history, endless + " SELECT i FROM n", limits: SQLLimits(outputBytes: 200_000))?.kind == .limit(.outputBytes))
-    #expect(failure(history, "SELECT value FROM \"orders.v1\"", limits: SQLLimits(outputBytes: 100))?.kind == .limit(.outputBytes))
+    #expect(
+      failure(history, endless + " SELECT count(*) FROM n", limits: SQLLimits(time: .milliseconds(50)))?.kind == .limit(.time))
+    #expect(
+      failure(history, endless + " SELECT i FROM n", limits: SQLLimits(outputBytes: 200_000))?.kind == .limit(.outputBytes))
+    #expect(
+      failure(history, "SELECT value FROM \"orders.v1\"", limits: SQLLimits(outputBytes: 100))?.kind == .limit(.outputBytes))
     #expect(
       failure(
         history, endless + " SELECT i, hex(randomblob(100)) AS h FROM n WHERE i < 2000000 ORDER BY h",
@@ -93,7 +108,9 @@ struct SQLSessionTests {
       failure(
         history, endless + " SELECT DISTINCT hex(randomblob(100)) FROM n",
         limits: SQLLimits(outputBytes: nil, temporaryBytes: 4 << 20, cacheBytes: 1 << 20))?.kind == .limit(.temporaryBytes))
-    #expect(failure(history, "SELECT length(zeroblob(1000001))", limits: SQLLimits(valueBytes: 1_000_000))?.kind == .limit(.valueBytes))
+    #expect(
+      failure(history, "SELECT length(zeroblob(1000001))", limits: SQLLimits(valueBytes: 1_000_000))?.kind
+        == .limit(.valueBytes))
     let deep = "SELECT " + String(repeating: "(", count: 3000) + "1" + String(repeating: ")", count: 3000)
     #expect(failure(history, deep)?.kind == .sql)
   }
@@ -104,7 +121,8 @@ struct SQLSessionTests {
       source: smallHistory(), limits: SQLLimits(temporaryBytes: 64 << 20, cacheBytes: 64 << 10), control: ScanControl())
     let writer = OutputFormat.jsonl.makeWriter { _ in }
     _ = try session.run(
-      endless + " SELECT hex(randomblob(50)) AS h FROM (SELECT i FROM n LIMIT 100000) ORDER BY h LIMIT 100000", parameters: [:], into: writer)
+      endless + " SELECT hex(randomblob(50)) AS h FROM (SELECT i FROM n LIMIT 100000) ORDER BY h LIMIT 100000", parameters: [:],
+      into: writer)
     #expect(session.temporaryBytesUsed == 0)
   }
 

@@ -14,9 +14,12 @@ CREATE TABLE record_batch(
   byte_count INTEGER NOT NULL,
   data BLOB NOT NULL
 ) STRICT;
-CREATE INDEX record_batch_time ON record_batch(running_max_timestamp);
+-- In offset order too, since running_max_timestamp never decreases; with the true bounds, so that a window of time is
+-- narrowed down without a look at the table.
+CREATE INDEX record_batch_time ON record_batch(running_max_timestamp, base_offset, min_timestamp, max_timestamp);
 
--- What this segment belongs to (verified when it is opened), and the position of the last commit.
+-- What this segment belongs to (verified when it is opened), the position of the last commit, and sums over record_batch
+-- that would cost a scan: bytes of the batches, their least timestamp, and when the first was appended (by the node's clock).
 CREATE TABLE partition_state(
   singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
   topic_id BLOB NOT NULL CHECK (length(topic_id) = 16),
@@ -27,7 +30,10 @@ CREATE TABLE partition_state(
   created_ms INTEGER NOT NULL,
   log_start_offset INTEGER NOT NULL,
   leader_epoch INTEGER NOT NULL,
-  commit_sequence INTEGER NOT NULL
+  commit_sequence INTEGER NOT NULL,
+  batch_bytes INTEGER NOT NULL,
+  min_timestamp INTEGER NOT NULL,
+  first_append_ms INTEGER
 ) STRICT;
 
 -- Idempotent producers. `batches` holds up to five entries, oldest first, of 24 bytes, big-endian:

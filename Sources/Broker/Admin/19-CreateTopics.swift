@@ -60,7 +60,9 @@ extension AdminContext {
       throw ClusterError(.invalidReplicaAssignment, "the assigned partitions are not numbered from 0 on, each once")
     }
     for assignment in topic.assignments {
-      if let complaint = complaint(aboutReplicas: assignment.brokerIDs) { throw ClusterError(.invalidReplicaAssignment, complaint) }
+      if let complaint = complaint(aboutReplicas: assignment.brokerIDs) {
+        throw ClusterError(.invalidReplicaAssignment, complaint)
+      }
     }
     return Int32(numbers.count)
   }

@@ -32,7 +32,8 @@ extension AdminContext {
   }
 
   private func deleteRecords(_ partition: TopicPartition, before offset: Int64) async throws(ErrorCode) -> Offset {
-    guard cluster.image.topics[partition.topic]?.partition(partition.partition) != nil, let log = store.partition(partition) else {
+    guard cluster.image.topics[partition.topic]?.partition(partition.partition) != nil, let log = store.partition(partition)
+    else {
       throw .unknownTopicOrPartition
     }
     let loaded: Result<LogOffsets, StorageError> = await onReadThread {
@@ -41,7 +42,7 @@ extension AdminContext {
     let offsets: LogOffsets
     switch loaded {
     case .success(let value): offsets = value
-    case .failure(let error): throw error.code
+    case .failure(let error): throw error.errorCode
     }
     let target = offset == Self.toHighWatermark ? offsets.highWatermark : Offset(offset)
     guard target.rawValue >= 0, target <= offsets.highWatermark else { throw .offsetOutOfRange }
@@ -52,7 +53,7 @@ extension AdminContext {
     }
     switch outcome {
     case .success(let logStartOffset): return logStartOffset
-    case .failure(let error): throw error.code
+    case .failure(let error): throw error.errorCode
     }
   }
 }

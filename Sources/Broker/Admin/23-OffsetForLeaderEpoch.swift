@@ -37,7 +37,7 @@ extension AdminContext {
     do throws(StorageError) {
       current = try log.loadNow().leaderEpoch
       end = try log.epochEnd(LeaderEpoch(asked.leaderEpoch))
-    } catch { throw error.code }
+    } catch { throw error.errorCode }
     if asked.currentLeaderEpoch >= 0 && asked.currentLeaderEpoch != current.rawValue {
       throw asked.currentLeaderEpoch < current.rawValue ? .fencedLeaderEpoch : .unknownLeaderEpoch
     }

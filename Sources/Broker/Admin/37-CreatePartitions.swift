@@ -33,10 +33,13 @@ extension AdminContext {
     guard Int(topic.count) > existing else { return }
     if assignments.count != Int(topic.count) - existing {
       throw ClusterError(
-        .invalidReplicaAssignment, "\(Int(topic.count) - existing) partitions are to be added, and \(assignments.count) are assigned")
+        .invalidReplicaAssignment,
+        "\(Int(topic.count) - existing) partitions are to be added, and \(assignments.count) are assigned")
     }
     for assignment in assignments {
-      if let complaint = complaint(aboutReplicas: assignment.brokerIDs) { throw ClusterError(.invalidReplicaAssignment, complaint) }
+      if let complaint = complaint(aboutReplicas: assignment.brokerIDs) {
+        throw ClusterError(.invalidReplicaAssignment, complaint)
+      }
     }
   }
 }

@@ -36,7 +36,9 @@ public struct AdminContext: Sendable {
   func complaint(aboutReplicas nodes: [Int32]) -> String? {
     if nodes.isEmpty { return "a partition is assigned to no node" }
     if Set(nodes).count != nodes.count { return "a partition is assigned to the same node twice" }
-    if let strange = nodes.first(where: { $0 != nodeID.rawValue }) { return "a partition is assigned to node \(strange), which is unknown" }
+    if let strange = nodes.first(where: { $0 != nodeID.rawValue }) {
+      return "a partition is assigned to node \(strange), which is unknown"
+    }
     return nil
   }
 }

@@ -1,6 +1,6 @@
 internal import ArgumentParser
 internal import NIOCore
-// internal import Query
+internal import Query
 
 struct QueryCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -13,11 +13,25 @@ struct QueryCommand: AsyncParsableCommand {
         quire query -p user=ann 'SELECT time, value FROM plays WHERE value ->> '"'"'$.user'"'"' = :user ORDER BY offset DESC LIMIT 20'
       """)
 
+  /// The formats of rows, by the names that the query room has for them.
+  enum RowFormat: String, ExpressibleByArgument, CaseIterable, Sendable {
+    case table, json, jsonl, csv
+
+    var outputFormat: OutputFormat {
+      switch self {
+      case .table: .table
+      case .json: .json
+      case .jsonl: .jsonl
+      case .csv: .csv
+      }
+    }
+  }
+
   @Argument(help: "One SQL statement, or - to read it from standard input.")
   var sql: String
 
   @Option(help: ArgumentHelp("table, json, jsonl or csv.", valueName: "format"))
-  var format: OutputFormat = .table
+  var format: RowFormat = .table
 
   @Option(
     name: .customShort("p"),
@@ -62,7 +76,7 @@ struct QueryCommand: AsyncParsableCommand {
         try output.flush()
       }
     case .directory(let path):
-      try await OfflineHistory.query(statement, parameters, format, dataDirectory: path)
+      try await OfflineHistory.query(statement, parameters, format.outputFormat, dataDirectory: path)
     }
   }
 
@@ -74,8 +88,6 @@ struct QueryCommand: AsyncParsableCommand {
     return text
   }
 }
-
-extension OutputFormat: ExpressibleByArgument {}
 
 extension SQLParameter {
   var json: JSON {

@@ -17,7 +17,8 @@ final class InputChunks: Sendable {
 
   private let descriptor: CInt
   private let state = Mutex(State())
-  private let room = DispatchSemaphore(value: chunksMax)
+  /// One for each chunk there is room for. Begins at 0, because libdispatch refuses to free one below the value it began with.
+  private let room = DispatchSemaphore(value: 0)
 
   /// - Parameter path: nil for standard input.
   init(path: String?) throws {
@@ -27,8 +28,8 @@ final class InputChunks: Sendable {
     } else {
       descriptor = STDIN_FILENO
     }
-    let thread = DispatchQueue(label: "input")
-    thread.async { self.readAll() }
+    for _ in 0..<Self.chunksMax { room.signal() }
+    DispatchQueue(label: "input").async { self.readAll() }
   }
 
   private func readAll() {

@@ -1,21 +1,5 @@
-/// Base64 with padding (RFC 4648 §4).
+/// Reads Base64 with padding (RFC 4648 §4).
 enum Base64 {
-  private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-  static func encode(_ source: UnsafeRawBufferPointer, to bytes: inout [UInt8]) {
-    var i = 0
-    while i < source.count {
-      let left = min(3, source.count - i)
-      var word = UInt32(source[i]) << 16
-      if left > 1 { word |= UInt32(source[i + 1]) << 8 }
-      if left > 2 { word |= UInt32(source[i + 2]) }
-      for digit in 0..<4 {
-        bytes.append(digit <= left ? alphabet[Int(word >> UInt32(18 - 6 * digit) & 63)] : UInt8(ascii: "="))
-      }
-      i += 3
-    }
-  }
-
   /// Nil unless `text` is Base64 of whole groups, correctly padded, without unused bits.
   static func decode(_ text: String) -> [UInt8]? {
     var digits = Array(text.utf8)

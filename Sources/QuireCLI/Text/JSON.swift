@@ -1,3 +1,5 @@
+internal import Query
+
 /// A JSON text as a value. Numbers stay text, so that nothing is rounded.
 enum JSON: Equatable {
   case null
@@ -35,9 +37,7 @@ enum JSON: Equatable {
     case .null: bytes.append(contentsOf: "null".utf8)
     case .bool(let value): bytes.append(contentsOf: (value ? "true" : "false").utf8)
     case .number(let text): bytes.append(contentsOf: text.utf8)
-    case .string(let text):
-      var text = text
-      text.withUTF8 { JSON.writeString(UnsafeRawBufferPointer($0), to: &bytes) }
+    case .string(let text): JSONText.append(string: text, to: &bytes)
     case .array(let elements):
       bytes.append(UInt8(ascii: "["))
       for (i, element) in elements.enumerated() {
@@ -49,33 +49,11 @@ enum JSON: Equatable {
       bytes.append(UInt8(ascii: "{"))
       for (i, member) in members.enumerated() {
         if i > 0 { bytes.append(UInt8(ascii: ",")) }
-        JSON.string(member.key).write(to: &bytes)
+        JSONText.append(string: member.key, to: &bytes)
         bytes.append(UInt8(ascii: ":"))
         member.value.write(to: &bytes)
       }
       bytes.append(UInt8(ascii: "}"))
     }
-  }
-
-  /// Appends valid UTF-8 as a JSON string: only what RFC 8259 §7 wants escaped is escaped.
-  static func writeString(_ utf8: UnsafeRawBufferPointer, to bytes: inout [UInt8]) {
-    bytes.append(UInt8(ascii: "\""))
-    for byte in utf8 {
-      switch byte {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-        bytes.append(UInt8(ascii: "\\"))
-        bytes.append(byte)
-      case 0x0A: bytes.append(contentsOf: "\\n".utf8)
-      case 0x0D: bytes.append(contentsOf: "\\r".utf8)
-      case 0x09: bytes.append(contentsOf: "\\t".utf8)
-      case 0..<0x20:
-        bytes.append(contentsOf: "\\u00".utf8)
-        let digits = Array("0123456789abcdef".utf8)
-        bytes.append(digits[Int(byte >> 4)])
-        bytes.append(digits[Int(byte & 15)])
-      default: bytes.append(byte)
-      }
-    }
-    bytes.append(UInt8(ascii: "\""))
   }
 }

@@ -1,3 +1,4 @@
+internal import Query
 internal import Records
 
 /// One record as one line of JSON: the form in which `export` writes records, `consume` prints them and `produce` takes them back.
@@ -107,34 +108,25 @@ extension RecordJSON {
     value: UnsafeRawBufferPointer?, headers: RecordHeaders, to line: inout [UInt8]
   ) {
     line.append(contentsOf: #"{"topic":"#.utf8)
-    JSON.string(topic).write(to: &line)
+    JSONText.append(string: topic, to: &line)
     line.append(contentsOf: #","partition":\#(partition),"offset":\#(offset),"timestamp":\#(timestamp),"key":"#.utf8)
     append(key, name: "key", to: &line)
     line.append(contentsOf: #","value":"#.utf8)
     append(value, name: "value", to: &line)
-    line.append(contentsOf: #","headers":["#.utf8)
-    var isFirst = true
-    for header in headers {
-      if !isFirst { line.append(UInt8(ascii: ",")) }
-      isFirst = false
-      line.append(UInt8(ascii: "["))
-      append(header.key, to: &line)
-      line.append(UInt8(ascii: ","))
-      if let value = header.value { append(value, to: &line) } else { line.append(contentsOf: "null".utf8) }
-      line.append(UInt8(ascii: "]"))
-    }
-    line.append(contentsOf: "]}\n".utf8)
+    line.append(contentsOf: #","headers":"#.utf8)
+    HeadersText.append(headers, to: &line)
+    line.append(contentsOf: "}\n".utf8)
   }
 
   private static func append(_ bytes: UnsafeRawBufferPointer?, name: String, to line: inout [UInt8]) {
     let encoding: String
     if let bytes {
-      if String(validating: bytes, as: UTF8.self) != nil {
-        JSON.writeString(bytes, to: &line)
+      if TextBytes.isUTF8(bytes) {
+        JSONText.append(string: bytes, to: &line)
         encoding = "utf8"
       } else {
         line.append(UInt8(ascii: "\""))
-        Base64.encode(bytes, to: &line)
+        JSONText.append(base64: bytes, to: &line)
         line.append(UInt8(ascii: "\""))
         encoding = "base64"
       }
@@ -143,13 +135,5 @@ extension RecordJSON {
       encoding = "null"
     }
     line.append(contentsOf: ",\"\(name)_encoding\":\"\(encoding)\"".utf8)
-  }
-
-  /// Text as a string, other bytes as `{"base64":"…"}`.
-  private static func append(_ bytes: UnsafeRawBufferPointer, to line: inout [UInt8]) {
-    if String(validating: bytes, as: UTF8.self) != nil { return JSON.writeString(bytes, to: &line) }
-    line.append(contentsOf: #"{"base64":""#.utf8)
-    Base64.encode(bytes, to: &line)
-    line.append(contentsOf: #""}"#.utf8)
   }
 }

@@ -1,31 +1,33 @@
-import Model
-import NIOCore
-import Query
-import Records
+public import Model
+public import NIOCore
+public import Query
+public import Records
 
 /// History in memory, one list of batches for each partition.
-struct MemoryHistory: HistorySource {
-  struct Batch: Sendable {
-    var row: BatchRow
-    var bytes: ByteBuffer
+public struct MemoryHistory: HistorySource {
+  public struct Batch: Sendable {
+    public var row: BatchRow
+    public var bytes: ByteBuffer
   }
-  var partitions: [PartitionExtent] = []
-  var batches: [[Batch]] = []
+  public var partitions: [PartitionExtent] = []
+  public var batches: [[Batch]] = []
   /// Thrown instead of the bytes of this batch.
-  var damagedBaseOffset: Int64?
+  public var damagedBaseOffset: Int64?
+
+  public init() {}
 
   /// - Precondition: called in order of topic and partition.
-  mutating func add(_ extent: PartitionExtent, _ batches: [Batch]) {
+  public mutating func add(_ extent: PartitionExtent, _ batches: [Batch]) {
     partitions.append(extent)
     self.batches.append(batches)
   }
 
-  func openBatches(of index: Int) throws(HistoryError) -> any BatchSequence {
+  public func openBatches(of index: Int) throws(HistoryError) -> any BatchSequence {
     MemoryBatches(batches[index], damagedBaseOffset: damagedBaseOffset)
   }
 }
 
-final class MemoryBatches: BatchSequence {
+public final class MemoryBatches: BatchSequence {
   private let all: [MemoryHistory.Batch]
   private let damagedBaseOffset: Int64?
   private var remaining: ArraySlice<MemoryHistory.Batch> = []
@@ -36,17 +38,19 @@ final class MemoryBatches: BatchSequence {
     self.damagedBaseOffset = damagedBaseOffset
   }
 
-  func seek(_ selection: BatchSelection) throws(HistoryError) {
+  public func seek(_ selection: BatchSelection) throws(HistoryError) {
     let matching = all.filter { $0.row.overlaps(selection) }
     remaining = (selection.isDescending ? matching.reversed() : matching)[...]
   }
-  func next() throws(HistoryError) -> BatchRow? {
+  public func next() throws(HistoryError) -> BatchRow? {
     current = remaining.popFirst()
     return current?.row
   }
-  func withBytes(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError) {
+  public func withBytes(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError) {
     guard let current else { return }
-    if current.row.baseOffset == damagedBaseOffset { throw HistoryError(.damaged, "bad CRC at offset \(current.row.baseOffset)") }
+    if current.row.baseOffset == damagedBaseOffset {
+      throw HistoryError(.damaged, "bad CRC at offset \(current.row.baseOffset)")
+    }
     var failure: HistoryError?
     current.bytes.withUnsafeReadableBytes { bytes in
       do throws(HistoryError) { try body(bytes) } catch { failure = error }
@@ -56,25 +60,25 @@ final class MemoryBatches: BatchSequence {
 }
 
 /// A record as a test wants it.
-struct TestRecord {
-  var timestamp: Int64
-  var key: [UInt8]?
-  var value: [UInt8]?
-  var headers: [RecordHeader] = []
+public struct TestRecord {
+  public var timestamp: Int64
+  public var key: [UInt8]?
+  public var value: [UInt8]?
+  public var headers: [RecordHeader] = []
 
-  init(_ timestamp: Int64, key: [UInt8]? = nil, value: [UInt8]?, headers: [RecordHeader] = []) {
+  public init(_ timestamp: Int64, key: [UInt8]? = nil, value: [UInt8]?, headers: [RecordHeader] = []) {
     self.timestamp = timestamp
     self.key = key
     self.value = value
     self.headers = headers
   }
-  init(_ timestamp: Int64, _ value: String, key: String? = nil) {
+  public init(_ timestamp: Int64, _ value: String, key: String? = nil) {
     self.init(timestamp, key: key.map { Array($0.utf8) }, value: Array(value.utf8))
   }
 }
 
 extension MemoryHistory.Batch {
-  init(
+  public init(
     _ records: [TestRecord], at baseOffset: Int64, compression: Compression = .none,
     timestampType: TimestampType = .createTime, isControl: Bool = false, producerID: Int64 = -1
   ) throws {
@@ -86,7 +90,8 @@ extension MemoryHistory.Batch {
     builder.leaderEpoch = LeaderEpoch(3)
     for record in records {
       builder.append(
-        key: record.key.map { ByteBuffer(bytes: $0) }, value: record.value.map { ByteBuffer(bytes: $0) }, headers: record.headers,
+        key: record.key.map { ByteBuffer(bytes: $0) }, value: record.value.map { ByteBuffer(bytes: $0) },
+        headers: record.headers,
         timestamp: record.timestamp)
     }
     bytes = try builder.build()

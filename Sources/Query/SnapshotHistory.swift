@@ -1,0 +1,76 @@
+internal import Model
+public import Storage
+
+/// A snapshot of Storage as the source of queries and exports, of a running node and of a data directory alike.
+public struct SnapshotHistory: HistorySource {
+  public let partitions: [PartitionExtent]
+  private let snapshot: HistorySnapshot
+
+  public init(_ snapshot: HistorySnapshot) {
+    self.snapshot = snapshot
+    partitions = snapshot.partitions.map {
+      PartitionExtent(
+        topic: $0.topic, partition: $0.partition, logStartOffset: $0.logStartOffset.rawValue,
+        highWatermark: $0.highWatermark.rawValue)
+    }
+  }
+
+  public func openBatches(of index: Int) throws(HistoryError) -> any BatchSequence {
+    SnapshotBatches(snapshot.partitions[index], of: snapshot)
+  }
+}
+
+/// The batches of one partition, segment after segment; one segment is open at a time.
+final class SnapshotBatches: BatchSequence {
+  private let snapshot: HistorySnapshot
+  private let history: PartitionHistory
+  private var selection: BatchSelection?
+  /// Segments still to be read, in the order of the selection.
+  private var waiting: ArraySlice<SegmentReference> = []
+  private var reader: SegmentReader?
+
+  init(_ history: PartitionHistory, of snapshot: HistorySnapshot) {
+    self.history = history
+    self.snapshot = snapshot
+  }
+
+  func seek(_ selection: BatchSelection) throws(HistoryError) {
+    self.selection = selection
+    reader = nil
+    let matching = history.segments.filter { segment in
+      segment.baseOffset.rawValue <= selection.offsets.upperBound && segment.endOffset.rawValue > selection.offsets.lowerBound
+        && segment.minTimestamp <= selection.timestamps.upperBound && segment.maxTimestamp >= selection.timestamps.lowerBound
+    }
+    waiting = (selection.isDescending ? matching.reversed() : matching)[...]
+  }
+
+  func next() throws(HistoryError) -> BatchRow? {
+    guard let selection else { return nil }
+    do throws(StorageError) {
+      while true {
+        if let reader, let row = try reader.next() {
+          return BatchRow(
+            baseOffset: row.baseOffset, lastOffset: row.lastOffset, minTimestamp: row.minTimestamp, maxTimestamp: row.maxTimestamp,
+            recordCount: row.recordCount)
+        }
+        reader = nil
+        guard let segment = waiting.popFirst() else { return nil }
+        let opened = try SegmentReader(segment, of: snapshot)
+        try opened.seek(offsets: selection.offsets, timestamps: selection.timestamps, isDescending: selection.isDescending)
+        reader = opened
+      }
+    } catch { throw explain(error) }
+  }
+
+  func withBytes(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError) {
+    guard let reader else { return }
+    let bytes: UnsafeRawBufferPointer
+    do throws(StorageError) { bytes = try reader.bytes() } catch { throw explain(error) }
+    try body(bytes)
+  }
+
+  private func explain(_ error: StorageError) -> HistoryError {
+    if case .damaged = error { return HistoryError(.damaged, "\(history.topicPartition): \(error)") }
+    return HistoryError(.unavailable, "\(history.topicPartition): \(error)")
+  }
+}

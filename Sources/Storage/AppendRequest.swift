@@ -1,0 +1,53 @@
+public import Model
+public import NIOCore
+public import Records
+
+/// What became of an append.
+public enum AppendOutcome: Sendable {
+  case pending
+  /// Durable (as the topic's `quire.durability` says), or a duplicate of a batch that is.
+  ///
+  /// `logAppendTime` is -1 under CreateTime, except for duplicates, which answer the original's timestamp as Kafka does.
+  case appended(baseOffset: Offset, logAppendTime: TimestampMilliseconds, logStartOffset: Offset)
+  /// Nothing of it was kept.
+  case rejected(ErrorCode, message: String)
+}
+
+/// Who is told when appends are done.
+public protocol AppendReceiver: AnyObject, Sendable {
+  /// Called once for each group commit with the receiver's own requests, on the lane's thread: must only hop.
+  func appendsCompleted(_ group: [AppendRequest])
+}
+
+/// Validated record batches for one partition, on their way through its lane.
+///
+/// `records` is read until the request is handed back, and the base offsets and leader epochs in it are set in place.
+// Safe because: the maker writes it before `LogStore.append`, the partition's lane until it hands it back, the receiver after.
+public final class AppendRequest: @unchecked Sendable {
+  public let partition: PartitionLog
+  public private(set) var records: ByteBuffer
+  public let batches: [BatchSummary]
+  public let requiredAcks: Int16
+  public let receiver: any AppendReceiver
+  /// The maker's own, for instance where its part of a response goes.
+  public let context: (any AnyObject & Sendable)?
+  public internal(set) var outcome = AppendOutcome.pending
+
+  public init(
+    partition: PartitionLog, records: ByteBuffer, batches: [BatchSummary], requiredAcks: Int16, receiver: any AppendReceiver,
+    context: (any AnyObject & Sendable)?
+  ) {
+    self.partition = partition
+    self.records = records
+    self.batches = batches
+    self.requiredAcks = requiredAcks
+    self.receiver = receiver
+    self.context = context
+    byteCount = records.readableBytes
+  }
+
+  public let byteCount: Int
+
+  /// Gives the receive buffer back.
+  func releaseRecords() { records = ByteBuffer() }
+}

@@ -1,0 +1,55 @@
+public import Model
+
+/// One segment of a partition's history.
+public struct SegmentReference: Sendable {
+  public let path: String
+  public let baseOffset: Offset
+  /// The offset behind its last record, at most the snapshot's high watermark.
+  public let endOffset: Offset
+  public let isSealed: Bool
+  /// True bounds of its records' timestamps when the snapshot was taken, milliseconds; `minTimestamp > maxTimestamp` when empty.
+  public let minTimestamp: TimestampMilliseconds
+  public let maxTimestamp: TimestampMilliseconds
+  /// Nil when the files are read beside a node, not by it.
+  let file: SegmentFile?
+}
+
+/// One partition of a snapshot.
+public struct PartitionHistory: Sendable {
+  public let topicPartition: TopicPartition
+  public let topicID: TopicID
+  public let logStartOffset: Offset
+  /// The cut: no record at or behind it is part of the snapshot.
+  public let highWatermark: Offset
+  /// Oldest first, without gaps; those wholly below the log start are left out.
+  public let segments: [SegmentReference]
+
+  public var topic: String { topicPartition.topic }
+  public var partition: Int32 { topicPartition.partition }
+}
+
+/// The history of some topics as one cut, and the promise that its segments stay while it lives.
+// Safe because: nothing of it changes.
+public final class HistorySnapshot: @unchecked Sendable {
+  /// Where the cut comes from.
+  public enum Bound: Sendable {
+    /// The high watermarks at the moment it was taken.
+    case highWatermark
+    /// The high watermarks the node wrote down last: it may be a little further, or it ended without an orderly close.
+    case checkpoint
+  }
+
+  /// In order of topic and partition.
+  public let partitions: [PartitionHistory]
+  public let bound: Bound
+  private let pinned: [SegmentFile]
+
+  /// - Parameter pinned: pinned by the caller; unpinned when the snapshot goes.
+  init(_ partitions: [PartitionHistory], bound: Bound, pinned: [SegmentFile]) {
+    self.partitions = partitions.sorted { $0.topicPartition < $1.topicPartition }
+    self.bound = bound
+    self.pinned = pinned
+  }
+
+  deinit { for file in pinned { file.unpin() } }
+}

@@ -1,0 +1,249 @@
+public import Logging
+public import Model
+internal import SQLite
+internal import Synchronization
+
+/// The partition logs of one node: one data directory, one process.
+public final class LogStore: Sendable {
+  public let node: NodeDatabase
+  let shared: StoreShared
+  private let lock: DirectoryLock
+  private let maintenance: StoreMaintenance
+  let partitions = Mutex<[TopicPartition: PartitionLog]>([:])
+  /// What an orderly close wrote down; empty after any other end.
+  private let known: [NodeDatabase.PartitionKey: LogOffsets]
+  private let isClosed = Mutex(false)
+
+  /// Whether the previous life of the node ended with `close`; true for a new data directory.
+  public var closedCleanly: Bool { node.closedCleanly }
+
+  /// Takes the data directory, which is created if it is missing, and opens the node's database. Segments are not touched.
+  ///
+  /// - Parameter now: milliseconds since 1970.
+  /// - Throws: `.directoryInUse`, `.migration` (a newer Quire wrote it), system errors; nothing stays open.
+  public static func open(
+    _ options: StoreOptions, logger: Logger, now: @escaping @Sendable () -> Int64
+  ) throws(StorageError) -> LogStore {
+    SQLiteLibrary.configure()
+    let directory = options.dataDirectory
+    try FileSystem.makeDirectory(directory)
+    let lock = try DirectoryLock(directory)
+    try FileSystem.makeDirectory(directory + "/topics")
+    for name in try FileSystem.list(directory + "/topics") where name.contains(".deleted-") {
+      try FileSystem.removeDirectory("\(directory)/topics/\(name)")
+    }
+    let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
+    let known = node.closedCleanly ? try node.checkpoints() : [:]
+    return LogStore(options, logger: logger, now: now, node: node, lock: lock, known: known)
+  }
+
+  private init(
+    _ options: StoreOptions, logger: Logger, now: @escaping @Sendable () -> Int64, node: NodeDatabase, lock: DirectoryLock,
+    known: [NodeDatabase.PartitionKey: LogOffsets]
+  ) {
+    self.node = node
+    self.lock = lock
+    self.known = known
+    shared = StoreShared(options, logger: logger, now: now)
+    shared.startLanes()
+    maintenance = StoreMaintenance(shared, node: node, written: known)
+  }
+
+  // Partitions
+
+  public func partition(_ topicPartition: TopicPartition) -> PartitionLog? {
+    partitions.withLock { $0[topicPartition] }
+  }
+
+  /// Registers a partition whose files exist; they are opened when it is first used.
+  public func attachPartition(
+    _ topicPartition: TopicPartition, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
+  ) throws(StorageError) {
+    var offsets = known[NodeDatabase.PartitionKey(topicID: topicID, partition: topicPartition.partition)]
+    offsets?.leaderEpoch = leaderEpoch
+    let log = PartitionLog(
+      topicPartition, topicID: topicID, directory: "\(shared.topicsDirectory)/\(topicPartition)",
+      laneIndex: lane(of: topicPartition), leaderEpoch: leaderEpoch, configuration: configuration, offsets: offsets,
+      store: shared)
+    partitions.withLock { $0[topicPartition] = log }
+    maintenance.watch(log)
+  }
+
+  /// Creates a partition's files, durable on return, and registers it. Blocks.
+  ///
+  /// Files of another topic that had the name (a creation or deletion that a crash cut short) are removed.
+  public func createPartition(
+    _ topicPartition: TopicPartition, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
+  ) throws(StorageError) {
+    if isClosed.withLock({ $0 }) { throw .closed }
+    let directory = "\(shared.topicsDirectory)/\(topicPartition)"
+    if FileSystem.exists(directory) { try removeFiles(of: topicPartition) }
+    try FileSystem.makeDirectory(directory)
+    let state = PartitionState(
+      topicID: topicID, topicPartition: topicPartition, baseOffset: 0, generation: 0, logStartOffset: 0,
+      leaderEpoch: leaderEpoch.rawValue, commitSequence: 0)
+    try SegmentBuilder.build(state, in: directory, pageSize: shared.options.pageSize, now: shared.now())
+    try attachPartition(topicPartition, topicID: topicID, leaderEpoch: leaderEpoch, configuration: configuration)
+  }
+
+  /// Removes a partition and its files: its directory is renamed, durably, before anything is unlinked. Blocks.
+  public func deletePartition(_ topicPartition: TopicPartition) throws(StorageError) {
+    if let log = partitions.withLock({ $0.removeValue(forKey: topicPartition) }) {
+      let handover = Handover<Bool>()
+      shared.lane(of: log).submit { lane in
+        lane.delete(log)
+        handover.give(true)
+      } orElse: {
+        handover.give(false)
+      }
+      guard handover.take() else { throw .closed }
+      maintenance.forget(log)
+    }
+    try removeFiles(of: topicPartition)
+  }
+
+  private func removeFiles(of topicPartition: TopicPartition) throws(StorageError) {
+    let directory = "\(shared.topicsDirectory)/\(topicPartition)"
+    guard FileSystem.exists(directory) else { return }
+    var random = SystemRandomNumberGenerator()
+    let grave = "\(directory).deleted-\(String(random.next(), radix: 36))"
+    try FileSystem.rename(directory, to: grave)
+    try FileSystem.syncDirectory(shared.topicsDirectory)
+    try FileSystem.removeDirectory(grave)
+  }
+
+  private func lane(of topicPartition: TopicPartition) -> Int {
+    // Neighbouring partitions on different lanes; the same in every life.
+    let name = topicPartition.topic.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
+    return Int(name &+ UInt32(bitPattern: topicPartition.partition)) % max(1, shared.options.laneCount)
+  }
+
+  /// New settings of a topic, from now on.
+  public func setConfiguration(_ configuration: TopicConfiguration, for topic: String) {
+    let logs = partitions.withLock { $0.values.filter { $0.topicPartition.topic == topic } }
+    for log in logs { log.shared.withLock { $0.configuration = configuration } }
+  }
+
+  // Appends and reads
+
+  /// Hands appends to the lanes of their partitions: one lock and at most one wake-up for each lane. Any thread.
+  public func append(_ requests: [AppendRequest]) {
+    if shared.lanes.count == 1 { return shared.lanes[0].submit(requests) }
+    var byLane = [[AppendRequest]](repeating: [], count: shared.lanes.count)
+    for request in requests { byLane[request.partition.laneIndex].append(request) }
+    for (lane, requests) in zip(shared.lanes, byLane) where !requests.isEmpty { lane.submit(requests) }
+  }
+
+  /// Reads from the disk on a read thread.
+  public func read(_ request: ReadRequest) {
+    shared.readThreads.submit {
+      do throws(StorageError) {
+        let records = try request.partition.read(from: request.offset, maxBytes: request.maxBytes)
+        guard let offsets = request.partition.offsets else { throw .closed }
+        request.completion(.records(records, offsets))
+      } catch { request.completion(.failed(error)) }
+    }
+  }
+
+  /// Runs short work that may wait for the disk: look-ups, cold fetches.
+  public func runOnReadThread(_ work: @Sendable @escaping () -> Void) { shared.readThreads.submit(work) }
+
+  /// Runs long work that reads a lot, behind everything that is short: SQL, export.
+  public func runScanOnReadThread(_ work: @Sendable @escaping () -> Void) { shared.readThreads.submitScan(work) }
+
+  /// Sets who is told, on the lane and once for each group, which partitions' high watermarks moved. It must only hop.
+  public func setHighWatermarkObserver(_ observer: @escaping @Sendable ([PartitionLog]) -> Void) {
+    shared.highWatermarkObserver.withLock { $0 = observer }
+  }
+
+  // Housekeeping
+
+  /// Lets go of what retention no longer keeps, in every partition; returns at once, the lanes do it between appends.
+  public func enforceRetention(now: Int64) {
+    for log in partitions.withLock({ Array($0.values) }) {
+      shared.lane(of: log).submit { lane in
+        do throws(StorageError) { try lane.writer(of: log).enforceRetention(now: now) } catch {
+          lane.store.logger.warning(
+            "retention failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
+        }
+      } orElse: {
+      }
+    }
+  }
+
+  /// Raises a partition's log start (DeleteRecords).
+  ///
+  /// - Parameter offset: the new log start offset; -1 for the high watermark.
+  /// - Parameter completion: called on the lane with the log start offset there is then.
+  public func deleteRecords(
+    in topicPartition: TopicPartition, before offset: Offset,
+    completion: @escaping @Sendable (Result<Offset, StorageError>) -> Void
+  ) {
+    guard let log = partition(topicPartition) else { return completion(.failure(.unknownPartition(topicPartition))) }
+    shared.lane(of: log).submit { lane in
+      do throws(StorageError) {
+        completion(.success(Offset(try lane.writer(of: log).deleteRecords(before: offset.rawValue))))
+      } catch { completion(.failure(error)) }
+    } orElse: {
+      completion(.failure(.closed))
+    }
+  }
+
+  /// Pins the history of `topics` (nil: of all) as one cut. Blocks while partitions are loaded.
+  ///
+  /// A partition that cannot be opened fails the snapshot.
+  public func snapshot(of topics: [String]?) throws(StorageError) -> HistorySnapshot {
+    let wanted = topics.map { Set($0) }
+    let logs = partitions.withLock { $0.values.filter { wanted?.contains($0.topicPartition.topic) ?? true } }
+    for log in logs { try log.loadNow() }
+    var pinned: [SegmentFile] = []
+    var histories: [PartitionHistory] = []
+    for log in logs {
+      if let history = log.pinHistory(&pinned) { histories.append(history) }
+    }
+    return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned)
+  }
+
+  /// Finishes what was handed over, makes everything durable, folds the WALs, and notes that the end was orderly.
+  ///
+  /// - Throws: the end was not orderly; what is acknowledged is safe all the same.
+  public func close() throws(StorageError) {
+    let wasClosed = isClosed.withLock { isClosed in
+      defer { isClosed = true }
+      return isClosed
+    }
+    if wasClosed { return }
+    maintenance.stop()
+    for lane in shared.lanes { lane.stop() }
+    shared.readThreads.stop()
+    shared.readers.dropAll()
+    let failed = partitions.withLock { $0.values.contains { $0.failure != nil } }
+    try maintenance.writeCheckpoints(isClean: !failed)
+    node.close()
+    lock.release()
+  }
+}
+
+extension PartitionLog {
+  /// The partition's part of a snapshot; nil if it is not loaded or has gone.
+  fileprivate func pinHistory(_ pinned: inout [SegmentFile]) -> PartitionHistory? {
+    shared.withLock { shared in
+      guard let offsets = shared.offsets, shared.isLoaded, !shared.isDeleted else { return nil }
+      var references: [SegmentReference] = []
+      for (index, file) in shared.segments.enumerated() {
+        let end = index + 1 < shared.segments.count ? shared.segments[index + 1].baseOffset : offsets.highWatermark.rawValue
+        guard end > offsets.logStartOffset.rawValue || index + 1 == shared.segments.count, file.pin() else { continue }
+        pinned.append(file)
+        let record = file.currentRecord
+        references.append(
+          SegmentReference(
+            path: file.path, baseOffset: Offset(file.baseOffset), endOffset: Offset(end),
+            isSealed: file.currentPhase == .sealed, minTimestamp: record?.minTimestamp ?? shared.active.minTimestamp,
+            maxTimestamp: record?.maxTimestamp ?? shared.active.maxTimestamp, file: file))
+      }
+      return PartitionHistory(
+        topicPartition: topicPartition, topicID: topicID, logStartOffset: offsets.logStartOffset,
+        highWatermark: offsets.highWatermark, segments: references)
+    }
+  }
+}

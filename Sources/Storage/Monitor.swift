@@ -1,0 +1,112 @@
+internal import Glibc
+
+/// A mutex and a condition of a fixed address, for threads that wait.
+///
+// Safe because: the two pointers never change, and pthread objects are made to be shared.
+final class Monitor: @unchecked Sendable {
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+  init() {
+    pthread_mutex_init(mutex, nil)
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    pthread_cond_init(condition, &attributes)
+  }
+
+  deinit {
+    pthread_cond_destroy(condition)
+    pthread_mutex_destroy(mutex)
+    condition.deallocate()
+    mutex.deallocate()
+  }
+
+  func lock() { pthread_mutex_lock(mutex) }
+  func unlock() { pthread_mutex_unlock(mutex) }
+  func wait() { pthread_cond_wait(condition, mutex) }
+  func signal() { pthread_cond_signal(condition) }
+  func broadcast() { pthread_cond_broadcast(condition) }
+
+  /// Waits for a signal, at most until `deadline` (`monotonicNanoseconds`).
+  func wait(until deadline: Int64) {
+    var time = timespec(tv_sec: Int(deadline / 1_000_000_000), tv_nsec: Int(deadline % 1_000_000_000))
+    pthread_cond_timedwait(condition, mutex, &time)
+  }
+
+  func withLock<R>(_ body: () -> R) -> R {
+    lock()
+    defer { unlock() }
+    return body()
+  }
+}
+
+/// Nanoseconds of a clock that only goes forward, for durations and deadlines.
+func monotonicNanoseconds() -> Int64 {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+}
+
+/// A thread of our own, joined by whoever stops it.
+final class StorageThread: @unchecked Sendable {
+  // Safe because: written once before anybody else sees the object.
+  private var thread = pthread_t()
+
+  private final class Start {
+    let name: String
+    let body: @Sendable () -> Void
+    init(_ name: String, _ body: @escaping @Sendable () -> Void) {
+      self.name = name
+      self.body = body
+    }
+  }
+
+  init(_ name: String, _ body: @escaping @Sendable () -> Void) {
+    let start = Unmanaged.passRetained(Start(name, body))
+    let code = pthread_create(
+      &thread, nil,
+      { context in
+        let start = Unmanaged<Start>.fromOpaque(context!).takeRetainedValue()
+        StorageThread.name(start.name)
+        start.body()
+        return nil
+      }, start.toOpaque())
+    precondition(code == 0, "no thread could be started for \(name)")
+  }
+
+  /// Names the calling thread for debuggers and profiles, as far as 15 bytes go.
+  private static func name(_ name: String) {
+    let descriptor = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    let bytes = Array(name.utf8.prefix(15))
+    write(descriptor, bytes, bytes.count)
+    close(descriptor)
+  }
+
+  func join() { pthread_join(thread, nil) }
+  var isCurrent: Bool { pthread_equal(thread, pthread_self()) != 0 }
+}
+
+/// One value handed from one thread to another that waits for it.
+final class Handover<Value: Sendable>: @unchecked Sendable {
+  // Safe because: guarded by `monitor`.
+  private var value: Value?
+  private let monitor = Monitor()
+
+  func give(_ value: Value) {
+    monitor.lock()
+    self.value = value
+    monitor.signal()
+    monitor.unlock()
+  }
+
+  func take() -> Value {
+    monitor.lock()
+    defer { monitor.unlock() }
+    while true {
+      if let value { return value }
+      monitor.wait()
+    }
+  }
+}

@@ -1,0 +1,163 @@
+internal import Logging
+public import Model
+internal import NIOCore
+internal import Synchronization
+
+/// A handle on one partition's log: what any thread may know of it.
+///
+/// Its files belong to its storage lane, which alone changes what is here, and only after COMMIT and sync.
+public final class PartitionLog: Sendable {
+  public let topicPartition: TopicPartition
+  public let topicID: TopicID
+  let directory: String
+  let laneIndex: Int
+  /// Of this life of the node; newer than that of any batch in the log after an unclean start.
+  let leaderEpoch: LeaderEpoch
+  let store: StoreShared
+
+  /// What readers see.
+  struct Shared {
+    var offsets: LogOffsets?
+    var configuration: TopicConfiguration
+    /// Oldest first, the active one last; empty until the partition is loaded.
+    var segments: [SegmentFile] = []
+    var active = ActiveExtent(endOffset: 0)
+    var epochs: [EpochStart] = []
+    var tail = LogTail()
+    /// Why nothing can be appended or read: fenced, or it could not be opened.
+    var failure: String?
+    var isDeleted = false
+    var isLoaded: Bool { !segments.isEmpty }
+  }
+  let shared: Mutex<Shared>
+
+  init(
+    _ topicPartition: TopicPartition, topicID: TopicID, directory: String, laneIndex: Int, leaderEpoch: LeaderEpoch,
+    configuration: TopicConfiguration, offsets: LogOffsets?, store: StoreShared
+  ) {
+    self.topicPartition = topicPartition
+    self.topicID = topicID
+    self.directory = directory
+    self.laneIndex = laneIndex
+    self.leaderEpoch = leaderEpoch
+    self.store = store
+    shared = Mutex(Shared(offsets: offsets, configuration: configuration))
+  }
+
+  /// Where the log begins and ends; nil until it is loaded (or known from an orderly close), and while it has failed to load.
+  public var offsets: LogOffsets? { shared.withLock { $0.offsets } }
+
+  /// Why the partition takes and gives nothing at the moment; nil while it is well.
+  public var failure: String? { shared.withLock { $0.failure } }
+
+  public var configuration: TopicConfiguration { shared.withLock { $0.configuration } }
+
+  /// Has the lane open the partition, if it is not loaded yet, and calls `completion` there or at once.
+  public func load(_ completion: @escaping @Sendable (Result<LogOffsets, StorageError>) -> Void) {
+    if let offsets { return completion(.success(offsets)) }
+    loadSegments(completion)
+  }
+
+  /// As `load`, but for the segments too, which an orderly close does not tell.
+  func loadSegments(_ completion: @escaping @Sendable (Result<LogOffsets, StorageError>) -> Void) {
+    let known: Result<LogOffsets, StorageError>? = shared.withLock {
+      if let failure = $0.failure { return .failure(.fenced(failure)) }
+      return $0.isLoaded ? $0.offsets.map { .success($0) } : nil
+    }
+    if let known { return completion(known) }
+    store.lane(of: self).submit { lane in
+      do throws(StorageError) {
+        _ = try lane.writer(of: self)
+        let offsets = self.offsets
+        completion(offsets.map { .success($0) } ?? .failure(.closed))
+      } catch { completion(.failure(error)) }
+    } orElse: {
+      completion(.failure(.closed))
+    }
+  }
+
+  /// Waits for the lane to load the partition; not to be called on a lane or an event loop.
+  @discardableResult
+  public func loadNow() throws(StorageError) -> LogOffsets {
+    let handover = Handover<Result<LogOffsets, StorageError>>()
+    loadSegments { handover.give($0) }
+    return try handover.take().get()
+  }
+
+  /// What the log tail has from `offset` on; never blocks, on any thread.
+  ///
+  /// - Parameter maxBytes: bytes; the first batch is returned whole even if it is larger.
+  public func readTail(from offset: Offset, maxBytes: Int) -> TailRead {
+    shared.withLock {
+      guard let offsets = $0.offsets, $0.failure == nil else { return .notInMemory }
+      if offset >= offsets.highWatermark { return .atEnd }
+      guard offset >= offsets.logStartOffset, let records = $0.tail.read(from: offset.rawValue, maxBytes: maxBytes) else {
+        return .notInMemory
+      }
+      return .batches(records)
+    }
+  }
+
+  /// Bytes of the batches in the log. Waits for the lane if the partition is not loaded: not on an event loop.
+  public func sizeInBytes() throws(StorageError) -> Int64 {
+    try loadNow()
+    return shared.withLock { shared in
+      shared.segments.reduce(shared.active.batchBytes) { $0 + ($1.currentRecord?.batchBytes ?? 0) }
+    }
+  }
+
+  /// The leader epoch `offset` was written in; nil if it is older than what is remembered. Waits as `sizeInBytes`.
+  public func epoch(of offset: Offset) throws(StorageError) -> LeaderEpoch? {
+    try loadNow()
+    return shared.withLock { shared in
+      shared.epochs.last { $0.startOffset <= offset.rawValue }.map { LeaderEpoch($0.epoch) }
+    }
+  }
+
+  /// The idempotent producers the partition remembers. Waits for the lane.
+  public func producerStates() throws(StorageError) -> [ProducerDescription] {
+    let handover = Handover<Result<[ProducerDescription], StorageError>>()
+    store.lane(of: self).submit { lane in
+      do throws(StorageError) {
+        let producers = try lane.writer(of: self).state.producers
+        handover.give(
+          .success(
+            producers.sorted { $0.key < $1.key }.map {
+              ProducerDescription(
+                producerID: $0.key, producerEpoch: $0.value.epoch, lastSequence: $0.value.batches.last?.lastSequence ?? -1,
+                lastTimestamp: $0.value.lastAppendMilliseconds)
+            }))
+      } catch { handover.give(.failure(error)) }
+    } orElse: {
+      handover.give(.failure(.closed))
+    }
+    return try handover.take().get()
+  }
+
+  /// The largest epoch at or below `epoch` that has records, and the offset behind its last one (KIP-101, KIP-279).
+  ///
+  /// - Returns: nil if no such epoch is known. Waits as `sizeInBytes`.
+  public func epochEnd(_ epoch: LeaderEpoch) throws(StorageError) -> (epoch: LeaderEpoch, endOffset: Offset)? {
+    try loadNow()
+    return shared.withLock {
+      guard let offsets = $0.offsets else { return nil }
+      if epoch == offsets.leaderEpoch { return (epoch, offsets.logEndOffset) }
+      guard epoch < offsets.leaderEpoch else { return nil }
+      guard let index = $0.epochs.lastIndex(where: { $0.epoch <= epoch.rawValue }) else {
+        // Older than everything that is remembered: the log begins with the first epoch.
+        return $0.epochs.first.map { (epoch, Offset($0.startOffset)) }
+      }
+      let end = index + 1 < $0.epochs.count ? Offset($0.epochs[index + 1].startOffset) : offsets.logEndOffset
+      return (LeaderEpoch($0.epochs[index].epoch), end)
+    }
+  }
+}
+
+/// One idempotent producer as a partition knows it (DescribeProducers).
+public struct ProducerDescription: Sendable, Hashable {
+  public var producerID: Int64
+  public var producerEpoch: Int16
+  public var lastSequence: Int32
+  /// Milliseconds by the node's clock.
+  public var lastTimestamp: TimestampMilliseconds
+}

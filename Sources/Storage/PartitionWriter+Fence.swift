@@ -1,0 +1,75 @@
+internal import CoreMetrics
+internal import Logging
+internal import Model
+internal import SQLite
+internal import Synchronization
+
+// A failed sync is final: the kernel may have dropped the pages and forgets that it did. The WAL is never trusted again, also
+// not after reopening; what is durable is copied, verified, into a new file.
+
+extension PartitionWriter {
+  /// Takes the partition out of service until it has been rebuilt. What was committed and not synced is lost to it.
+  func fence(_ reason: String) {
+    guard fenceReason == nil else { return }
+    fenceReason = reason
+    log.shared.withLock { $0.failure = reason }
+    FenceMark(name: active.name, endOffset: extent.endOffset).write(log.directory)
+    transaction = nil
+    if let segment {
+      segment.rollback()
+      segment.close(removesWAL: false)
+      lane.noteClosed()
+      setSegment(nil)
+    }
+    store.readers.drop(active)
+    store.metrics.fencedPartitions.increment()
+    store.logger.error("partition fenced", metadata: ["partition": "\(log.topicPartition)", "reason": "\(reason)"])
+    lane.watch(self)
+  }
+
+  /// Copies what is durable into a new file on a read thread; the lane goes on with its other partitions.
+  func startRebuild() {
+    guard !isRebuilding, monotonicNanoseconds() >= rollRetryAt else { return }
+    isRebuilding = true
+    let (name, endOffset, state, options, now) = (active.name, extent.endOffset, state, options, store.now())
+    let (log, store) = (log, store)
+    store.readThreads.submitScan {
+      let outcome: Result<SegmentName, StorageError>
+      do throws(StorageError) {
+        outcome = .success(
+          try SegmentRebuild.rebuild(name, in: log.directory, upTo: endOffset, state: state, options: options, now: now))
+      } catch { outcome = .failure(error) }
+      store.lane(of: log).submit { lane in lane.loadedWriter(of: log)?.finishRebuild(outcome) } orElse: {
+      }
+    }
+  }
+
+  private func finishRebuild(_ outcome: Result<SegmentName, StorageError>) {
+    isRebuilding = false
+    do throws(StorageError) {
+      let name = try outcome.get()
+      let path = "\(log.directory)/\(name.fileName)"
+      lane.makeRoom(sparing: nil)
+      let writer = try SegmentWriter(path: path, cacheKiB: options.writerCacheKiB, syncsWAL: true)
+      guard let (rebuilt, extent) = try storage({ () throws(SQLiteError) in try SegmentSQL.load(writer.connection) }) else {
+        throw .fenced("\(path) has no partition state")
+      }
+      precondition(extent.endOffset == self.extent.endOffset, "a rebuilt segment ends elsewhere")
+      lane.noteOpened()
+      let old = active
+      active = SegmentFile(directory: log.directory, name: name, phase: .active, record: nil)
+      setSegment(writer)
+      state = rebuilt
+      self.extent = extent
+      fenceReason = nil
+      FenceMark.remove(log.directory)
+      publishSegments(log.shared.withLock { $0.segments }.dropLast() + [active])
+      removals.append(old)
+      store.logger.notice("partition rebuilt", metadata: ["partition": "\(log.topicPartition)", "file": "\(path)"])
+    } catch {
+      rollRetryAt = monotonicNanoseconds() + 5_000_000_000
+      store.logger.error("rebuild failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
+    }
+    lane.watch(self)
+  }
+}

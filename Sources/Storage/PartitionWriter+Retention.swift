@@ -1,0 +1,115 @@
+internal import CoreMetrics
+internal import Logging
+internal import Model
+internal import SQLite
+internal import Synchronization
+
+extension PartitionWriter {
+  /// Lets go of what is too old or too much: idle producers, then whole segments, oldest first.
+  ///
+  /// - Parameter now: milliseconds since 1970.
+  func enforceRetention(now: Int64) throws(StorageError) {
+    try makeReady()
+    try expireProducers(now: now)
+    let configuration = configuration
+    if isRollDue(configuration, now: now) { try roll(now: now) }
+    var total = state.segments.reduce(extent.batchBytes) { $0 + $1.batchBytes }
+    var count = 0
+    for record in state.segments {
+      let isExpired =
+        configuration.retentionMilliseconds >= 0 && record.maxTimestamp >= 0
+        && now - record.maxTimestamp > configuration.retentionMilliseconds
+      let isTooMuch = configuration.retentionBytes >= 0 && total - record.batchBytes >= configuration.retentionBytes
+      guard isExpired || isTooMuch || record.endOffset <= state.logStartOffset else { break }
+      total -= record.batchBytes
+      count += 1
+    }
+    guard count > 0 else { return }
+    try moveLogStart(to: max(state.logStartOffset, state.segments[count - 1].endOffset))
+  }
+
+  /// An idle segment rolls too: only what is not active can be let go of.
+  private func isRollDue(_ configuration: TopicConfiguration, now: Int64) -> Bool {
+    guard extent.endOffset > state.baseOffset else { return false }
+    if let first = extent.firstAppendMilliseconds, now - first >= configuration.segmentMilliseconds { return true }
+    let isExpired =
+      configuration.retentionMilliseconds >= 0 && extent.maxTimestamp >= 0
+      && now - extent.maxTimestamp > configuration.retentionMilliseconds
+    return isExpired || state.logStartOffset == extent.endOffset
+  }
+
+  /// Raises the log start by a commit in the active segment, and lets go of the segments that lie wholly below it.
+  ///
+  /// - Precondition: `offset` is at or below the high watermark.
+  func moveLogStart(to offset: Int64) throws(StorageError) {
+    let gone = state.segments.filter { $0.endOffset <= offset }
+    guard offset > state.logStartOffset || !gone.isEmpty else { return }
+    try commitChange { segment, state throws(SQLiteError) in
+      state.logStartOffset = max(state.logStartOffset, offset)
+      state.segments.removeFirst(gone.count)
+      if let last = gone.last {
+        try segment.connection.execute("DELETE FROM segment WHERE base_offset <= \(last.baseOffset)")
+      }
+    }
+    guard !gone.isEmpty else { return }
+    let bases = Set(gone.map(\.baseOffset))
+    let files = log.shared.withLock { shared in
+      let files = shared.segments.filter { bases.contains($0.baseOffset) }
+      shared.segments.removeAll { bases.contains($0.baseOffset) }
+      return files
+    }
+    removals += files
+    removals = removals.filter { !remove($0) }
+    if !removals.isEmpty { lane.watch(self) }
+  }
+
+  /// Unlinks a segment nobody needs any more, once nobody reads or pins it.
+  func remove(_ file: SegmentFile) -> Bool {
+    guard file.claimRemoval() else { return false }
+    store.readers.drop(file)
+    if let index = closing.firstIndex(where: { $0.file === file }) {
+      if let writer = closing[index].writer {
+        writer.close(removesWAL: false)
+        lane.noteClosed()
+      }
+      closing.remove(at: index)
+    }
+    do throws(StorageError) {
+      try SegmentBuilder.removeDatabase(file.path)
+      try FileSystem.syncDirectory(file.directory)
+      store.metrics.segmentsRemoved.increment()
+    } catch {
+      // The active segment does not name it any more: the next start removes what is left of it.
+      store.logger.warning("a segment could not be removed", metadata: ["file": "\(file.path)", "error": "\(error)"])
+    }
+    return true
+  }
+
+  private func expireProducers(now: Int64) throws(StorageError) {
+    let expired = state.producers.filter { now - $0.value.lastAppendMilliseconds > options.producerExpirationMilliseconds }.keys
+    guard !expired.isEmpty else { return }
+    try commitChange { segment, state throws(SQLiteError) in
+      let statement = try segment.connection.prepare("DELETE FROM producer_state WHERE producer_id = ?")
+      for id in expired {
+        statement.bind(id, at: 1)
+        try statement.run()
+        state.producers[id] = nil
+      }
+    }
+    store.metrics.producersExpired.increment(by: expired.count)
+  }
+
+  /// DeleteRecords.
+  ///
+  /// - Parameter offset: the new log start; -1 for the high watermark.
+  /// - Returns: the log start offset.
+  func deleteRecords(before offset: Int64) throws(StorageError) -> Int64 {
+    try makeReady()
+    let target = offset == -1 ? extent.endOffset : offset
+    guard target >= 0, target <= extent.endOffset else {
+      throw .offsetOutOfRange(Offset(offset), start: Offset(state.logStartOffset), end: Offset(extent.endOffset))
+    }
+    if target > state.logStartOffset { try moveLogStart(to: target) }
+    return state.logStartOffset
+  }
+}

@@ -1,0 +1,316 @@
+internal import CoreMetrics
+internal import Logging
+internal import Model
+internal import NIOCore
+internal import Records
+internal import SQLite
+internal import Synchronization
+
+/// A partition as its lane knows it: the state of its log, and the open files while it is in use.
+///
+/// - Precondition: everything here is on the partition's storage lane.
+final class PartitionWriter {
+  let log: PartitionLog
+  unowned let lane: StorageLane
+  /// As committed and synced; what a transaction changes is in `transaction` until then.
+  var state: PartitionState
+  var extent: ActiveExtent
+  var active: SegmentFile
+  /// Nil while the segment is closed.
+  private(set) var segment: SegmentWriter?
+  var closing: [ClosingSegment] = []
+  /// Files that no log needs any more, waiting for their last readers.
+  var removals: [SegmentFile] = []
+  var transaction: Transaction?
+  /// What failed the partition's part of the group that is being built.
+  var groupFailure: StorageError?
+  var fenceReason: String?
+  var isRebuilding = false
+  var lastUse: UInt64 = 0
+  /// Monotonic nanoseconds before which a roll that failed is not tried again.
+  var rollRetryAt: Int64 = 0
+
+  /// The changes of a transaction that is open.
+  struct Transaction {
+    var extent: ActiveExtent
+    var producers: [Int64: ProducerState] = [:]
+    var epoch: EpochStart?
+    var batches: [(bytes: ByteBuffer, baseOffset: Int64, nextOffset: Int64)] = []
+  }
+
+  /// A segment that has a successor, until its WAL is folded into it.
+  final class ClosingSegment {
+    let file: SegmentFile
+    /// Nil when it is opened only to be sealed: after a crash, or a first try that found a reader.
+    var writer: SegmentWriter?
+
+    init(file: SegmentFile, writer: SegmentWriter?) {
+      self.file = file
+      self.writer = writer
+    }
+  }
+
+  var store: StoreShared { lane.store }
+  var options: StoreOptions { lane.store.options }
+  var isOpen: Bool { segment != nil }
+  var isInTransaction: Bool { transaction != nil }
+  var uncheckpointedBytes: Int { segment?.uncheckpointedBytes ?? 0 }
+  var segmentWriter: SegmentWriter { segment! }
+  var configuration: TopicConfiguration { log.configuration }
+  /// Whether appends are acknowledged only after our own sync.
+  var syncsAppends: Bool { configuration.durability == .fsync }
+  /// The epoch new batches get: the node's, or a later one that the log knows already.
+  var leaderEpoch: Int32 { max(log.leaderEpoch.rawValue, state.epochs.last?.epoch ?? 0) }
+
+  /// Opens a partition's directory: the segment with the highest base is active, leftovers are removed, lower segments that
+  /// are not sealed yet will be. What the WAL holds is synced before it counts.
+  ///
+  /// - Throws: nothing stays open; files are as they were, but for leftovers.
+  init(loading log: PartitionLog, lane: StorageLane) throws(StorageError) {
+    self.log = log
+    self.lane = lane
+    let recovered = try PartitionRecovery.recover(log, options: lane.store.options, now: lane.store.now())
+    state = recovered.state
+    extent = recovered.extent
+    active = recovered.active
+    segment = recovered.writer
+    closing = recovered.closing.map { ClosingSegment(file: $0, writer: nil) }
+    lane.noteOpened()
+    publishSegments(recovered.sealed + recovered.closing + [active])
+    if !closing.isEmpty { lane.watch(self) }
+  }
+
+  /// Makes everything about the log visible.
+  func publishSegments(_ segments: [SegmentFile]) {
+    log.shared.withLock {
+      $0.segments = segments
+      $0.failure = nil
+    }
+    publish()
+  }
+
+  /// Makes offsets and extent visible, as committed.
+  func publish() {
+    let offsets = currentOffsets
+    log.shared.withLock {
+      $0.offsets = offsets
+      $0.active = extent
+      $0.epochs = state.epochs
+    }
+  }
+
+  private var currentOffsets: LogOffsets {
+    LogOffsets(
+      logStartOffset: Offset(state.logStartOffset), highWatermark: Offset(extent.endOffset),
+      logEndOffset: Offset(extent.endOffset), leaderEpoch: LeaderEpoch(leaderEpoch))
+  }
+
+  /// Opens the active segment, if it was closed for lack of room.
+  func makeReady() throws(StorageError) {
+    if let fenceReason { throw .fenced(fenceReason) }
+    guard segment == nil else { return }
+    lane.makeRoom(sparing: self)
+    segment = try SegmentWriter(path: active.path, cacheKiB: options.writerCacheKiB, syncsWAL: false)
+    lane.noteOpened()
+  }
+
+  /// Replaces the open segment.
+  func setSegment(_ writer: SegmentWriter?) { segment = writer }
+
+  // Appends
+
+  /// Puts the batches of `request` into the partition's transaction, which begins with them, unless they are duplicates.
+  ///
+  /// - Returns: the outcome they have if the commit succeeds.
+  /// - Throws: the transaction cannot be committed any more (`failGroup`).
+  func append(_ request: AppendRequest, now: Int64) throws(StorageError) -> AppendOutcome {
+    let start = Offset(state.logStartOffset)
+    for batch in request.batches where batch.header.hasProducerID && batch.header.baseSequence >= 0 {
+      let known = transaction?.producers[batch.header.producerID] ?? state.producers[batch.header.producerID]
+      switch ProducerState.judge(batch.header, after: known) {
+      case .next: break
+      case .duplicate(let original):
+        return .appended(baseOffset: Offset(original.baseOffset), logAppendTime: original.timestamp, logStartOffset: start)
+      case .fencedEpoch:
+        return .rejected(
+          .invalidProducerEpoch,
+          message: "producer \(batch.header.producerID) has epoch \(known?.epoch ?? -1), not \(batch.header.producerEpoch)")
+      case .outOfOrder:
+        return .rejected(
+          .outOfOrderSequenceNumber,
+          message: "sequence \(batch.header.baseSequence) of producer \(batch.header.producerID) does not follow the last one")
+      }
+    }
+    do throws(SQLiteError) {
+      if transaction == nil {
+        try segmentWriter.begin()
+        transaction = Transaction(extent: extent)
+      }
+      let baseOffset = transaction!.extent.endOffset
+      for batch in request.batches { try insert(batch, of: request.records, now: now) }
+      let isLogAppendTime = request.batches.first?.header.timestampType == .logAppendTime
+      return .appended(
+        baseOffset: Offset(baseOffset),
+        logAppendTime: isLogAppendTime ? request.batches.first!.header.maxTimestamp : -1, logStartOffset: start)
+    } catch { throw .sqlite(error) }
+  }
+
+  private func insert(_ batch: BatchSummary, of records: ByteBuffer, now: Int64) throws(SQLiteError) {
+    let baseOffset = transaction!.extent.endOffset
+    let lastOffset = baseOffset + Int64(batch.header.lastOffsetDelta)
+    transaction!.extent.endOffset = lastOffset + 1
+    transaction!.extent.batchBytes += Int64(batch.byteCount)
+    transaction!.extent.minTimestamp = min(transaction!.extent.minTimestamp, batch.minTimestamp)
+    transaction!.extent.maxTimestamp = max(transaction!.extent.maxTimestamp, batch.maxTimestamp)
+    if transaction!.extent.firstAppendMilliseconds == nil { transaction!.extent.firstAppendMilliseconds = now }
+    if state.epochs.last?.epoch != leaderEpoch, transaction!.epoch == nil {
+      transaction!.epoch = EpochStart(epoch: leaderEpoch, startOffset: baseOffset)
+    }
+    let slice = records.getSlice(at: records.readerIndex + batch.position, length: batch.byteCount)!
+    let runningMax = transaction!.extent.maxTimestamp
+    var failure: SQLiteError?
+    slice.withUnsafeReadableBytes { bytes in
+      // Safe because: base offset and epoch of a request in flight are read by nobody but this lane; ByteBuffer's own setter
+      // would copy the receive buffer, which others share.
+      BatchPatch.setBase(
+        offset: Offset(baseOffset), leaderEpoch: LeaderEpoch(leaderEpoch),
+        in: UnsafeMutableRawPointer(mutating: bytes.baseAddress!))
+      do throws(SQLiteError) {
+        try segmentWriter.insert(
+          bytes, baseOffset: baseOffset, lastOffset: lastOffset, runningMax: runningMax, minTimestamp: batch.minTimestamp,
+          maxTimestamp: batch.maxTimestamp, leaderEpoch: leaderEpoch, recordCount: batch.header.recordCount)
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
+    transaction!.batches.append((slice, baseOffset, lastOffset + 1))
+    if batch.header.hasProducerID, batch.header.baseSequence >= 0 {
+      let id = batch.header.producerID
+      transaction!.producers[id] = ProducerState.advance(
+        transaction!.producers[id] ?? state.producers[id], by: batch.header, at: baseOffset, now: now,
+        remembering: Limits.producerBatchesRemembered)
+    }
+  }
+
+  /// COMMIT, with the state that goes with the appends. Nothing is visible or durable yet.
+  ///
+  /// - Throws: nothing was committed; the transaction is still to be ended (`failGroup`).
+  func commitAppends() throws(StorageError) {
+    guard let transaction else { return }
+    do throws(SQLiteError) {
+      for (id, producer) in transaction.producers { try segmentWriter.upsert(producer, id: id) }
+      if let epoch = transaction.epoch { try segmentWriter.insert(epoch) }
+      var next = state
+      next.leaderEpoch = leaderEpoch
+      next.commitSequence += 1
+      try segmentWriter.update(next, transaction.extent)
+      try segmentWriter.commit()
+    } catch {
+      // A sync inside COMMIT (of a WAL header, when the WAL starts over) counts as one of ours.
+      if error.isSyncFailure { fence("its WAL could not be synced: \(error)") }
+      throw .sqlite(error)
+    }
+  }
+
+  /// Takes the commit that is durable now into memory: state, then high watermark and tail.
+  func publishAppends(_ tails: inout TailBudget) {
+    guard let transaction else { return }
+    self.transaction = nil
+    state.commitSequence += 1
+    state.leaderEpoch = leaderEpoch
+    extent = transaction.extent
+    state.producers.merge(transaction.producers) { $1 }
+    if let epoch = transaction.epoch { state.epochs.append(epoch) }
+    let offsets = currentOffsets
+    let batches = transaction.batches.map { ($0.bytes.detachedIfSmall(), $0.baseOffset, $0.nextOffset) }
+    let tailMax = tails.bytesPerPartitionMax
+    let tailBytes = log.shared.withLock {
+      $0.offsets = offsets
+      $0.active = extent
+      if transaction.epoch != nil { $0.epochs = state.epochs }
+      for (bytes, baseOffset, nextOffset) in batches {
+        $0.tail.append(bytes, baseOffset: baseOffset, nextOffset: nextOffset)
+        while $0.tail.byteCount > tailMax, $0.tail.removeOldest() != nil {}
+      }
+      return $0.tail.byteCount
+    }
+    tails.note(log, tailBytes: tailBytes)
+    store.metrics.walBytes.record(segment?.walBytes ?? 0)
+  }
+
+  /// Rolls the partition's part of the group back; its appends are answered with `error`.
+  func failGroup(_ error: StorageError) {
+    groupFailure = error
+    transaction = nil
+    segment?.rollback()
+    if case .sqlite(let cause) = error, cause.isSyncFailure { fence("its WAL could not be synced: \(cause)") }
+    store.logger.error("append failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
+  }
+
+  // The WAL
+
+  func preallocate() {
+    guard let segment else { return }
+    // A group past the checkpoint bound is the most a WAL holds when no reader is in the way.
+    let target = options.checkpointBytes + options.groupCommitBytesMax
+    // It is only for speed: a full disk says so when it matters.
+    try? segment.preallocate(upTo: target)
+  }
+
+  /// Folds the WAL into the file as far as readers allow.
+  ///
+  /// - Precondition: no transaction is open, and the high watermark is at the end: nothing past it may leave the WAL.
+  func checkpoint() {
+    guard let segment, transaction == nil else { return }
+    let start = monotonicNanoseconds()
+    do throws(SQLiteError) { _ = try segment.checkpoint(.passive) } catch {
+      if error.isSyncFailure { fence("a checkpoint could not be synced: \(error)") }
+      store.logger.warning("checkpoint failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
+    }
+    store.metrics.checkpointSeconds.recordNanoseconds(monotonicNanoseconds() - start)
+    if segment.walBytes > options.walBytesMax { rollForWAL() }
+  }
+
+  // Closing
+
+  /// Closes the segment of a partition that is not in use, if everything is synced and folded into the file.
+  func closeIdle() -> Bool {
+    guard let segment, transaction == nil, fenceReason == nil else { return false }
+    let code = syncsAppends ? 0 : segment.sync()
+    if code != 0 {
+      fence("its WAL could not be synced: \(systemMessage(code))")
+      return true
+    }
+    if !segment.isFullyCheckpointed { checkpoint() }
+    // The checkpoint may have rolled or fenced.
+    guard let current = self.segment, current === segment, current.isFullyCheckpointed else { return self.segment == nil }
+    store.readers.drop(active)
+    current.close(removesWAL: true)
+    self.segment = nil
+    lane.noteClosed()
+    return true
+  }
+
+  /// The end of the lane: syncs, folds and closes whatever is open.
+  func closeForGood() {
+    for closing in closing { closing.writer?.close(removesWAL: false) }
+    if closeIdle() { return }
+    segment?.close(removesWAL: false)
+    segment = nil
+  }
+
+  /// Closes everything without a care for what is in it: the partition is being deleted.
+  func abandon() {
+    transaction = nil
+    for closing in closing {
+      guard let writer = closing.writer else { continue }
+      writer.close(removesWAL: false)
+      lane.noteClosed()
+    }
+    closing = []
+    removals = []
+    guard let segment else { return }
+    segment.close(removesWAL: false)
+    self.segment = nil
+    lane.noteClosed()
+  }
+}

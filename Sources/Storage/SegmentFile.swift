@@ -1,0 +1,140 @@
+internal import Model
+
+/// One segment's file as everybody in the process shares it: who reads it, who pins it, and how it may be opened.
+///
+// Safe because: everything that changes is guarded by `monitor`.
+final class SegmentFile: @unchecked Sendable {
+  /// How far a segment has come.
+  enum Phase: Sendable {
+    /// Appended to.
+    case active
+    /// A successor is active; its WAL has not been folded into the file yet.
+    case closing
+    /// Never written again and without a WAL: opened as immutable.
+    case sealed
+  }
+
+  let directory: String
+  let name: SegmentName
+  var path: String { "\(directory)/\(name.fileName)" }
+  var baseOffset: Int64 { name.baseOffset }
+
+  private let monitor = Monitor()
+  private var phase: Phase
+  private var record: SegmentRecord?
+  private var isHashVerified: Bool
+  private var damage: String?
+  private var readerCount = 0
+  private var pinCount = 0
+  private var isGateClosed = false
+  private var isRemoved = false
+
+  /// - Parameter record: nil for the active segment.
+  init(directory: String, name: SegmentName, phase: Phase, record: SegmentRecord?) {
+    self.directory = directory
+    self.name = name
+    self.phase = phase
+    self.record = record
+    isHashVerified = record?.seal == nil
+  }
+
+  var currentPhase: Phase { monitor.withLock { phase } }
+  var currentRecord: SegmentRecord? { monitor.withLock { record } }
+
+  // Readers
+
+  /// Lets a reader in, which waits while the segment is being sealed.
+  ///
+  /// - Returns: how to open the file, and the seal that must be verified before.
+  /// - Throws: when the file is gone.
+  func enter() throws(StorageError) -> (isImmutable: Bool, unverified: SegmentRecord.Seal?) {
+    monitor.lock()
+    defer { monitor.unlock() }
+    while isGateClosed { monitor.wait() }
+    if isRemoved {
+      throw .damaged(StorageDamage(file: path, baseOffset: nil, offset: Offset(baseOffset), reason: "the segment was removed"))
+    }
+    readerCount += 1
+    return (phase == .sealed, isHashVerified ? nil : record?.seal)
+  }
+
+  func leave() {
+    monitor.lock()
+    readerCount -= 1
+    monitor.unlock()
+  }
+
+  /// Keeps readers out, if there are none now.
+  func closeGate() -> Bool {
+    monitor.lock()
+    defer { monitor.unlock() }
+    guard readerCount == 0, !isGateClosed else { return false }
+    isGateClosed = true
+    return true
+  }
+
+  func openGate() {
+    monitor.lock()
+    isGateClosed = false
+    monitor.broadcast()
+    monitor.unlock()
+  }
+
+  // Its course
+
+  func becomeClosing(_ record: SegmentRecord) {
+    monitor.lock()
+    phase = .closing
+    self.record = record
+    monitor.unlock()
+  }
+
+  /// The WAL is gone: from now on the file is opened as immutable.
+  func becomeSealed() {
+    monitor.lock()
+    phase = .sealed
+    isHashVerified = true
+    monitor.unlock()
+  }
+
+  func setSeal(_ seal: SegmentRecord.Seal) {
+    monitor.lock()
+    record?.seal = seal
+    monitor.unlock()
+  }
+
+  func noteVerified(damage: String?) {
+    monitor.lock()
+    isHashVerified = true
+    self.damage = damage
+    monitor.unlock()
+  }
+
+  // Pins: whoever took a snapshot may still open the file
+
+  /// - Returns: false if the file is gone.
+  func pin() -> Bool {
+    monitor.lock()
+    defer { monitor.unlock() }
+    if isRemoved { return false }
+    pinCount += 1
+    return true
+  }
+
+  func unpin() {
+    monitor.lock()
+    pinCount -= 1
+    monitor.unlock()
+  }
+
+  /// Claims the file for removal: nobody can open it any more.
+  ///
+  /// - Returns: false while it is pinned or read.
+  func claimRemoval(force: Bool = false) -> Bool {
+    monitor.lock()
+    defer { monitor.unlock() }
+    guard force || (pinCount == 0 && readerCount == 0 && !isGateClosed) else { return false }
+    isRemoved = true
+    return true
+  }
+}

@@ -1,0 +1,147 @@
+internal import Model
+internal import SQLite
+
+/// Reads the batches of one segment through a connection of its own, in offset order or the reverse.
+///
+/// Used by one thread at a time. While it stands in the active segment it keeps that segment's WAL from starting over.
+public final class SegmentReader {
+  /// What is known of a batch without its bytes.
+  public struct Row: Sendable, Hashable {
+    public var baseOffset: Int64
+    public var lastOffset: Int64
+    /// True bounds of the records' timestamps, milliseconds.
+    public var minTimestamp: Int64
+    public var maxTimestamp: Int64
+    public var recordCount: Int32
+    public var byteCount: Int
+  }
+
+  public let segment: SegmentReference
+  private let snapshot: HistorySnapshot
+  private var connection: Connection?
+  private var rows: Statement?
+  private var data: Statement?
+  private var current: Row?
+  private var expected: Int64?
+  private var isDescending = false
+  private var isFiltered = false
+
+  /// Opens `segment`, which is one of `snapshot`.
+  public init(_ segment: SegmentReference, of snapshot: HistorySnapshot) throws(StorageError) {
+    self.segment = segment
+    self.snapshot = snapshot
+    var isImmutable = segment.isSealed
+    if let file = segment.file { isImmutable = try file.enter().isImmutable }
+    do throws(SQLiteError) {
+      let connection = try Connection(path: segment.path, mode: isImmutable ? .immutable : .readOnly)
+      connection.setBusyTimeout(milliseconds: 5_000)
+      try connection.execute("PRAGMA mmap_size=0; PRAGMA query_only=1; PRAGMA temp_store=MEMORY")
+      data = try connection.prepare("SELECT data FROM record_batch WHERE base_offset = ?", isPersistent: true)
+      self.connection = connection
+    } catch {
+      segment.file?.leave()
+      throw .sqlite(error)
+    }
+  }
+
+  deinit {
+    rows = nil
+    data = nil
+    connection = nil
+    segment.file?.leave()
+  }
+
+  /// Begins anew: the next batch is the first (or, descending, the last) whose offsets and timestamps both overlap the ranges.
+  public func seek(
+    offsets: ClosedRange<Int64>, timestamps: ClosedRange<Int64>, isDescending: Bool
+  ) throws(StorageError) {
+    guard let connection else { throw .closed }
+    data?.reset()
+    rows = nil
+    current = nil
+    expected = nil
+    self.isDescending = isDescending
+    isFiltered = timestamps.lowerBound > segment.minTimestamp || timestamps.upperBound < segment.maxTimestamp
+    // A window of time is narrowed down by the index alone; it is in offset order as well.
+    let filter =
+      isFiltered
+      ? """
+      WHERE base_offset IN (SELECT base_offset FROM record_batch INDEXED BY record_batch_time
+        WHERE running_max_timestamp >= ?3 AND max_timestamp >= ?3 AND min_timestamp <= ?4) AND
+      """ : "WHERE"
+    let sql = """
+      SELECT base_offset, last_offset, min_timestamp, max_timestamp, record_count, byte_count FROM record_batch
+      \(filter) base_offset >= coalesce((SELECT max(base_offset) FROM record_batch WHERE base_offset <= ?1), ?1)
+        AND last_offset >= ?1 AND base_offset <= ?2
+      ORDER BY base_offset \(isDescending ? "DESC" : "")
+      """
+    do throws(SQLiteError) {
+      let statement = try connection.prepare(sql)
+      statement.bind(offsets.lowerBound, at: 1)
+      statement.bind(min(offsets.upperBound, segment.endOffset.rawValue - 1), at: 2)
+      if isFiltered {
+        statement.bind(timestamps.lowerBound, at: 3)
+        statement.bind(timestamps.upperBound, at: 4)
+      }
+      rows = statement
+    } catch { throw .sqlite(error) }
+  }
+
+  /// Goes on to the next batch; nil at the end.
+  ///
+  /// - Throws: `.damaged` when a batch is missing in between; the reader can be sought anew behind it.
+  public func next() throws(StorageError) -> Row? {
+    guard let rows else { return nil }
+    data?.reset()
+    current = nil
+    do throws(SQLiteError) {
+      guard try rows.step() else {
+        self.rows = nil
+        return nil
+      }
+    } catch { throw failure(error, at: expected) }
+    let row = Row(
+      baseOffset: rows.integer(at: 0), lastOffset: rows.integer(at: 1), minTimestamp: rows.integer(at: 2),
+      maxTimestamp: rows.integer(at: 3), recordCount: Int32(truncatingIfNeeded: rows.integer(at: 4)),
+      byteCount: Int(rows.integer(at: 5)))
+    if !isFiltered, let expected, expected != (isDescending ? row.lastOffset : row.baseOffset) {
+      throw .damaged(
+        StorageDamage(
+          file: segment.path, baseOffset: Offset(row.baseOffset), offset: Offset(expected),
+          reason: "offset \(expected) is missing: the next batch has the offsets \(row.baseOffset) to \(row.lastOffset)"))
+    }
+    expected = isDescending ? row.baseOffset - 1 : row.lastOffset + 1
+    current = row
+    return row
+  }
+
+  /// The bytes of the batch that `next` returned last, verified; borrowed until the next call.
+  ///
+  /// - Throws: `.damaged`; the reader can go on behind it.
+  public func bytes() throws(StorageError) -> UnsafeRawBufferPointer {
+    guard let current, let data else { throw .closed }
+    do throws(SQLiteError) {
+      data.reset()
+      data.bind(current.baseOffset, at: 1)
+      guard try data.step() else {
+        throw SQLiteError(code: 11, message: "the batch at \(current.baseOffset) is gone")
+      }
+    } catch { throw failure(error, at: current.baseOffset) }
+    let bytes = data.borrowedBlob(at: 0)
+    if let complaint = BatchCheck.complaint(about: bytes, baseOffset: current.baseOffset, lastOffset: current.lastOffset) {
+      throw .damaged(
+        StorageDamage(
+          file: segment.path, baseOffset: Offset(current.baseOffset), offset: Offset(current.baseOffset), reason: complaint))
+    }
+    return bytes
+  }
+
+  private func failure(_ error: SQLiteError, at offset: Int64?) -> StorageError {
+    guard error.isCorruption else { return .sqlite(error) }
+    return .damaged(
+      StorageDamage(file: segment.path, baseOffset: nil, offset: offset.map { Offset($0) }, reason: error.message))
+  }
+
+  /// Stops whatever a call on another thread is doing.
+  public func interrupt() { connection?.interrupt() }
+}

@@ -1,0 +1,90 @@
+internal import Model
+internal import SQLite
+
+/// The statements on a segment's tables that more than one place needs.
+enum SegmentSQL {
+  static let insertBatch = """
+    INSERT INTO record_batch(base_offset, last_offset, running_max_timestamp, min_timestamp, max_timestamp, leader_epoch,
+      record_count, byte_count, data) VALUES (?,?,?,?,?,?,?,?,?)
+    """
+  static let upsertSegment = """
+    INSERT OR REPLACE INTO segment(base_offset, end_offset, generation, batch_bytes, min_timestamp, max_timestamp, file_bytes,
+      file_hash) VALUES (?,?,?,?,?,?,?,?)
+    """
+  static let upsertProducer = """
+    INSERT OR REPLACE INTO producer_state(producer_id, producer_epoch, last_append_ms, batches) VALUES (?,?,?,?)
+    """
+  /// The batch that holds the first record at or after a time, by the index alone.
+  static let firstAtOrAfter = """
+    SELECT base_offset FROM record_batch WHERE running_max_timestamp >= ? ORDER BY running_max_timestamp, base_offset LIMIT 1
+    """
+
+  static func run(_ statement: Statement, with segment: SegmentRecord) throws(SQLiteError) {
+    statement.bind(segment.baseOffset, at: 1)
+    statement.bind(segment.endOffset, at: 2)
+    statement.bind(segment.generation, at: 3)
+    statement.bind(segment.batchBytes, at: 4)
+    statement.bind(segment.minTimestamp, at: 5)
+    statement.bind(segment.maxTimestamp, at: 6)
+    if let seal = segment.seal {
+      statement.bind(seal.fileBytes, at: 7)
+      statement.bind(withUnsafeBytes(of: seal.hash.bigEndian) { [UInt8]($0) }, at: 8)
+    } else {
+      statement.bindNull(at: 7)
+      statement.bindNull(at: 8)
+    }
+    try statement.run()
+  }
+
+  /// The partition's state and the extent of its batches, as the segment behind `connection` holds them.
+  static func load(_ connection: Connection) throws(SQLiteError) -> (state: PartitionState, extent: ActiveExtent)? {
+    let row = try connection.prepare(
+      """
+      SELECT topic_id, topic, partition, base_offset, generation, log_start_offset, leader_epoch, commit_sequence, batch_bytes,
+        min_timestamp, first_append_ms FROM partition_state
+      """)
+    guard try row.step(), let topicID = TopicID(bytes: row.blob(at: 0)) else { return nil }
+    var state = PartitionState(
+      topicID: topicID,
+      topicPartition: TopicPartition(topic: row.text(at: 1) ?? "", partition: Int32(truncatingIfNeeded: row.integer(at: 2))),
+      baseOffset: row.integer(at: 3), generation: row.integer(at: 4), logStartOffset: row.integer(at: 5),
+      leaderEpoch: Int32(truncatingIfNeeded: row.integer(at: 6)), commitSequence: row.integer(at: 7))
+    var extent = ActiveExtent(
+      endOffset: state.baseOffset, batchBytes: row.integer(at: 8), minTimestamp: row.integer(at: 9),
+      firstAppendMilliseconds: row.isNull(at: 10) ? nil : row.integer(at: 10))
+    let last = try connection.prepare(
+      "SELECT last_offset, running_max_timestamp FROM record_batch ORDER BY base_offset DESC LIMIT 1")
+    if try last.step() {
+      extent.endOffset = last.integer(at: 0) + 1
+      extent.maxTimestamp = last.integer(at: 1)
+    }
+    let producers = try connection.prepare("SELECT producer_id, producer_epoch, last_append_ms, batches FROM producer_state")
+    while try producers.step() {
+      state.producers[producers.integer(at: 0)] = ProducerState(
+        epoch: Int16(truncatingIfNeeded: producers.integer(at: 1)), lastAppendMilliseconds: producers.integer(at: 2),
+        batches: ProducerState.decodeBatches(producers.borrowedBlob(at: 3)))
+    }
+    let epochs = try connection.prepare("SELECT epoch, start_offset FROM leader_epoch ORDER BY epoch")
+    while try epochs.step() {
+      state.epochs.append(
+        EpochStart(epoch: Int32(truncatingIfNeeded: epochs.integer(at: 0)), startOffset: epochs.integer(at: 1)))
+    }
+    let segments = try connection.prepare(
+      """
+      SELECT base_offset, end_offset, generation, batch_bytes, min_timestamp, max_timestamp, file_bytes, file_hash
+      FROM segment ORDER BY base_offset
+      """)
+    while try segments.step() {
+      var record = SegmentRecord(
+        baseOffset: segments.integer(at: 0), endOffset: segments.integer(at: 1), generation: segments.integer(at: 2),
+        batchBytes: segments.integer(at: 3), minTimestamp: segments.integer(at: 4), maxTimestamp: segments.integer(at: 5))
+      let hash = segments.borrowedBlob(at: 7)
+      if hash.count == 8 {
+        record.seal = SegmentRecord.Seal(
+          fileBytes: segments.integer(at: 6), hash: UInt64(bigEndian: hash.loadUnaligned(as: UInt64.self)))
+      }
+      state.segments.append(record)
+    }
+    return (state, extent)
+  }
+}

@@ -1,0 +1,212 @@
+internal import Glibc
+internal import Model
+internal import Records
+internal import SQLite
+
+/// The write connection of one segment, and a descriptor of its -wal for our own fdatasync.
+///
+/// - Precondition: used on the partition's lane only.
+final class SegmentWriter {
+  let path: String
+  let connection: Connection
+  private(set) var walDescriptor: CInt = -1
+  private var pageSize = 0
+  /// Nil once it is closed.
+  private var statements: Statements!
+
+  private struct Statements {
+    let begin: Statement
+    let commit: Statement
+    let insertBatch: Statement
+    let updateState: Statement
+    let upsertProducer: Statement
+
+    init(_ connection: Connection) throws(SQLiteError) {
+      begin = try connection.prepare("BEGIN IMMEDIATE", isPersistent: true)
+      commit = try connection.prepare("COMMIT", isPersistent: true)
+      insertBatch = try connection.prepare(SegmentSQL.insertBatch, isPersistent: true)
+      updateState = try connection.prepare(
+        """
+        UPDATE partition_state SET log_start_offset=?, leader_epoch=?, commit_sequence=?, batch_bytes=?, min_timestamp=?,
+          first_append_ms=?
+        """, isPersistent: true)
+      upsertProducer = try connection.prepare(SegmentSQL.upsertProducer, isPersistent: true)
+    }
+  }
+
+  /// Frames the WAL holds, and how many of them are in the database file: by the WAL hook and the last checkpoint.
+  private var frameCount = 0
+  private var checkpointedCount = 0
+  /// Bytes of the -wal file; the part behind the frames is written zeros.
+  private var walFileBytes = 0
+
+  /// Opens the segment, which lets SQLite recover its WAL.
+  ///
+  /// Our descriptor is opened behind SQLite's and compared with the path: a -wal that was unlinked meanwhile would accept
+  /// every fdatasync and lose the data.
+  ///
+  /// - Parameter syncsWAL: the -wal may hold commits that were never synced, as after a crash; they are before this returns.
+  /// - Throws: nothing stays open.
+  init(path: String, cacheKiB: Int, syncsWAL: Bool) throws(StorageError) {
+    self.path = path
+    let walExisted = FileSystem.exists(path + "-wal")
+    let connection = try storage { () throws(SQLiteError) in try Connection(path: path, mode: .readWrite) }
+    do throws(MigrationError) { try Migrator.verify(.segment, of: connection) } catch { throw .migration(error) }
+    self.connection = connection
+    let isInWALMode: Bool
+    do throws(SQLiteError) {
+      try connection.execute(
+        """
+        PRAGMA synchronous=NORMAL; PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY;
+        PRAGMA cache_size=-\(cacheKiB); PRAGMA locking_mode=NORMAL
+        """)
+      isInWALMode = try connection.text("PRAGMA journal_mode") == "wal"
+      pageSize = Int(try connection.integer("PRAGMA page_size") ?? 0)
+      statements = try Statements(connection)
+      // A first read makes SQLite open the WAL.
+      _ = try connection.integer("SELECT base_offset FROM partition_state")
+    } catch { throw .sqlite(error) }
+    guard isInWALMode else { throw .fenced("\(path) is not in WAL mode") }
+    walDescriptor = open(path + "-wal", O_RDWR | O_CLOEXEC)
+    var ours = stat()
+    var named = stat()
+    guard walDescriptor >= 0, fstat(walDescriptor, &ours) == 0, stat(path + "-wal", &named) == 0 else {
+      let number = errno
+      if walDescriptor >= 0 { Glibc.close(walDescriptor) }
+      throw .system(call: "open", path: path + "-wal", number: number)
+    }
+    guard ours.st_ino == named.st_ino, ours.st_dev == named.st_dev, ours.st_nlink > 0 else {
+      Glibc.close(walDescriptor)
+      throw .fenced("\(path)-wal was replaced while it was being opened")
+    }
+    walFileBytes = Int(ours.st_size)
+    do throws(StorageError) {
+      if syncsWAL, fdatasync(walDescriptor) != 0 {
+        throw .system(call: "fdatasync", path: path + "-wal", number: errno)
+      }
+      if syncsWAL || !walExisted { try FileSystem.syncDirectory(FileSystem.parent(of: path)) }
+    } catch {
+      Glibc.close(walDescriptor)
+      throw error
+    }
+    // Counts what an earlier life left in the WAL as not checkpointed, so that it is, and the WAL starts over.
+    frameCount = walFileBytes > Self.walHeaderBytes ? (walFileBytes - Self.walHeaderBytes) / frameBytes : 0
+    let start = Unmanaged.passUnretained(self)
+    connection.setWALHook { frames in start._withUnsafeGuaranteedRef { $0.noteFrames(frames) } }
+  }
+
+  private static let walHeaderBytes = 32
+  private var frameBytes: Int { pageSize + 24 }
+
+  deinit { if walDescriptor >= 0 { Glibc.close(walDescriptor) } }
+
+  private func noteFrames(_ frames: Int) {
+    // Fewer than before: the WAL has started over.
+    if frames <= frameCount { checkpointedCount = 0 }
+    frameCount = frames
+  }
+
+  /// Bytes of frames that are in the WAL, and of those that are not in the database file yet.
+  var walBytes: Int { frameCount * frameBytes }
+  var uncheckpointedBytes: Int { max(0, frameCount - checkpointedCount) * frameBytes }
+  var isFullyCheckpointed: Bool { checkpointedCount >= frameCount }
+  /// Bytes of the database as SQLite sees it.
+  func databaseBytes() throws(SQLiteError) -> Int64 { (try connection.integer("PRAGMA page_count") ?? 0) * Int64(pageSize) }
+
+  // A transaction
+
+  var isInTransaction: Bool { connection.isInTransaction }
+  func begin() throws(SQLiteError) { try statements.begin.run() }
+  func commit() throws(SQLiteError) { try statements.commit.run() }
+  func rollback() { connection.rollback() }
+
+  /// Inserts one batch; `bytes` are read where they lie.
+  func insert(
+    _ bytes: UnsafeRawBufferPointer, baseOffset: Int64, lastOffset: Int64, runningMax: Int64, minTimestamp: Int64,
+    maxTimestamp: Int64, leaderEpoch: Int32, recordCount: Int32
+  ) throws(SQLiteError) {
+    let row = statements.insertBatch
+    row.bind(baseOffset, at: 1)
+    row.bind(lastOffset, at: 2)
+    row.bind(runningMax, at: 3)
+    row.bind(minTimestamp, at: 4)
+    row.bind(maxTimestamp, at: 5)
+    row.bind(Int64(leaderEpoch), at: 6)
+    row.bind(Int64(recordCount), at: 7)
+    row.bind(Int64(bytes.count), at: 8)
+    row.bindStatic(bytes, at: 9)
+    defer { row.bindNull(at: 9) }
+    try row.run()
+  }
+
+  /// Writes the state that every commit changes.
+  func update(_ state: PartitionState, _ extent: ActiveExtent) throws(SQLiteError) {
+    let row = statements.updateState
+    row.bind(state.logStartOffset, at: 1)
+    row.bind(Int64(state.leaderEpoch), at: 2)
+    row.bind(state.commitSequence, at: 3)
+    row.bind(extent.batchBytes, at: 4)
+    row.bind(extent.minTimestamp, at: 5)
+    if let first = extent.firstAppendMilliseconds { row.bind(first, at: 6) } else { row.bindNull(at: 6) }
+    try row.run()
+  }
+
+  func upsert(_ producer: ProducerState, id: Int64) throws(SQLiteError) {
+    let row = statements.upsertProducer
+    row.bind(id, at: 1)
+    row.bind(Int64(producer.epoch), at: 2)
+    row.bind(producer.lastAppendMilliseconds, at: 3)
+    row.bind(producer.encodedBatches, at: 4)
+    try row.run()
+  }
+
+  func insert(_ epoch: EpochStart) throws(SQLiteError) {
+    try connection.execute("INSERT OR REPLACE INTO leader_epoch VALUES (\(epoch.epoch), \(epoch.startOffset))")
+  }
+
+  // The WAL
+
+  /// Makes every commit so far durable.
+  ///
+  /// - Returns: 0, or the error number; then nothing of this WAL may be trusted any more.
+  func sync() -> CInt { fdatasync(walDescriptor) == 0 ? 0 : errno }
+
+  /// - Precondition: no transaction is open, and every commit is synced.
+  func checkpoint(_ mode: CheckpointMode) throws(SQLiteError) -> CheckpointResult {
+    let result = try connection.checkpoint(mode)
+    if result.walFrames >= 0 {
+      frameCount = result.walFrames
+      checkpointedCount = result.checkpointedFrames
+    }
+    if mode == .truncate, !result.isBusy {
+      frameCount = 0
+      checkpointedCount = 0
+      walFileBytes = 0
+    }
+    return result
+  }
+
+  /// Extends the -wal with written zeros ahead of its frames: overwriting costs half the sync of growing.
+  ///
+  /// Begins small and doubles, so that a partition that is written to now and then costs little.
+  func preallocate(upTo target: Int) throws(StorageError) {
+    let used = walBytes + Self.walHeaderBytes
+    guard walFileBytes < target, used > max(64 << 10, walFileBytes / 2) else { return }
+    let size = min(target, max(256 << 10, 2 * max(used, walFileBytes)))
+    guard size > walFileBytes else { return }
+    let start = max(used, walFileBytes)
+    try FileSystem.extend(walDescriptor, from: start, to: size, path: path + "-wal")
+    walFileBytes = size
+  }
+
+  /// Closes everything: our descriptor of the -wal first.
+  ///
+  /// - Parameter removesWAL: every frame is in the database file: the -wal goes, if this is the last connection to it.
+  func close(removesWAL: Bool) {
+    if walDescriptor >= 0 { Glibc.close(walDescriptor) }
+    walDescriptor = -1
+    statements = nil
+    connection.setCheckpointOnClose(removesWAL)
+    connection.close()
+  }
+}

@@ -1,0 +1,376 @@
+internal import CoreMetrics
+internal import DequeModule
+internal import Logging
+internal import Model
+internal import Synchronization
+
+/// One dedicated thread that writes the partitions pinned to it: group commit, roll, retention, checkpoints.
+///
+/// A turn: one job, then one group of appends, bounded in bytes; what was queued while the group's syncs ran is the next one.
+///
+// Safe because: `queue`, `jobs` and `isStopping` are guarded by `monitor`; everything else is touched on the lane's thread only.
+final class StorageLane: @unchecked Sendable {
+  typealias Job = @Sendable (StorageLane) -> Void
+
+  let index: Int
+  unowned let store: StoreShared
+  private let monitor = Monitor()
+  private var queue: [AppendRequest] = []
+  private var jobs = Deque<(run: Job, orElse: @Sendable () -> Void)>()
+  private var isWaiting = false
+  private var isStopping = false
+
+  let syncer: WALSyncer
+  private var thread: StorageThread?
+  private var writers: [ObjectIdentifier: PartitionWriter] = [:]
+  /// Writers with segments to seal, files to remove or a fence to lift; looked after while the lane has time.
+  private var unfinished: [ObjectIdentifier: PartitionWriter] = [:]
+  private var nextTick: Int64 = 0
+  private var useCounter: UInt64 = 0
+  private(set) var openWriterCount = 0
+  private var tails: TailBudget
+
+  /// Nanoseconds between two looks at what is unfinished.
+  private static let tickInterval: Int64 = 100_000_000
+
+  init(index: Int, store: StoreShared) {
+    self.index = index
+    self.store = store
+    syncer = WALSyncer(helperCount: store.options.syncHelperCount, name: "lane-\(index)")
+    tails = TailBudget(
+      bytesMax: store.options.logTailBytesMax / max(1, store.options.laneCount),
+      bytesPerPartitionMax: store.options.logTailBytesPerPartitionMax)
+  }
+
+  func start() { thread = StorageThread("lane-\(index)") { [unowned self] in self.run() } }
+
+  // Any thread
+
+  func submit(_ appends: [AppendRequest]) {
+    monitor.lock()
+    let isAccepted = !isStopping
+    if isAccepted { queue.append(contentsOf: appends) }
+    let wake = isWaiting
+    monitor.unlock()
+    if wake { monitor.signal() }
+    if !isAccepted {
+      for append in appends { append.outcome = .rejected(.notLeaderOrFollower, message: "the node is stopping") }
+      handBack(appends)
+    }
+  }
+
+  /// - Parameter orElse: called instead when the lane has stopped.
+  func submit(_ job: @escaping Job, orElse: @escaping @Sendable () -> Void) {
+    monitor.lock()
+    let isAccepted = !isStopping
+    if isAccepted { jobs.append((job, orElse)) }
+    let wake = isWaiting
+    monitor.unlock()
+    if wake { monitor.signal() }
+    if !isAccepted { orElse() }
+  }
+
+  /// Finishes what was submitted, closes every file and ends the thread.
+  func stop() {
+    monitor.lock()
+    isStopping = true
+    monitor.signal()
+    monitor.unlock()
+    thread?.join()
+    syncer.stop()
+  }
+
+  // The lane's thread
+
+  func preconditionIsolated() { precondition(thread?.isCurrent ?? false, "called off the storage lane") }
+
+  private func run() {
+    var group: [AppendRequest] = []
+    while waitForWork(&group) {
+      if let job = nextJob() { job(self) }
+      if !group.isEmpty {
+        let taken = commit(group)
+        if taken < group.count { putBack(Array(group[taken...])) }
+        group.removeAll(keepingCapacity: true)
+      }
+      tickIfDue()
+    }
+    closeAll()
+  }
+
+  /// Blocks until there is something to do, and takes a group of appends, bounded in bytes.
+  ///
+  /// - Returns: false when the lane has stopped and nothing is left.
+  private func waitForWork(_ group: inout [AppendRequest]) -> Bool {
+    monitor.lock()
+    defer { monitor.unlock() }
+    while queue.isEmpty, jobs.isEmpty {
+      if isStopping { return false }
+      isWaiting = true
+      if unfinished.isEmpty { monitor.wait() } else { monitor.wait(until: nextTick) }
+      isWaiting = false
+      if !unfinished.isEmpty, monotonicNanoseconds() >= nextTick { return true }
+    }
+    var take = 0
+    var bytes = 0
+    while take < queue.count, take == 0 || bytes + queue[take].byteCount <= store.options.groupCommitBytesMax {
+      bytes += queue[take].byteCount
+      take += 1
+    }
+    if take == queue.count {
+      swap(&queue, &group)
+    } else {
+      group.append(contentsOf: queue[..<take])
+      queue.removeSubrange(..<take)
+    }
+    return true
+  }
+
+  private func putBack(_ appends: [AppendRequest]) {
+    monitor.lock()
+    queue.insert(contentsOf: appends, at: 0)
+    monitor.unlock()
+  }
+
+  private func nextJob() -> Job? {
+    monitor.lock()
+    defer { monitor.unlock() }
+    return jobs.popFirst()?.run
+  }
+
+  // Writers
+
+  /// The partition's writer with its segment open; loads it at its first use.
+  func writer(of log: PartitionLog) throws(StorageError) -> PartitionWriter {
+    let id = ObjectIdentifier(log)
+    useCounter += 1
+    if let writer = writers[id] {
+      writer.lastUse = useCounter
+      try writer.makeReady()
+      return writer
+    }
+    let isDeleted = log.shared.withLock { $0.isDeleted }
+    guard !isDeleted else { throw .unknownPartition(log.topicPartition) }
+    makeRoom(sparing: nil)
+    do throws(StorageError) {
+      let writer = try PartitionWriter(loading: log, lane: self)
+      writer.lastUse = useCounter
+      writers[id] = writer
+      return writer
+    } catch {
+      store.logger.error(
+        "partition could not be opened", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
+      throw error
+    }
+  }
+
+  func loadedWriter(of log: PartitionLog) -> PartitionWriter? { writers[ObjectIdentifier(log)] }
+
+  /// Lets go of a partition and everything it has open; its files are the caller's to remove.
+  func delete(_ log: PartitionLog) {
+    let segments = log.shared.withLock { shared in
+      shared.isDeleted = true
+      shared.failure = "the partition was deleted"
+      shared.tail.removeAll()
+      return shared.segments
+    }
+    if let writer = writers.removeValue(forKey: ObjectIdentifier(log)) { writer.abandon() }
+    unfinished[ObjectIdentifier(log)] = nil
+    tails.note(log, tailBytes: 0)
+    for file in segments {
+      _ = file.claimRemoval(force: true)
+      store.readers.drop(file)
+    }
+  }
+
+  /// Has the lane look after `writer` now and then until nothing is left to do.
+  func watch(_ writer: PartitionWriter) {
+    if unfinished.isEmpty { nextTick = monotonicNanoseconds() + Self.tickInterval }
+    unfinished[ObjectIdentifier(writer.log)] = writer
+  }
+
+  func noteOpened() {
+    openWriterCount += 1
+    store.databases.willOpenWriter()
+  }
+  func noteClosed() {
+    openWriterCount -= 1
+    store.databases.noteClosed()
+  }
+
+  /// Closes the least recently used segments until one more may be opened.
+  func makeRoom(sparing spared: PartitionWriter?) {
+    guard openWriterCount >= store.databases.writersPerLaneMax else { return }
+    let candidates = writers.values.filter { $0.isOpen && !$0.isInTransaction && $0 !== spared }
+    for candidate in candidates.sorted(by: { $0.lastUse < $1.lastUse }) {
+      _ = candidate.closeIdle()
+      if openWriterCount < store.databases.writersPerLaneMax { return }
+    }
+  }
+
+  private func tickIfDue() {
+    guard !unfinished.isEmpty else { return }
+    let now = monotonicNanoseconds()
+    guard now >= nextTick else { return }
+    for (id, writer) in unfinished where writer.finish() { unfinished[id] = nil }
+    nextTick = monotonicNanoseconds() + Self.tickInterval
+  }
+
+  // Group commit
+
+  /// Appends, commits, syncs, publishes and answers as many of `group` as belong in one transaction per partition.
+  ///
+  /// - Returns: how many were answered; the rest must wait for the next turn, in their order.
+  private func commit(_ group: [AppendRequest]) -> Int {
+    var touched: [PartitionWriter] = []
+    let now = store.now()
+    var taken = 0
+    for request in group {
+      guard place(request, &touched, now) else { break }
+      taken += 1
+    }
+    var committed: [PartitionWriter] = []
+    for writer in touched where writer.groupFailure == nil {
+      do throws(StorageError) {
+        try writer.commitAppends()
+        committed.append(writer)
+      } catch { writer.failGroup(error) }
+    }
+    sync(committed)
+    var moved: [PartitionLog] = []
+    for writer in committed where writer.groupFailure == nil {
+      writer.publishAppends(&tails)
+      moved.append(writer.log)
+    }
+    let answered = Array(group[..<taken])
+    count(answered)
+    for request in answered {
+      if let failure = writers[ObjectIdentifier(request.partition)]?.groupFailure {
+        request.outcome = .rejected(failure.errorCode, message: "\(failure)")
+      }
+      request.releaseRecords()
+    }
+    for writer in touched { writer.groupFailure = nil }
+    handBack(answered)
+    if !moved.isEmpty { store.highWatermarkObserver.withLock { $0 }?(moved) }
+    checkpointFullest(touched)
+    return taken
+  }
+
+  /// Puts one append into its partition's transaction, or gives it its outcome.
+  ///
+  /// - Returns: false if it needs a transaction of its own: a new segment, or one more open database than there may be.
+  private func place(_ request: AppendRequest, _ touched: inout [PartitionWriter], _ now: Int64) -> Bool {
+    do throws(StorageError) {
+      if touched.count >= store.databases.writersPerLaneMax - 1, loadedWriter(of: request.partition)?.isInTransaction != true {
+        return false
+      }
+      let writer = try writer(of: request.partition)
+      if writer.groupFailure != nil { return true }
+      if writer.needsRoll(for: request.byteCount, now: now) {
+        if writer.isInTransaction { return false }
+        try writer.rollForAppend(now: now)
+      }
+      let wasInTransaction = writer.isInTransaction
+      do throws(StorageError) { request.outcome = try writer.append(request, now: now) } catch { writer.failGroup(error) }
+      if !wasInTransaction, writer.isInTransaction || writer.groupFailure != nil { touched.append(writer) }
+    } catch {
+      request.outcome = .rejected(error.errorCode, message: "\(error)")
+    }
+    return true
+  }
+
+  /// Makes the commits durable, each partition by a sync of its own WAL, several at once.
+  private func sync(_ committed: [PartitionWriter]) {
+    let syncing = committed.filter { $0.syncsAppends }
+    guard !syncing.isEmpty else { return }
+    let start = monotonicNanoseconds()
+    let results = syncer.sync(syncing.map { $0.segmentWriter })
+    store.metrics.syncSeconds.recordNanoseconds(monotonicNanoseconds() - start)
+    store.metrics.walSyncs.increment(by: syncing.count)
+    for (writer, result) in zip(syncing, results) where result != 0 {
+      let reason = "its WAL could not be synced: \(systemMessage(result))"
+      writer.fence(reason)
+      writer.failGroup(.fenced(reason))
+    }
+  }
+
+  private func count(_ answered: [AppendRequest]) {
+    let bytes = answered.reduce(0) { $0 + $1.byteCount }
+    store.metrics.groupCommits.increment()
+    store.metrics.groupCommitBytes.record(bytes)
+    store.metrics.groupCommitAppends.record(answered.count)
+    store.metrics.appendedBytes.increment(by: bytes)
+    store.metrics.appendedBatches.increment(by: answered.reduce(0) { $0 + $1.batches.count })
+  }
+
+  private func handBack(_ requests: [AppendRequest]) {
+    guard let first = requests.first else { return }
+    if requests.allSatisfy({ $0.receiver === first.receiver }) { return first.receiver.appendsCompleted(requests) }
+    var groups: [(receiver: any AppendReceiver, requests: [AppendRequest])] = []
+    var places: [ObjectIdentifier: Int] = [:]
+    for request in requests {
+      let id = ObjectIdentifier(request.receiver)
+      if let place = places[id] {
+        groups[place].requests.append(request)
+      } else {
+        places[id] = groups.count
+        groups.append((request.receiver, [request]))
+      }
+    }
+    for group in groups { group.receiver.appendsCompleted(group.requests) }
+  }
+
+  /// One partition a turn, the fullest first: with many partitions all WALs fill at the same time.
+  private func checkpointFullest(_ touched: [PartitionWriter]) {
+    let open = touched.filter { $0.isOpen }
+    for writer in open { writer.preallocate() }
+    guard let fullest = open.max(by: { $0.uncheckpointedBytes < $1.uncheckpointedBytes }),
+      fullest.uncheckpointedBytes >= store.options.checkpointBytes
+    else { return }
+    fullest.checkpoint()
+  }
+
+  /// After the last turn: everything durable and folded into its file.
+  private func closeAll() {
+    for writer in writers.values { writer.closeForGood() }
+    writers = [:]
+    unfinished = [:]
+  }
+}
+
+/// The memory of all log tails of a lane: the partition that was appended to longest ago gives first.
+struct TailBudget {
+  private struct Entry {
+    var log: PartitionLog
+    var bytes: Int
+    var lastAppend: UInt64
+  }
+  private let bytesMax: Int
+  let bytesPerPartitionMax: Int
+  private var entries: [ObjectIdentifier: Entry] = [:]
+  private var bytes = 0
+  private var appendCounter: UInt64 = 0
+
+  init(bytesMax: Int, bytesPerPartitionMax: Int) {
+    self.bytesMax = bytesMax
+    self.bytesPerPartitionMax = bytesPerPartitionMax
+  }
+
+  /// Notes that the tail of `log` holds `tailBytes` now, after an append to it.
+  mutating func note(_ log: PartitionLog, tailBytes: Int) {
+    appendCounter += 1
+    bytes += tailBytes - (entries[ObjectIdentifier(log)]?.bytes ?? 0)
+    entries[ObjectIdentifier(log)] = Entry(log: log, bytes: tailBytes, lastAppend: appendCounter)
+    while bytes > bytesMax, let (id, oldest) = entries.min(by: { $0.value.lastAppend < $1.value.lastAppend }) {
+      let left = oldest.log.shared.withLock { shared in
+        while shared.tail.byteCount > 0, bytes - (oldest.bytes - shared.tail.byteCount) > bytesMax {
+          _ = shared.tail.removeOldest()
+        }
+        return shared.tail.byteCount
+      }
+      bytes -= oldest.bytes - left
+      if left > 0 { entries[id]?.bytes = left } else { entries[id] = nil }
+    }
+  }
+}

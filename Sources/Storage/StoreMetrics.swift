@@ -1,0 +1,22 @@
+internal import CoreMetrics
+
+/// What Storage counts; the handles are made once.
+struct StoreMetrics: Sendable {
+  let walSyncs = Counter(label: "quire_wal_syncs_total")
+  let walBytesWritten = Counter(label: "quire_wal_written_bytes_total")
+  let appendedBytes = Counter(label: "quire_appended_bytes_total")
+  let appendedBatches = Counter(label: "quire_appended_batches_total")
+  let groupCommits = Counter(label: "quire_group_commits_total")
+  let groupCommitBytes = Recorder(label: "quire_group_commit_bytes")
+  let groupCommitAppends = Recorder(label: "quire_group_commit_appends")
+  let walBytes = Recorder(label: "quire_wal_bytes")
+  let openDatabases = Gauge(label: "quire_open_databases")
+  let syncSeconds = Timer(label: "quire_sync_seconds")
+  let checkpointSeconds = Timer(label: "quire_checkpoint_seconds")
+  let fencedPartitions = Counter(label: "quire_fenced_partitions_total")
+  let segmentsRolled = Counter(label: "quire_segments_rolled_total")
+  let segmentsSealed = Counter(label: "quire_segments_sealed_total")
+  let segmentsRemoved = Counter(label: "quire_segments_removed_total")
+  let damagedReads = Counter(label: "quire_damaged_reads_total")
+  let producersExpired = Counter(label: "quire_producers_expired_total")
+}

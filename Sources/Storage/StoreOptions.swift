@@ -1,0 +1,39 @@
+public import Model
+
+/// How a store is set up; the defaults are those of `Limits`.
+public struct StoreOptions: Sendable {
+  public var dataDirectory: String
+  /// `node.id`, written into a new data directory.
+  public var nodeID: NodeID
+  /// Dedicated threads that write; a partition is pinned to one of them.
+  public var laneCount = 1
+  /// Threads beside each lane that share the syncs of a group with it.
+  public var syncHelperCount = 2
+  /// Threads for reads that miss the log tail, look-ups, SQL and export.
+  public var readThreadCount = 4
+  /// Databases open at once, writers and readers together.
+  public var openDatabasesMax = Limits.openDatabasesMax
+  /// Bytes of a page of new segments.
+  public var pageSize = 8192
+  /// KiB of pages each write connection may cache.
+  public var writerCacheKiB = 4096
+  /// KiB of pages each read connection may cache.
+  public var readerCacheKiB = 512
+  public var groupCommitBytesMax = Limits.groupCommitBytesMax
+  public var checkpointBytes = Limits.checkpointBytes
+  public var walBytesMax = Limits.walBytesMax
+  public var segmentFileBytesMax = Limits.segmentFileBytesMax
+  public var logTailBytesPerPartitionMax = Limits.logTailBytesPerPartitionMax
+  public var logTailBytesMax = Limits.logTailBytesMax
+  /// Bytes kept back on the disk so that retention can commit when it is full.
+  public var reserveBytes = 2 << 20
+  /// Milliseconds between checkpoints of the high watermarks in quire.db.
+  public var highWatermarkCheckpointMilliseconds: Int64 = 1_000
+  /// Milliseconds after which an idempotent producer that appended nothing is forgotten (`producer.id.expiration.ms`).
+  public var producerExpirationMilliseconds: Int64 = 86_400_000
+
+  public init(dataDirectory: String, nodeID: NodeID) {
+    self.dataDirectory = dataDirectory
+    self.nodeID = nodeID
+  }
+}

@@ -1,0 +1,39 @@
+internal import Logging
+internal import Model
+internal import Synchronization
+
+/// What every part of a store knows of the others.
+///
+// Safe because: `lanes` is written once, before anybody else sees the object; everything else never changes or locks itself.
+final class StoreShared: @unchecked Sendable {
+  let options: StoreOptions
+  let logger: Logger
+  let metrics: StoreMetrics
+  let databases: OpenDatabases
+  let readers: ReaderCache
+  let readThreads: ReadThreads
+  let reserve: DiskReserve
+  /// Milliseconds since 1970.
+  let now: @Sendable () -> Int64
+  private(set) var lanes: [StorageLane] = []
+  let highWatermarkObserver = Mutex<(@Sendable ([PartitionLog]) -> Void)?>(nil)
+
+  init(_ options: StoreOptions, logger: Logger, now: @escaping @Sendable () -> Int64) {
+    self.options = options
+    self.logger = logger
+    self.now = now
+    metrics = StoreMetrics()
+    databases = OpenDatabases(max: options.openDatabasesMax, laneCount: options.laneCount, metrics: metrics)
+    readers = ReaderCache(databases: databases, cacheKiB: options.readerCacheKiB, logger: logger)
+    readThreads = ReadThreads(count: options.readThreadCount)
+    reserve = DiskReserve(path: options.dataDirectory + "/reserve", bytes: options.reserveBytes)
+  }
+
+  func startLanes() {
+    lanes = (0..<max(1, options.laneCount)).map { StorageLane(index: $0, store: self) }
+    for lane in lanes { lane.start() }
+  }
+
+  func lane(of log: PartitionLog) -> StorageLane { lanes[log.laneIndex] }
+  var topicsDirectory: String { options.dataDirectory + "/topics" }
+}

@@ -1,0 +1,93 @@
+import Model
+import Records
+import Storage
+import TestSupport
+import Testing
+
+@Suite("Idempotent producers") struct IdempotenceTests {
+  private func append(
+    _ store: TestStore, _ sequence: Int32, epoch: Int16 = 0, id: Int64 = 77, count: Int = 1
+  ) throws -> AppendOutcome {
+    try store.append((0..<count).map { "\(sequence + Int32($0))" }) {
+      $0.producerID = id
+      $0.producerEpoch = epoch
+      $0.baseSequence = sequence
+    }
+  }
+
+  @Test("have duplicates of their last five batches answered with the original offset")
+  func duplicates() throws {
+    try withStore { store in
+      try store.create()
+      for sequence in 0..<6 { #expect(try append(store, Int32(sequence)).baseOffset == Int64(sequence)) }
+      for sequence in 1..<6 { #expect(try append(store, Int32(sequence)).baseOffset == Int64(sequence)) }
+      #expect(try append(store, 0).error == .outOfOrderSequenceNumber)
+      #expect(try store.readAll().count == 6)
+    }
+  }
+
+  @Test("must be in sequence; an unknown one may begin anywhere")
+  func sequence() throws {
+    try withStore { store in
+      try store.create()
+      #expect(try append(store, 40).baseOffset == 0)
+      #expect(try append(store, 42).error == .outOfOrderSequenceNumber)
+      #expect(try append(store, 41).baseOffset == 1)
+      #expect(try append(store, .max - 1, id: 5, count: 2).baseOffset == 2)
+      #expect(try append(store, 0, id: 5).baseOffset == 4, "sequences wrap")
+    }
+  }
+
+  @Test("with a newer epoch begin at sequence 0 and fence the older one")
+  func epochs() throws {
+    try withStore { store in
+      try store.create()
+      #expect(try append(store, 0).baseOffset == 0)
+      #expect(try append(store, 1, epoch: 1).error == .outOfOrderSequenceNumber)
+      #expect(try append(store, 0, epoch: 1).baseOffset == 1)
+      #expect(try append(store, 1).error == .invalidProducerEpoch)
+    }
+  }
+
+  @Test("are judged against what their own group holds so far")
+  func tentative() throws {
+    try withStore { store in
+      try store.create()
+      let inbox = Inbox()
+      func request(_ sequence: Int32) throws -> AppendRequest {
+        try store.request(["\(sequence)"], inbox: inbox) {
+          $0.producerID = 3
+          $0.producerEpoch = 0
+          $0.baseSequence = sequence
+        }
+      }
+      let requests = try [request(0), request(1), request(1), request(3), request(2)]
+      store.store.append(requests)
+      inbox.wait(for: 5)
+      #expect(requests.map(\.outcome.baseOffset) == [0, 1, 1, nil, 2])
+      #expect(requests[3].outcome.error == .outOfOrderSequenceNumber)
+    }
+  }
+
+  @Test("are remembered across restarts, rolls and retention, until they expire")
+  func survives() throws {
+    try withStore { store in
+      try store.create { $0.retentionMilliseconds = 1000 }
+      for sequence in 0..<3 { _ = try append(store, Int32(sequence)) }
+      var configuration = TopicConfiguration()
+      configuration.retentionMilliseconds = 1000
+      try store.reopen(configuration)
+      #expect(try append(store, 2).baseOffset == 2)
+      store.clock.now += 5000
+      store.store.enforceRetention(now: store.clock.now)
+      #expect(eventually { store.log().offsets?.logStartOffset == Offset(3) })
+      #expect(try append(store, 2).baseOffset == 2, "a duplicate of a batch that retention removed")
+      try store.reopen(configuration)
+      #expect(try append(store, 3).baseOffset == 3)
+      store.clock.now += store.options.producerExpirationMilliseconds + 1
+      store.store.enforceRetention(now: store.clock.now)
+      #expect(try eventually { try store.log().producerStates().isEmpty })
+      #expect(try append(store, 9).baseOffset == 4)
+    }
+  }
+}
