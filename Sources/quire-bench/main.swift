@@ -11,6 +11,8 @@ case "append":
   do {
     print(try AppendBench(directory: arguments[1], partitions: numbers[0], batchBytes: numbers[1]).run(totalBytes: numbers[2]))
   } catch { stop("\(error)") }
+case "serve":  // TEMPORARY
+  do { try await DiscardingNode.run(Array(arguments.dropFirst()), discards: false) } catch { stop("\(error)") }
 case "discard":
   do { try await DiscardingNode.run(Array(arguments.dropFirst())) } catch { stop("\(error)") }
 default:
