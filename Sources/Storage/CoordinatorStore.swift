@@ -1,6 +1,6 @@
 internal import Bytes
 public import Coordination
-public import Model
+internal import Model
 internal import SQLite
 internal import Synchronization
 

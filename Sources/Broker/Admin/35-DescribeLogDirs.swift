@@ -29,7 +29,7 @@ extension AdminContext {
           guard let log = store.partition(TopicPartition(topic: topic.name, partition: number)) else { return nil }
           var partition = DescribeLogDirsResponse.Partition()
           partition.partitionIndex = number
-          partition.partitionSize = log.sizeInBytes ?? 0
+          partition.partitionSize = (try? log.sizeInBytes()) ?? 0
           if let offsets = log.offsets { partition.offsetLag = offsets.logEndOffset - offsets.highWatermark }
           return partition
         }
