@@ -6,6 +6,7 @@ import Metadata
 import Model
 import NIOCore
 import NIOPosix
+import Query
 import ServiceLifecycle
 import Storage
 import Synchronization
@@ -117,7 +118,10 @@ struct RunningNode {
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
         concurrentQueriesMax: Int(settings.number("quire.query.concurrency"))),
-      doors: .history(of: store, timeLimit: .milliseconds(settings.number("quire.query.timeout.ms"))),
+      doors: .over(
+        source: { [store] topics in SnapshotHistory(try store.snapshot(of: topics)) },
+        limits: SQLLimits(time: .milliseconds(settings.number("quire.query.timeout.ms"))), now: wallClockMilliseconds,
+        runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
       metrics: metrics, readiness: { [state] in state.now }, group: group, logger: Logger(label: "http"),
       started: { address in ready(http: address) })
   }
