@@ -25,11 +25,11 @@ extension AdminContext {
       for topic in asked {
         var row = DescribeLogDirsResponse.Topic()
         row.name = topic.name
-        row.partitions = topic.partitions.compactMap { number in
+        row.partitions = topic.partitions.compactMap { number -> DescribeLogDirsResponse.Partition? in
           guard let log = store.partition(TopicPartition(topic: topic.name, partition: number)) else { return nil }
           var partition = DescribeLogDirsResponse.Partition()
           partition.partitionIndex = number
-          partition.partitionSize = log.sizeInBytes ?? 0
+          partition.partitionSize = (try? log.sizeInBytes()) ?? 0
           if let offsets = log.offsets { partition.offsetLag = offsets.logEndOffset - offsets.highWatermark }
           return partition
         }

@@ -3,6 +3,7 @@ internal import KafkaProtocol
 internal import Metadata
 internal import Model
 internal import NIOCore
+internal import NIOPosix
 internal import Records
 internal import Storage
 
