@@ -29,7 +29,7 @@ public final class LogStore: Sendable {
     try FileSystem.makeDirectory(directory)
     let lock = try DirectoryLock(directory)
     try FileSystem.makeDirectory(directory + "/topics")
-    for name in try FileSystem.list(directory + "/topics") where name.contains(".deleted-") {
+    for name in try FileSystem.list(directory + "/topics") where Grave.isOne(name) {
       try FileSystem.removeDirectory("\(directory)/topics/\(name)")
     }
     let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
@@ -76,6 +76,7 @@ public final class LogStore: Sendable {
     _ topicPartition: TopicPartition, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
   ) throws(StorageError) {
     if isClosed.withLock({ $0 }) { throw .closed }
+    if partition(topicPartition) != nil { throw .refused(.topicAlreadyExists) }
     let directory = "\(shared.topicsDirectory)/\(topicPartition)"
     if FileSystem.exists(directory) { try removeFiles(of: topicPartition) }
     try FileSystem.makeDirectory(directory)
@@ -105,8 +106,7 @@ public final class LogStore: Sendable {
   private func removeFiles(of topicPartition: TopicPartition) throws(StorageError) {
     let directory = "\(shared.topicsDirectory)/\(topicPartition)"
     guard FileSystem.exists(directory) else { return }
-    var random = SystemRandomNumberGenerator()
-    let grave = "\(directory).deleted-\(String(random.next(), radix: 36))"
+    let grave = "\(shared.topicsDirectory)/\(Grave.name(for: topicPartition))"
     try FileSystem.rename(directory, to: grave)
     try FileSystem.syncDirectory(shared.topicsDirectory)
     try FileSystem.removeDirectory(grave)
@@ -163,7 +163,7 @@ public final class LogStore: Sendable {
   public func enforceRetention(now: Int64) {
     for log in partitions.withLock({ Array($0.values) }) {
       shared.lane(of: log).submit { lane in
-        do throws(StorageError) { try lane.writer(of: log).enforceRetention(now: now) } catch {
+        do throws(StorageError) { try lane.stateWriter(of: log).enforceRetention(now: now) } catch {
           lane.store.logger.warning(
             "retention failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
         }
@@ -223,6 +223,22 @@ public final class LogStore: Sendable {
     node.close()
     lock.release()
   }
+}
+
+/// The names of directories whose partitions are deleted: `<topic>-<partition>.deleted-<id>`.
+///
+/// A topic may have `.deleted-` in its own name, so the id ends with a letter: the directory of a partition never does.
+enum Grave {
+  /// Of a name, so that with what comes behind it it fits into one directory entry (255 bytes).
+  private static let keptBytes = 200
+
+  static func name(for topicPartition: TopicPartition) -> String {
+    var random = SystemRandomNumberGenerator()
+    let kept = String(decoding: topicPartition.description.utf8.prefix(keptBytes), as: UTF8.self)
+    return "\(kept).deleted-\(String(random.next(), radix: 36))x"
+  }
+
+  static func isOne(_ name: String) -> Bool { name.contains(".deleted-") && name.hasSuffix("x") }
 }
 
 extension PartitionLog {
