@@ -1,6 +1,8 @@
 internal import ArgumentParser
+internal import Export
 internal import Model
 internal import NIOCore
+internal import Query
 
 struct ExportCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -18,7 +20,7 @@ struct ExportCommand: AsyncParsableCommand {
   var output: String
 
   @Option(
-    parsing: .unconditional, help: ArgumentHelp("Begin here: \(StartPosition.forms).", valueName: "position"))
+    parsing: .unconditional, help: ArgumentHelp("Begin here: \(Position.forms).", valueName: "position"))
   var from: String?
 
   @Option(parsing: .unconditional, help: ArgumentHelp("End before this.", valueName: "position"))
@@ -29,45 +31,41 @@ struct ExportCommand: AsyncParsableCommand {
   enum Format: String, ExpressibleByArgument, CaseIterable, Sendable { case jsonl }
 
   func validate() throws {
-    for (name, text) in [("--from", from), ("--to", to)] {
-      if let text, StartPosition.parse(text, now: wallClockMilliseconds()) == nil {
-        throw ValidationError("'\(text)' is no position: \(StartPosition.forms) (\(name))")
-      }
-    }
+    _ = try range()
     for topic in topics { if let complaint = TopicName.complaint(about: topic) { throw ValidationError(complaint) } }
+  }
+
+  private func range() throws -> HistoryRange {
+    let from = try from.map { try Position.parse($0, option: "--from") } ?? .beginning
+    let to = try to.map { try Position.parse($0, option: "--to") } ?? .end
+    do { return try HistoryRange(from: from, to: to) } catch { throw ValidationError("\(error)") }
   }
 
   func run() async throws {
     let source = try history.source()
+    let range = try range()
     try await Interruption.cancelling { [topics, format, output, from, to] in
-      let target = try ExportTarget(path: output)
+      let target = try OutputFile(path: output)
       var progress = Progress(verb: "exported", sharesTerminal: output == "-")
       defer { progress.clear() }
-      do {
-        switch source {
-        case .server(let server):
-          var members: [(key: String, value: JSON)] = [
-            ("topics", .array(topics.map(JSON.string))), ("format", .string(format.rawValue)),
-          ]
-          if let from { members.append(("from", .string(from))) }
-          if let to { members.append(("to", .string(to))) }
-          try await HTTPDoor(server: server).post("/v1/export", .object(members)) { bytes in
-            try bytes.withUnsafeReadableBytes { bytes in
-              try target.write(bytes)
-              progress.add(records: bytes.count { $0 == 0x0A }, bytes: bytes.count)
-            }
-          }
-        case .directory(let path):
-          try await OfflineHistory.export(topics, from: from, to: to, dataDirectory: path) { bytes in
-            try target.write(bytes)
-            progress.add(records: bytes.count { $0 == 0x0A }, bytes: bytes.count)
-          }
+      switch source {
+      case .server(let server):
+        var members: [(key: String, value: JSON)] = [
+          ("topics", .array(topics.map(JSON.string))), ("format", .string(format.rawValue)),
+        ]
+        if let from { members.append(("from", .string(from))) }
+        if let to { members.append(("to", .string(to))) }
+        try await HTTPDoor(server: server).post("/v1/export", .object(members)) { bytes in
+          try target.write(Array(buffer: bytes))
+          progress.add(records: bytes.readableBytesView.count { $0 == 0x0A }, bytes: bytes.readableBytes)
         }
-        try target.finish()
-      } catch {
-        target.discard()
-        throw error
+      case .directory(let path):
+        try await OfflineHistory.export(topics, range, dataDirectory: path) { bytes, records throws(ExportError) in
+          try target.write(bytes)
+          progress.add(records: records, bytes: bytes.count)
+        }
       }
+      try target.complete()
       progress.clear()
       say("\(progress.summary) to \(output == "-" ? "standard output" : "'\(output)'")")
     }

@@ -1,5 +1,6 @@
 internal import KafkaClient
 internal import Model
+internal import Query
 
 /// Reads the partitions that a consumer group gives us, and commits what was printed.
 ///
@@ -10,7 +11,7 @@ struct GroupReader {
   let client: KafkaClient
   let printer: RecordPrinter
   /// Where to begin in partitions for which the group has committed nothing.
-  let start: StartPosition
+  let start: RangeBound
   let isFollowing: Bool
   let member: GroupMember
 

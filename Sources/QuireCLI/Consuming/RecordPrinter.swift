@@ -60,7 +60,7 @@ final class RecordPrinter {
       try output.build { line in
         RecordJSON.append(
           topic: partition.topic, partition: partition.partition, offset: cursor.offset.rawValue, timestamp: cursor.timestamp,
-          key: cursor.key, value: value, headers: cursor.headers, to: &line)
+          timestampType: cursor.header!.timestampType, key: cursor.key, value: value, headers: cursor.headers, to: &line)
       }
     }
     progress.add(records: 1, bytes: (value?.count ?? 0) + (cursor.key?.count ?? 0))

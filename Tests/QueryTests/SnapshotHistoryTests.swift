@@ -1,0 +1,164 @@
+import Glibc
+import HistorySupport
+import Logging
+import Model
+import NIOCore
+import Records
+import Storage
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Query
+
+/// Counts appends that are done.
+private final class Arrivals: AppendReceiver {
+  private let count = Mutex(0)
+  func appendsCompleted(_ group: [AppendRequest]) { count.withLock { $0 += group.count } }
+  func wait(for wanted: Int) { while count.withLock({ $0 }) < wanted { usleep(200) } }
+}
+
+/// A topic in a real store, many segments to a partition, and the same batches in memory.
+private final class StoredTopic {
+  let store: LogStore
+  var mirror = MemoryHistory()
+  private var batches: [[MemoryHistory.Batch]] = [[], [], []]
+  static let now: Int64 = 1_700_000_000_000
+
+  init(_ directory: String, segmentBytes: Int64) throws {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    store = try LogStore.open(
+      StoreOptions(dataDirectory: directory + "/data", nodeID: NodeID(1)), logger: logger, now: { Self.now })
+    var configuration = TopicConfiguration()
+    configuration.segmentBytes = segmentBytes
+    configuration.timestampAfterMaxMilliseconds = .max
+    for partition in 0..<3 {
+      try store.createPartition(
+        TopicPartition(topic: "plays", partition: Int32(partition)), topicID: TopicID(high: 1, low: 2),
+        leaderEpoch: LeaderEpoch(0), configuration: configuration)
+    }
+  }
+
+  func append(_ records: [TestRecord], to partition: Int, compression: Compression = .none) throws {
+    let log = store.partition(TopicPartition(topic: "plays", partition: Int32(partition)))!
+    let offset = (batches[partition].last?.row.lastOffset ?? -1) + 1
+    let batch = try MemoryHistory.Batch(records, at: offset, compression: compression)
+    let (bytes, summaries) = try BatchValidator.validate(
+      batch.bytes, rules: ValidationRules(configuration: log.configuration, now: Self.now))
+    let arrivals = Arrivals()
+    let request = AppendRequest(
+      partition: log, records: bytes, batches: summaries, requiredAcks: -1, receiver: arrivals, context: nil)
+    store.append([request])
+    arrivals.wait(for: 1)
+    guard case .appended(let base, _, _) = request.outcome else {
+      Issue.record("append failed: \(request.outcome)")
+      return
+    }
+    #expect(base.rawValue == offset)
+    batches[partition].append(batch)
+  }
+
+  /// Both views of what has been appended.
+  func views(logStart: [Int64] = [0, 0, 0]) throws -> (stored: SnapshotHistory, mirror: MemoryHistory) {
+    var mirror = MemoryHistory()
+    for partition in 0..<3 {
+      mirror.add(
+        PartitionExtent(
+          topic: "plays", partition: Int32(partition), logStartOffset: logStart[partition],
+          highWatermark: (batches[partition].last?.row.lastOffset ?? -1) + 1), batches[partition])
+    }
+    return (SnapshotHistory(try store.snapshot(of: nil)), mirror)
+  }
+}
+
+@Suite("Queries over stored segments", .serialized)
+struct SnapshotHistoryTests {
+  private func withTopic(segmentBytes: Int64 = 16 << 10, _ body: (StoredTopic) throws -> Void) throws {
+    try withTemporaryDirectory { directory in
+      let topic = try StoredTopic(directory, segmentBytes: segmentBytes)
+      var random = SeededRandom(seed: 11)
+      for partition in 0..<2 {
+        var time = StoredTopic.now - 1_000_000
+        for _ in 0..<(partition == 0 ? 120 : 60) {
+          var records: [TestRecord] = []
+          for _ in 0..<Int.random(in: 1...12, using: &random) {
+            time += Int64.random(in: -3000...6000, using: &random)
+            records.append(TestRecord(time, String(repeating: "v", count: Int.random(in: 0...300, using: &random)), key: "k"))
+          }
+          try topic.append(records, to: partition, compression: random.pick([.none, .lz4, .zstd]))
+        }
+      }
+      try body(topic)
+      try topic.store.close()
+    }
+  }
+
+  @Test("generated queries answer as over the same batches in memory")
+  func generated() throws {
+    try withTopic { topic in
+      let (stored, mirror) = try topic.views()
+      #expect(stored.partitions == mirror.partitions)
+      var random = SeededRandom(seed: 5)
+      let order = [
+        "offset, partition", "offset DESC, partition", "partition, offset", "partition DESC, offset DESC",
+        "timestamp, partition, offset",
+      ]
+      for _ in 0..<150 {
+        let offset = Int64.random(in: -5...800, using: &random)
+        let time = StoredTopic.now - 1_000_000 + Int64.random(in: -10_000...1_200_000, using: &random)
+        let predicate = random.pick([
+          "offset >= \(offset)", "offset BETWEEN \(offset) AND \(offset + 40)", "timestamp >= \(time)",
+          "timestamp BETWEEN \(time) AND \(time + 30_000)", "timestamp < \(time)", "offset = \(offset)", "partition = 1 AND offset < \(offset)",
+          "timestamp > \(time) AND offset > \(offset)", "time >= '\(TimeText.text(time)!)'", "1",
+        ])
+        let sql =
+          "SELECT partition, offset, timestamp, length(value) AS n FROM plays WHERE \(predicate) ORDER BY \(random.pick(order)) LIMIT \(random.pick([1, 20, 1000]))"
+        let (a, b) = (try stored.ask(sql), try mirror.ask(sql))
+        #expect(a.text == b.text, "\(sql)")
+        #expect(a.statistics.batchesDecoded == b.statistics.batchesDecoded, "\(sql)")
+      }
+    }
+  }
+
+  @Test("the last records come from the last batches, whatever the history's length")
+  func last() throws {
+    try withTopic { topic in
+      let answer = try topic.views().stored.ask("SELECT value FROM plays ORDER BY offset DESC LIMIT 5")
+      #expect(answer.lines.count == 5)
+      #expect(answer.statistics.batchesDecoded <= 5)
+      #expect(answer.statistics.partitionsOpened == 1)
+    }
+  }
+
+  @Test("a query sees the cut it began with while records come and go")
+  func cut() throws {
+    try withTopic { topic in
+      let (stored, mirror) = try topic.views()
+      try topic.append([TestRecord(StoredTopic.now, "later")], to: 0)
+      let deleted = Arrivals()
+      topic.store.deleteRecords(in: TopicPartition(topic: "plays", partition: 0), before: Offset(100)) { _ in
+        deleted.appendsCompleted([])
+      }
+      usleep(50_000)
+      let sql = "SELECT count(*), sum(offset), sum(length(value)), max(timestamp) FROM plays"
+      #expect(try stored.ask(sql).text == mirror.ask(sql).text)
+      let (after, _) = try topic.views()
+      #expect(after.partitions[0].logStartOffset == 100)
+      #expect(try after.ask("SELECT min(offset) FROM plays WHERE partition = 0").lines.first?.contains("100") == true)
+      let afterMirror = try topic.views(logStart: [100, 0, 0]).mirror
+      #expect(try after.ask("SELECT partition, offset, value FROM plays").text == afterMirror.ask("SELECT partition, offset, value FROM plays").text)
+    }
+  }
+
+  @Test("a partition without records is an empty table's part")
+  func empty() throws {
+    try withTemporaryDirectory { directory in
+      let topic = try StoredTopic(directory, segmentBytes: 1 << 20)
+      let (stored, _) = try topic.views()
+      #expect(try stored.ask("SELECT count(*) AS c FROM plays").lines == [#"{"c":0}"#])
+      #expect(try stored.ask("SELECT * FROM plays ORDER BY offset DESC LIMIT 1").lines == [])
+      try topic.store.close()
+    }
+  }
+}
