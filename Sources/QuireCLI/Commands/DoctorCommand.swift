@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Storage
 
 struct DoctorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -14,6 +15,16 @@ struct DoctorCommand: AsyncParsableCommand {
   var dataDir: String
 
   func run() async throws {
-    try await OfflineHistory.examine(dataDirectory: dataDir)
+    Interruption.endsProcess()
+    var status = StatusLine(sharesTerminal: false)
+    let report = try Doctor.examine(dataDirectory: dataDir) { if status.isDue { status.show("examining \($0)") } }
+    status.clear()
+    let output = OutputStream.standardOutput()
+    for damage in report.damage { try output.line("\(StorageError.damaged(damage))") }
+    try output.flush()
+    say(
+      "\(report.databaseCount) databases, \(report.batchCount) batches, \(report.recordCount) records, "
+        + "\(Progress.size(Int(report.byteCount))): " + (report.damage.isEmpty ? "no damage" : "\(report.damage.count) damaged"))
+    if !report.damage.isEmpty { throw FailureAlreadyTold() }
   }
 }
