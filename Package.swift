@@ -93,11 +93,13 @@ let package = Package(
         nioPosix, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
+    .executableTarget(
+      name: "quire-bench", dependencies: ["Model", "Records", "Storage", "Node", nioCore, logging], swiftSettings: strict),
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes"]),
-    tests("Storage", ["Model", "SQLite", "Records", nioCore, logging]),
+    tests("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Metadata", ["Model"]),
     tests(

@@ -11,7 +11,9 @@ import Storage
 
 /// From the configuration's keys to what each room is told.
 extension RunningNode {
-  static func openStore(_ configuration: NodeConfiguration) throws(NodeStartError) -> LogStore {
+  static func openStore(
+    _ configuration: NodeConfiguration, adjust: (inout StoreOptions) -> Void
+  ) throws(NodeStartError) -> LogStore {
     let settings = configuration.settings
     var options = StoreOptions(dataDirectory: configuration.dataDirectory, nodeID: configuration.nodeID)
     let lanes = Int(settings.number("quire.storage.lanes"))
@@ -21,6 +23,7 @@ extension RunningNode {
     options.walBytesMax = Int(settings.number("quire.wal.bytes"))
     options.groupCommitBytesMax = Int(settings.number("quire.group.commit.bytes"))
     options.logTailBytesMax = Int(settings.number("quire.log.tail.bytes"))
+    adjust(&options)
     do throws(StorageError) {
       return try LogStore.open(options, logger: Logger(label: "storage"), now: wallClockMilliseconds)
     } catch {

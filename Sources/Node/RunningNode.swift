@@ -33,8 +33,10 @@ struct RunningNode {
   }
 
   /// Everything up to the Kafka listener. What was opened is closed again if a later step fails.
-  static func start(_ configuration: NodeConfiguration, logger: Logger) async throws -> RunningNode {
-    let store = try openStore(configuration)
+  static func start(
+    _ configuration: NodeConfiguration, adjust: (inout StoreOptions) -> Void, logger: Logger
+  ) async throws -> RunningNode {
+    let store = try openStore(configuration, adjust: adjust)
     do {
       return try await start(configuration, store, logger)
     } catch {

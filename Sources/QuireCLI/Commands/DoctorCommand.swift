@@ -6,7 +6,7 @@ struct DoctorCommand: AsyncParsableCommand {
     commandName: "doctor",
     abstract: "Check every database of a data directory: pages, batch checksums, offsets, hashes of sealed segments.",
     discussion: """
-      Prints a line for each damage (file, batch, offset) and exits with 1 if there is any.
+      Prints a line for each damage (file, batch, offsets, what to do) and exits with 1 if there is any. Reads only.
 
         quire doctor --data-dir ./quire-data
       """)
@@ -16,15 +16,16 @@ struct DoctorCommand: AsyncParsableCommand {
 
   func run() async throws {
     Interruption.endsProcess()
-    var status = StatusLine(sharesTerminal: false)
-    let report = try Doctor.examine(dataDirectory: dataDir) { if status.isDue { status.show("examining \($0)") } }
-    status.clear()
     let output = OutputStream.standardOutput()
-    for damage in report.damage { try output.line("\(StorageError.damaged(damage))") }
-    try output.flush()
-    say(
-      "\(report.databaseCount) databases, \(report.batchCount) batches, \(report.recordCount) records, "
-        + "\(Progress.size(Int(report.byteCount))): " + (report.damage.isEmpty ? "no damage" : "\(report.damage.count) damaged"))
-    if !report.damage.isEmpty { throw FailureAlreadyTold() }
+    var failure: (any Error)?
+    let summary = try Doctor.examine(dataDirectory: dataDir) { finding in
+      do {
+        try output.line("\(finding)")
+        try output.flush()
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
+    say("\(dataDir): \(summary)")
+    if !summary.isHealthy { throw FailureAlreadyTold() }
   }
 }
