@@ -45,7 +45,8 @@ private final class StoredTopic {
     let offset = (batches[partition].last?.row.lastOffset ?? -1) + 1
     let batch = try MemoryHistory.Batch(records, at: offset, compression: compression)
     let (bytes, summaries) = try BatchValidator.validate(
-      batch.bytes, rules: ValidationRules(configuration: log.configuration, now: Self.now))
+      try MemoryHistory.Batch(records, at: 0, compression: compression).bytes,
+      rules: ValidationRules(configuration: log.configuration, now: Self.now))
     let arrivals = Arrivals()
     let request = AppendRequest(
       partition: log, records: bytes, batches: summaries, requiredAcks: -1, receiver: arrivals, context: nil)
@@ -99,6 +100,7 @@ struct SnapshotHistoryTests {
     try withTopic { topic in
       let (stored, mirror) = try topic.views()
       #expect(stored.partitions == mirror.partitions)
+      #expect(try topic.store.snapshot(of: ["plays"]).partitions[0].segments.count > 3)
       var random = SeededRandom(seed: 5)
       let order = [
         "offset, partition", "offset DESC, partition", "partition, offset", "partition DESC, offset DESC",
@@ -109,7 +111,8 @@ struct SnapshotHistoryTests {
         let time = StoredTopic.now - 1_000_000 + Int64.random(in: -10_000...1_200_000, using: &random)
         let predicate = random.pick([
           "offset >= \(offset)", "offset BETWEEN \(offset) AND \(offset + 40)", "timestamp >= \(time)",
-          "timestamp BETWEEN \(time) AND \(time + 30_000)", "timestamp < \(time)", "offset = \(offset)", "partition = 1 AND offset < \(offset)",
+          "timestamp BETWEEN \(time) AND \(time + 30_000)", "timestamp < \(time)", "offset = \(offset)",
+          "partition = 1 AND offset < \(offset)",
           "timestamp > \(time) AND offset > \(offset)", "time >= '\(TimeText.text(time)!)'", "1",
         ])
         let sql =
@@ -147,7 +150,9 @@ struct SnapshotHistoryTests {
       #expect(after.partitions[0].logStartOffset == 100)
       #expect(try after.ask("SELECT min(offset) FROM plays WHERE partition = 0").lines.first?.contains("100") == true)
       let afterMirror = try topic.views(logStart: [100, 0, 0]).mirror
-      #expect(try after.ask("SELECT partition, offset, value FROM plays").text == afterMirror.ask("SELECT partition, offset, value FROM plays").text)
+      #expect(
+        try after.ask("SELECT partition, offset, value FROM plays").text
+          == afterMirror.ask("SELECT partition, offset, value FROM plays").text)
     }
   }
 
