@@ -89,15 +89,17 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Bytes", "Records", "KafkaProtocol", "KafkaClient", "Query", nioCore,
-        nioPosix, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
+        "Model", "Bytes", "Records", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
+        nioPosix, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
+    .executableTarget(
+      name: "quire-bench", dependencies: ["Model", "Records", "Storage", "Node", nioCore, logging], swiftSettings: strict),
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes"]),
-    tests("Storage", ["Model", "SQLite", "Records", nioCore, logging]),
+    tests("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Metadata", ["Model"]),
     tests(
@@ -120,7 +122,7 @@ let package = Package(
       dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
-    tests("QuireCLI", ["Model", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    tests("QuireCLI", ["Model", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
   ],
   cLanguageStandard: .c2x
 )

@@ -142,6 +142,7 @@ extension KafkaClient {
     let broker = try await anyBroker()
     guard broker.version(of: .describeConfigs) != nil else { return Int(TopicConfiguration().maxMessageBytes) }
     let settings = try await describeConfiguration(ofTopic: topic, keys: ["max.message.bytes"])
-    return settings.first { $0.key == "max.message.bytes" }?.value.flatMap(Int.init) ?? Int(TopicConfiguration().maxMessageBytes)
+    return settings.first { $0.key == "max.message.bytes" }?.value.flatMap(Int.init)
+      ?? Int(TopicConfiguration().maxMessageBytes)
   }
 }

@@ -110,7 +110,8 @@ final class BrokerConnection: Sendable {
     do {
       return try KafkaMessageCodec.decodeResponse(from: &frame, version: version).response
     } catch {
-      throw KafkaClientError(.malformedResponse, "\(address) answered \(Response.apiKey) with bytes that make no sense: \(error)")
+      throw KafkaClientError(
+        .malformedResponse, "\(address) answered \(Response.apiKey) with bytes that make no sense: \(error)")
     }
   }
 

@@ -109,7 +109,8 @@ public actor GroupMember {
       do {
         subscriptions[member.memberID] = try ConsumerProtocolSubscription.decode(member.metadata).topics
       } catch {
-        throw KafkaClientError(.malformedResponse, "member '\(member.memberID)' of group '\(group)' sent an unreadable subscription")
+        throw KafkaClientError(
+          .malformedResponse, "member '\(member.memberID)' of group '\(group)' sent an unreadable subscription")
       }
     }
     var counts: [String: Int32] = [:]

@@ -139,7 +139,8 @@ extension KafkaClient {
             throw KafkaClientError(
               .refused, "group '\(group)' has members; its offsets can be set when they have gone", kafkaCode: each.errorCode)
           }
-          throw KafkaClientError.refused("group '\(group)', partition \(each.partitionIndex) of '\(topic.name)'", each.errorCode)
+          throw KafkaClientError.refused(
+            "group '\(group)', partition \(each.partitionIndex) of '\(topic.name)'", each.errorCode)
         }
       }
     }

@@ -153,7 +153,8 @@ public actor KafkaClient {
     let topic = try await topic(partition.topic)
     guard let description = topic.partitions.first(where: { $0.index == partition.partition }) else {
       throw KafkaClientError(
-        .invalidArgument, "topic '\(partition.topic)' has no partition \(partition.partition): it has \(topic.partitions.count)")
+        .invalidArgument, "topic '\(partition.topic)' has no partition \(partition.partition): it has \(topic.partitions.count)"
+      )
     }
     guard let address = brokers[description.leaderID] else {
       throw KafkaClientError.refused("partition \(partition)", .leaderNotAvailable)

@@ -41,7 +41,8 @@ public final class Producer {
     partitionCount = Int32(description.partitions.count)
     batchBytesMax = try await client.batchBytesMax(of: topic)
     sender = BatchSender(
-      client: client, topic: topic, identity: try await client.newProducerIdentity(), inFlightBytesMax: options.inFlightBytesMax)
+      client: client, topic: topic, identity: try await client.newProducerIdentity(), inFlightBytesMax: options.inFlightBytesMax
+    )
     partitioner = Partitioner(partitionCount: partitionCount, start: .random(in: 0 ... .max))
     builders = Array(repeating: BatchBuilder(compression: options.compression), count: description.partitions.count)
   }

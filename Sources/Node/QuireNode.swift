@@ -4,6 +4,7 @@ import Model
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
+package import Storage
 
 /// A node: configuration in, a serving process out.
 public enum QuireNode {
@@ -15,11 +16,16 @@ public enum QuireNode {
   /// Runs a node until SIGTERM or SIGINT, then drains it and closes the store.
   ///
   /// - Throws: `NodeStartError` when it cannot start; nothing is left open then.
-  public static func run(_ configuration: NodeConfiguration) async throws {
+  public static func run(_ configuration: NodeConfiguration) async throws { try await run(configuration) { _ in } }
+
+  /// As above.
+  ///
+  /// - Parameter adjust: changes what no configuration says of the store (for benchmarks).
+  package static func run(_ configuration: NodeConfiguration, adjust: (inout StoreOptions) -> Void) async throws {
     ProcessSetup.prepare(configuration)
     let logger = Logger(label: "node")
     for warning in configuration.warnings { logger.warning("\(warning)") }
-    let node = try await RunningNode.start(configuration, logger: logger)
+    let node = try await RunningNode.start(configuration, adjust: adjust, logger: logger)
     var failure: (any Error)?
     do {
       try await node.serve()

@@ -11,7 +11,9 @@ import Storage
 
 /// From the configuration's keys to what each room is told.
 extension RunningNode {
-  static func openStore(_ configuration: NodeConfiguration) throws(NodeStartError) -> LogStore {
+  static func openStore(
+    _ configuration: NodeConfiguration, adjust: (inout StoreOptions) -> Void
+  ) throws(NodeStartError) -> LogStore {
     let settings = configuration.settings
     var options = StoreOptions(dataDirectory: configuration.dataDirectory, nodeID: configuration.nodeID)
     let lanes = Int(settings.number("quire.storage.lanes"))
@@ -21,6 +23,7 @@ extension RunningNode {
     options.walBytesMax = Int(settings.number("quire.wal.bytes"))
     options.groupCommitBytesMax = Int(settings.number("quire.group.commit.bytes"))
     options.logTailBytesMax = Int(settings.number("quire.log.tail.bytes"))
+    adjust(&options)
     do throws(StorageError) {
       return try LogStore.open(options, logger: Logger(label: "storage"), now: wallClockMilliseconds)
     } catch {
@@ -28,6 +31,9 @@ extension RunningNode {
         throw NodeStartError(
           .environment,
           "the data directory \(configuration.dataDirectory) cannot be written (\(call) \(path): \(errorText(number)))")
+      }
+      if case .system = error {
+        throw NodeStartError(.environment, "the data directory \(configuration.dataDirectory) cannot be used: \(error)")
       }
       throw NodeStartError(.environment, "\(error)")
     }
@@ -134,7 +140,7 @@ enum StartFailure {
       default:
         return NodeStartError(.environment, "\(door) cannot listen on \(address): \(errorText(error.errnoCode))")
       }
-    case is SocketAddressError:
+    case is SocketAddressError, is SocketAddressError.UnknownHost:
       return NodeStartError(.environment, "\(door) cannot listen on \(address): the name '\(address.host)' is unknown")
     default: return error
     }

@@ -6,6 +6,7 @@ import Metadata
 import Model
 import NIOCore
 import NIOPosix
+import Query
 import ServiceLifecycle
 import Storage
 import Synchronization
@@ -32,8 +33,10 @@ struct RunningNode {
   }
 
   /// Everything up to the Kafka listener. What was opened is closed again if a later step fails.
-  static func start(_ configuration: NodeConfiguration, logger: Logger) async throws -> RunningNode {
-    let store = try openStore(configuration)
+  static func start(
+    _ configuration: NodeConfiguration, adjust: (inout StoreOptions) -> Void, logger: Logger
+  ) async throws -> RunningNode {
+    let store = try openStore(configuration, adjust: adjust)
     do {
       return try await start(configuration, store, logger)
     } catch {
@@ -115,7 +118,10 @@ struct RunningNode {
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
         concurrentQueriesMax: Int(settings.number("quire.query.concurrency"))),
-      doors: .history(of: store, timeLimit: .milliseconds(settings.number("quire.query.timeout.ms"))),
+      doors: .over(
+        source: { [store] topics in SnapshotHistory(try store.snapshot(of: topics)) },
+        limits: SQLLimits(time: .milliseconds(settings.number("quire.query.timeout.ms"))), now: wallClockMilliseconds,
+        runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
       metrics: metrics, readiness: { [state] in state.now }, group: group, logger: Logger(label: "http"),
       started: { address in ready(http: address) })
   }

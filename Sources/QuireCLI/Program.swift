@@ -1,5 +1,8 @@
 internal import ArgumentParser
+internal import Export
 internal import KafkaClient
+internal import Query
+internal import Storage
 
 /// Runs one command line to its exit code: 0, 1 (it failed), 2 (usage), 130 (Ctrl-C).
 enum Program {
@@ -22,10 +25,14 @@ enum Program {
     if Interruption.hasHappened { return 130 }
     switch error {
     case is FailureAlreadyTold: return 1
+    case ExportError.outputClosed: return 0
+    case let failure as ExportError: return fail(failure.description)
     case let failure as CommandFailure: return fail(failure.message)
     case let failure as KafkaClientError:
       if failure.code == .invalidAddress { return misuse(failure.message) }
       return fail(failure.message)
+    case let failure as QueryError: return fail(failure.message)
+    case let failure as StorageError: return fail("\(failure)")
     default: break
     }
     let code = Quire.exitCode(for: error)

@@ -128,6 +128,7 @@ public final class LogStore: Sendable {
 
   /// Hands appends to the lanes of their partitions: one lock and at most one wake-up for each lane. Any thread.
   public func append(_ requests: [AppendRequest]) {
+    if shared.options.discardsAppends { return discard(requests) }
     if shared.lanes.count == 1 { return shared.lanes[0].submit(requests) }
     var byLane = [[AppendRequest]](repeating: [], count: shared.lanes.count)
     for request in requests { byLane[request.partition.laneIndex].append(request) }

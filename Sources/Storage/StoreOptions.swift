@@ -32,6 +32,9 @@ public struct StoreOptions: Sendable {
   /// Milliseconds after which an idempotent producer that appended nothing is forgotten (`producer.id.expiration.ms`).
   public var producerExpirationMilliseconds: Int64 = 86_400_000
 
+  /// Acknowledges every append and writes none: for benchmarks only, which no configuration can ask for.
+  package var discardsAppends = false
+
   public init(dataDirectory: String, nodeID: NodeID) {
     self.dataDirectory = dataDirectory
     self.nodeID = nodeID

@@ -7,6 +7,7 @@ internal import Synchronization
 // Safe because: `lanes` is written once, before anybody else sees the object; everything else never changes or locks itself.
 final class StoreShared: @unchecked Sendable {
   let options: StoreOptions
+  let discardedRecords = Atomic<Int64>(0)
   let logger: Logger
   let metrics: StoreMetrics
   let databases: OpenDatabases

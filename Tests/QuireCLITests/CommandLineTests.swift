@@ -29,7 +29,8 @@ struct CommandLineTests {
   @Test(
     "what cannot be meant is a usage error",
     arguments: [
-      "bogus", "consume", "consume t --from yesterday", "consume t --bogus", "consume t --bootstrap x:y", "produce t --partition -1",
+      "bogus", "consume", "consume t --from yesterday", "consume t --bogus", "consume t --bootstrap x:y",
+      "produce t --partition -1",
       "produce t --format jsonl --key-separator :", "produce t --compression brotli", "topic create a/b", "topic create",
       "topic alter t", "topic create t --topic-config x", "topic create t --partitions 0", "group describe",
       "group reset-offsets g --topic t", "query SELECT --server http://a --data-dir b", "query SELECT -p x", "query",
@@ -47,33 +48,6 @@ struct CommandLineTests {
     #expect(await Program.run(["topic", "list", "--bootstrap", "127.0.0.1:1"]) == 1)
     #expect(await Program.run(["query", "SELECT 1", "--server", "127.0.0.1:1"]) == 1)
     #expect(await Program.run(["produce", "t", "--file", "/nonexistent"]) == 1)
-  }
-
-  @Test(
-    "positions",
-    arguments: [
-      ("beginning", .beginning), ("end", .end), ("0", .offset(0, partition: nil)), ("3:17", .offset(17, partition: 3)),
-      ("-10m", .time(400_000)), ("-2s", .time(998_000)), ("-1d", .time(0)), ("1970-01-01", .time(0)),
-      ("2025-03-09T14:30:05.25+02:00", .time(1_741_523_405_250)), ("2025-03-09 14:30", .time(1_741_530_600_000)),
-      ("2024-02-29T00:00Z", .time(1_709_164_800_000)), ("1969-12-31T23:59:59", .time(-1000)),
-    ] as [(String, StartPosition)])
-  func positions(_ text: String, _ expected: StartPosition) {
-    #expect(StartPosition.parse(text, now: 1_000_000) == expected)
-  }
-
-  @Test(
-    "what is no position",
-    arguments: [
-      "", "-", "-5", "-5x", "+5", "1:", ":1", "1:2:3", "2023-02-29", "2025-13-01", "2025-1-1", "2025-01-01T25:00", "2025-01-01T10",
-      "2025-01-01Z", "2025-01-01T10:00+1", "9223372036854775808", "99999999999:1",
-    ])
-  func noPositions(_ text: String) { #expect(StartPosition.parse(text, now: 1_000_000) == nil) }
-
-  @Test("times are written as they are read")
-  func times() {
-    for milliseconds: Int64 in [0, -1, 951_782_399_999, 951_782_400_000, 1_741_530_605_250, 4_107_542_400_000, -86_400_001] {
-      #expect(Instant.parse(iso: Instant.format(milliseconds)) == milliseconds)
-    }
   }
 
   @Test(

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from node import Node, die_with_parent, run
+from node import Node, run
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 TOOLS = os.environ["QUIRE_BENCH_TOOLS"]
@@ -85,22 +85,9 @@ class Fresh:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-class Discarding:
-    """quire-bench's broker that answers every produce at once and keeps nothing."""
-
-    def __init__(self, partitions):
-        self.partitions = partitions
-
-    def __enter__(self):
-        self.process = subprocess.Popen(
-            [os.environ["QUIRE_BENCH"], "discard", "--listen", "127.0.0.1:0", "--partitions", str(self.partitions)],
-            stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
-        self.kafka = self.process.stdout.readline().split()[-1]
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(10)
+def discarding(data):
+    """A node that answers every produce at once and keeps nothing."""
+    return Node(data, command=[os.environ["QUIRE_BENCH"], "discard"])
 
 
 def row(what, figure, against="", ratio=None, target=None, met=None):
@@ -136,7 +123,7 @@ def append(scratch, repeat, scale):
 
         def ours():
             with Fresh(scratch) as data:
-                result = tool("quire-bench", "append", data, "--partitions", partitions, "--total-bytes", total)
+                result = tool("quire-bench", "append", data, partitions, 16384, total)
                 group_bytes.append(int(result["bytes"] / result["groups"]))
                 return result
 
@@ -150,8 +137,8 @@ def append(scratch, repeat, scale):
         name = f"append in process, 16-KiB batches, {partitions} partition{'s' * (partitions > 1)}"
         row(name, megabytes(mine), f"C loop {megabytes(loop)}", mine / loop, ">= 0.8", mine / loop >= 0.8)
         row(name, megabytes(mine), f"raw file {megabytes(raw)}", mine / raw)
-        stall = max(result["longest_checkpoint_ms"] for result in results["ours"])
-        row(f"longest checkpoint meanwhile, {partitions} partition{'s' * (partitions > 1)}", f"{stall:.0f} ms",
+        stall = max(result["longest_stall_ms"] for result in results["ours"])
+        row(f"longest time without an acknowledgement meanwhile, {partitions} partition{'s' * (partitions > 1)}", f"{stall:.0f} ms",
             target="< 20 ms", met=stall < 20)
 
 
@@ -179,8 +166,8 @@ def produce_and_consume(scratch, repeat, record_bytes, count, partitions, label,
             return result
 
     def discard():
-        warm()
-        with Discarding(partitions) as broker:
+        with Fresh(scratch) as data, discarding(data) as broker:
+            create(broker, "bench", partitions)
             return tool("client", broker.kafka, "produce", "bench", partitions, record_bytes, count, *settings)
 
     results = alternate(repeat, discard=discard, ours=ours)
@@ -217,7 +204,8 @@ def latency(scratch, repeat, scale):
                 return measure(broker.kafka)
 
         def discard():
-            with Discarding(partitions) as broker:
+            with Fresh(scratch) as data, discarding(data) as broker:
+                create(broker, "bench", partitions)
                 return measure(broker.kafka)
 
         def measure(address):

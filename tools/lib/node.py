@@ -32,7 +32,8 @@ class NodeFailed(Exception):
 class Node:
     """One node; `with Node(data) as node` stops it with SIGTERM and fails unless that exits 0."""
 
-    def __init__(self, data, *options, listen="127.0.0.1:0", env=None, log=None):
+    def __init__(self, data, *options, listen="127.0.0.1:0", env=None, log=None, command=None):
+        self.command = command or [binary(), "serve"]
         self.data, self.options, self.listen = str(data), options, listen
         self.env = {**os.environ, **(env or {})}
         self.log = log or tempfile.mktemp(prefix="quire-node-", suffix=".log")
@@ -46,8 +47,7 @@ class Node:
         with open(self.log, "ab") as log:
             begin = log.tell()
             self.process = subprocess.Popen(
-                [binary(), "serve", "--data-dir", self.data, "--listen", self.listen, "--http", "127.0.0.1:0",
-                 *self.options],
+                [*self.command, "--data-dir", self.data, "--listen", self.listen, "--http", "127.0.0.1:0", *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, preexec_fn=die_with_parent)
         while time.monotonic() - started < seconds:
             match = READY.search(self.log_text(begin))

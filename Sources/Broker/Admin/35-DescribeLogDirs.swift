@@ -25,7 +25,7 @@ extension AdminContext {
       for topic in asked {
         var row = DescribeLogDirsResponse.Topic()
         row.name = topic.name
-        row.partitions = topic.partitions.compactMap { number in
+        row.partitions = topic.partitions.compactMap { number -> DescribeLogDirsResponse.Partition? in
           guard let log = store.partition(TopicPartition(topic: topic.name, partition: number)) else { return nil }
           var partition = DescribeLogDirsResponse.Partition()
           partition.partitionIndex = number

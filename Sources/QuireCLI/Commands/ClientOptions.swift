@@ -5,7 +5,8 @@ internal import KafkaClient
 /// Which Kafka broker a client command talks to.
 struct ClientOptions: ParsableArguments {
   @Option(
-    name: .long, help: ArgumentHelp("Broker to begin with (or QUIRE_BOOTSTRAP; default 127.0.0.1:9092).", valueName: "host:port"))
+    name: .long,
+    help: ArgumentHelp("Broker to begin with (or QUIRE_BOOTSTRAP; default 127.0.0.1:9092).", valueName: "host:port"))
   var bootstrap: String?
 
   func validate() throws { _ = try addresses() }

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import KafkaClient
 internal import Model
+internal import Query
 
 struct ConsumeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -20,7 +21,7 @@ struct ConsumeCommand: AsyncParsableCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Where to begin: \(StartPosition.forms). Default: the beginning; with --follow alone the end. In a group: where nothing is "
+      "Where to begin: \(Position.forms). Default: the beginning; with --follow alone the end. In a group: where nothing is "
         + "committed.", valueName: "position"))
   var from: String?
 
@@ -39,15 +40,14 @@ struct ConsumeCommand: AsyncParsableCommand {
   @OptionGroup var client: ClientOptions
 
   func validate() throws {
-    if let from, StartPosition.parse(from, now: wallClockMilliseconds()) == nil {
-      throw ValidationError("'\(from)' is no position: \(StartPosition.forms) (--from)")
-    }
+    if let complaint = TopicName.complaint(about: topic) { throw ValidationError(complaint) }
+    if let from { _ = try Position.parse(from, option: "--from") }
     if let max, max < 0 { throw ValidationError("--max is a number from 0") }
     if group == "" { throw ValidationError("--group is empty") }
   }
 
   func run() async throws {
-    let named = from.flatMap { StartPosition.parse($0, now: wallClockMilliseconds()) }
+    let named = try from.map { try Position.parse($0, option: "--from") }
     let start = named ?? (follow && group == nil ? .end : .beginning)
     try await client.withClient { [topic, group, max, follow, format] client in
       let partitions = try await client.topic(topic).topicPartitions

@@ -1,6 +1,9 @@
 internal import ArgumentParser
+internal import Export
+internal import Glibc
 internal import Model
 internal import NIOCore
+internal import Query
 
 struct ExportCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -18,7 +21,7 @@ struct ExportCommand: AsyncParsableCommand {
   var output: String
 
   @Option(
-    parsing: .unconditional, help: ArgumentHelp("Begin here: \(StartPosition.forms).", valueName: "position"))
+    parsing: .unconditional, help: ArgumentHelp("Begin here: \(Position.forms).", valueName: "position"))
   var from: String?
 
   @Option(parsing: .unconditional, help: ArgumentHelp("End before this.", valueName: "position"))
@@ -29,47 +32,59 @@ struct ExportCommand: AsyncParsableCommand {
   enum Format: String, ExpressibleByArgument, CaseIterable, Sendable { case jsonl }
 
   func validate() throws {
-    for (name, text) in [("--from", from), ("--to", to)] {
-      if let text, StartPosition.parse(text, now: wallClockMilliseconds()) == nil {
-        throw ValidationError("'\(text)' is no position: \(StartPosition.forms) (\(name))")
-      }
-    }
+    _ = try range()
     for topic in topics { if let complaint = TopicName.complaint(about: topic) { throw ValidationError(complaint) } }
+  }
+
+  private func range() throws -> HistoryRange {
+    let from = try from.map { try Position.parse($0, option: "--from") } ?? .beginning
+    let to = try to.map { try Position.parse($0, option: "--to") } ?? .end
+    do { return try HistoryRange(from: from, to: to) } catch { throw ValidationError("\(error)") }
   }
 
   func run() async throws {
     let source = try history.source()
+    let range = try range()
     try await Interruption.cancelling { [topics, format, output, from, to] in
-      let target = try ExportTarget(path: output)
+      let target = try OutputFile(path: output)
       var progress = Progress(verb: "exported", sharesTerminal: output == "-")
       defer { progress.clear() }
-      do {
-        switch source {
-        case .server(let server):
-          var members: [(key: String, value: JSON)] = [
-            ("topics", .array(topics.map(JSON.string))), ("format", .string(format.rawValue)),
-          ]
-          if let from { members.append(("from", .string(from))) }
-          if let to { members.append(("to", .string(to))) }
-          try await HTTPDoor(server: server).post("/v1/export", .object(members)) { bytes in
-            try bytes.withUnsafeReadableBytes { bytes in
-              try target.write(bytes)
-              progress.add(records: bytes.count { $0 == 0x0A }, bytes: bytes.count)
-            }
-          }
-        case .directory(let path):
-          try await OfflineHistory.export(topics, from: from, to: to, dataDirectory: path) { bytes in
-            try target.write(bytes)
-            progress.add(records: bytes.count { $0 == 0x0A }, bytes: bytes.count)
-          }
+      switch source {
+      case .server(let server):
+        var members: [(key: String, value: JSON)] = [
+          ("topics", .array(topics.map(JSON.string))), ("format", .string(format.rawValue)),
+        ]
+        if let from { members.append(("from", .string(from))) }
+        if let to { members.append(("to", .string(to))) }
+        try await HTTPDoor(server: server).post("/v1/export", .object(members)) { bytes in
+          let chunk = Array(buffer: bytes)
+          try target.write(chunk)
+          progress.add(records: chunk.lineCount, bytes: chunk.count)
         }
-        try target.finish()
-      } catch {
-        target.discard()
-        throw error
+      case .directory(let path):
+        try await OfflineHistory.export(topics, range, dataDirectory: path) { chunk throws(ExportError) in
+          try target.write(chunk)
+          progress.add(records: chunk.lineCount, bytes: chunk.count)
+        }
       }
+      try target.complete()
       progress.clear()
       say("\(progress.summary) to \(output == "-" ? "standard output" : "'\(output)'")")
+    }
+  }
+}
+
+extension [UInt8] {
+  /// How many LF are in it.
+  fileprivate var lineCount: Int {
+    withUnsafeBytes { bytes in
+      var count = 0
+      var from = 0
+      while from < bytes.count, let found = memchr(bytes.baseAddress! + from, 0x0A, bytes.count - from) {
+        count += 1
+        from = bytes.baseAddress!.distance(to: UnsafeRawPointer(found)) + 1
+      }
+      return count
     }
   }
 }

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import KafkaClient
 internal import Model
+internal import Query
 
 struct GroupCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -72,22 +73,22 @@ struct GroupCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("A topic; repeatable (default: every topic the group has read).", valueName: "topic"))
     var topic: [String] = []
 
-    @Option(parsing: .unconditional, help: ArgumentHelp("Where to go on: \(StartPosition.forms).", valueName: "position"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Where to go on: \(Position.forms).", valueName: "position"))
     var to: String
 
     @OptionGroup var client: ClientOptions
 
     func validate() throws {
-      if StartPosition.parse(to, now: wallClockMilliseconds()) == nil {
-        throw ValidationError("'\(to)' is no position: \(StartPosition.forms) (--to)")
-      }
+      _ = try Position.parse(to, option: "--to")
     }
 
     func run() async throws {
-      let position = StartPosition.parse(to, now: wallClockMilliseconds())!
+      let position = try Position.parse(to, option: "--to")
       let offsets = try await client.withClient { [group, topic] client in
         var topics = topic
-        if topics.isEmpty { topics = Set(try await client.committedOffsets(of: group, partitions: nil).keys.map(\.topic)).sorted() }
+        if topics.isEmpty {
+          topics = Set(try await client.committedOffsets(of: group, partitions: nil).keys.map(\.topic)).sorted()
+        }
         if topics.isEmpty { throw CommandFailure("group '\(group)' has read nothing yet; name a topic (--topic)") }
         var partitions: [TopicPartition] = []
         for topic in topics { partitions += try await client.topic(topic).topicPartitions }

@@ -66,7 +66,8 @@ struct QueryCommand: AsyncParsableCommand {
       try await Interruption.cancelling { [format] in
         let output = OutputStream.standardOutput()
         let body = JSON.object([
-          ("sql", .string(statement)), ("parameters", .object(parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) })),
+          ("sql", .string(statement)),
+          ("parameters", .object(parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) })),
           ("format", .string(format.rawValue)),
         ])
         try await HTTPDoor(server: server).post("/v1/query", body) { bytes in
@@ -76,7 +77,9 @@ struct QueryCommand: AsyncParsableCommand {
         try output.flush()
       }
     case .directory(let path):
-      try await OfflineHistory.query(statement, parameters, format.outputFormat, dataDirectory: path)
+      try await Interruption.cancelling { [format] in
+        try await OfflineHistory.query(statement, parameters, format.outputFormat, dataDirectory: path)
+      }
     }
   }
 

@@ -1,5 +1,6 @@
 internal import ArgumentParser
-// internal import Node
+
+internal import Node
 
 struct ServeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

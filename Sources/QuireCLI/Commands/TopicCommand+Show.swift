@@ -4,7 +4,8 @@ internal import Model
 
 extension TopicCommand {
   struct List: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "List all topics.", discussion: "  quire topic list --format json")
+    static let configuration = CommandConfiguration(
+      abstract: "List all topics.", discussion: "  quire topic list --format json")
 
     @Option(help: ArgumentHelp("table or json.", valueName: "format"))
     var format: ListFormat = .table
@@ -19,7 +20,8 @@ extension TopicCommand {
         var table = TextTable([("TOPIC", .left), ("PARTITIONS", .right), ("REPLICAS", .right), ("ID", .left)])
         for topic in topics {
           table.row(
-            topic.name, "\(topic.partitions.count)", "\(topic.partitions.first?.replicas.count ?? 0)", topic.topicID.description)
+            topic.name, "\(topic.partitions.count)", "\(topic.partitions.first?.replicas.count ?? 0)", topic.topicID.description
+          )
         }
         try output.write(table.text)
       case .json:

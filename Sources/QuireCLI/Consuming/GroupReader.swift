@@ -1,5 +1,6 @@
 internal import KafkaClient
 internal import Model
+internal import Query
 
 /// Reads the partitions that a consumer group gives us, and commits what was printed.
 ///
@@ -10,7 +11,7 @@ struct GroupReader {
   let client: KafkaClient
   let printer: RecordPrinter
   /// Where to begin in partitions for which the group has committed nothing.
-  let start: StartPosition
+  let start: RangeBound
   let isFollowing: Bool
   let member: GroupMember
 
@@ -65,14 +66,16 @@ struct GroupReader {
         continue
       }
       do {
+        var printed: [TopicPartition: Int64] = [:]
         for each in try await client.fetch(cursors.positions, wait: TopicReader.wait) {
           if printer.isDone { break }
           let position = cursors.positions[each.partition]!
           let next = try printer.print(each, from: position, in: cursors.wanted(each.partition))
-          try printer.flush()
-          if next > position { session.uncommitted[each.partition] = next }
+          if next > position { printed[each.partition] = next }
           cursors.advance(each.partition, to: next)
         }
+        try printer.flush()
+        session.uncommitted.merge(printed) { $1 }
       } catch let error as KafkaClientError where error.kafkaCode == .offsetOutOfRange {
         try await cursors.skipWhatIsGone(client)
       }

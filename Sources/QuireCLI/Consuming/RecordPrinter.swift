@@ -60,14 +60,17 @@ final class RecordPrinter {
       try output.build { line in
         RecordJSON.append(
           topic: partition.topic, partition: partition.partition, offset: cursor.offset.rawValue, timestamp: cursor.timestamp,
-          key: cursor.key, value: value, headers: cursor.headers, to: &line)
+          timestampType: cursor.header!.timestampType, key: cursor.key, value: value, headers: cursor.headers, to: &line)
       }
     }
     progress.add(records: 1, bytes: (value?.count ?? 0) + (cursor.key?.count ?? 0))
   }
 
   /// Hands what was printed to whoever reads it.
-  func flush() throws { try output.flush() }
+  func flush() throws {
+    try output.flush()
+    try output.checkReader()
+  }
 
   /// Takes the progress line away.
   func finish() { progress.clear() }

@@ -1,5 +1,6 @@
 internal import KafkaClient
 internal import Model
+internal import Query
 
 /// Where reading begins in one partition.
 struct PartitionStart: Equatable, Sendable {
@@ -12,7 +13,7 @@ struct PartitionStart: Equatable, Sendable {
 enum StartOffsets {
   /// Finds the offsets of a position in each of the partitions; partitions that it leaves out are not in the answer.
   static func find(
-    _ position: StartPosition, in partitions: [TopicPartition], _ client: KafkaClient
+    _ position: RangeBound, in partitions: [TopicPartition], _ client: KafkaClient
   ) async throws -> [TopicPartition: PartitionStart] {
     func same(_ offsets: [TopicPartition: Int64?]) -> [TopicPartition: PartitionStart] {
       offsets.compactMapValues { $0.map { PartitionStart(position: $0, firstWanted: $0) } }
@@ -20,24 +21,31 @@ enum StartOffsets {
     switch position {
     case .beginning: return same(try await client.offsets(.earliest, of: partitions))
     case .end: return same(try await client.offsets(.latest, of: partitions))
-    case .time(let time):
+    case .timestamp(let time):
       var found = same(try await client.offsets(.time(time), of: partitions))
       let without = partitions.filter { found[$0] == nil }
       if !without.isEmpty {
         found.merge(same(try await client.offsets(.latest, of: without))) { first, _ in first }
       }
       return found
-    case .offset(let offset, let only):
-      let chosen = partitions.filter { only == nil || $0.partition == only }
-      if let only, chosen.isEmpty { throw CommandFailure("there is no partition \(only)") }
-      let starts = try await client.offsets(.earliest, of: chosen).compactMapValues { $0 }
-      let ends = try await client.offsets(.latest, of: chosen).compactMapValues { $0 }
-      var found: [TopicPartition: PartitionStart] = [:]
-      for partition in chosen {
-        let (start, end) = (starts[partition] ?? 0, ends[partition] ?? 0)
-        found[partition] = PartitionStart(position: min(max(offset, start), end), firstWanted: offset)
-      }
-      return found
+    case .offset(let offset): return try await find(offset, in: partitions, client)
+    case .partitionOffset(let number, let offset):
+      let chosen = partitions.filter { $0.partition == number }
+      if chosen.isEmpty { throw CommandFailure("there is no partition \(number)") }
+      return try await find(offset, in: chosen, client)
     }
+  }
+
+  private static func find(
+    _ offset: Int64, in partitions: [TopicPartition], _ client: KafkaClient
+  ) async throws -> [TopicPartition: PartitionStart] {
+    let starts = try await client.offsets(.earliest, of: partitions).compactMapValues { $0 }
+    let ends = try await client.offsets(.latest, of: partitions).compactMapValues { $0 }
+    var found: [TopicPartition: PartitionStart] = [:]
+    for partition in partitions {
+      let (start, end) = (starts[partition] ?? 0, ends[partition] ?? 0)
+      found[partition] = PartitionStart(position: min(max(offset, start), end), firstWanted: offset)
+    }
+    return found
   }
 }

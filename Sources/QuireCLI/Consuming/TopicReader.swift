@@ -1,5 +1,6 @@
 internal import KafkaClient
 internal import Model
+internal import Query
 
 /// Reads partitions without a group, from a position to their end or for ever.
 enum TopicReader {
@@ -7,7 +8,7 @@ enum TopicReader {
   static let wait = Duration.milliseconds(500)
 
   static func run(
-    client: KafkaClient, printer: RecordPrinter, partitions: [TopicPartition], start: StartPosition, isFollowing: Bool
+    client: KafkaClient, printer: RecordPrinter, partitions: [TopicPartition], start: RangeBound, isFollowing: Bool
   ) async throws {
     defer { printer.finish() }
     let starts = try await StartOffsets.find(start, in: partitions, client)

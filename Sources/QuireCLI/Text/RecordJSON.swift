@@ -1,10 +1,11 @@
+internal import Model
 internal import Query
 internal import Records
 
 /// One record as one line of JSON: the form in which `export` writes records, `consume` prints them and `produce` takes them back.
 ///
-///     {"topic":"t","partition":0,"offset":7,"timestamp":1741530605250,"key":"k","key_encoding":"utf8",
-///      "value":"…","value_encoding":"utf8","headers":[["name","value"]]}
+///     {"topic":"t","partition":0,"offset":7,"timestamp":1741530605250,"timestamp_type":"CreateTime",
+///      "key":"k","key_encoding":"utf8","value":"…","value_encoding":"utf8","headers":[["name","value"]]}
 ///
 /// Keys and values are strings: UTF-8 as it is (`utf8`), other bytes in Base64 (`base64`), and null (`null`). Header values that are
 /// not UTF-8 are `{"base64":"…"}`.
@@ -104,12 +105,13 @@ enum RecordJSON {
 extension RecordJSON {
   /// Appends a record as one line, LF included.
   static func append(
-    topic: String, partition: Int32, offset: Int64, timestamp: Int64, key: UnsafeRawBufferPointer?,
+    topic: String, partition: Int32, offset: Int64, timestamp: Int64, timestampType: TimestampType, key: UnsafeRawBufferPointer?,
     value: UnsafeRawBufferPointer?, headers: RecordHeaders, to line: inout [UInt8]
   ) {
     line.append(contentsOf: #"{"topic":"#.utf8)
     JSONText.append(string: topic, to: &line)
-    line.append(contentsOf: #","partition":\#(partition),"offset":\#(offset),"timestamp":\#(timestamp),"key":"#.utf8)
+    line.append(contentsOf: #","partition":\#(partition),"offset":\#(offset),"timestamp":\#(timestamp)"#.utf8)
+    line.append(contentsOf: #","timestamp_type":"\#(timestampType.rawValue)","key":"#.utf8)
     append(key, name: "key", to: &line)
     line.append(contentsOf: #","value":"#.utf8)
     append(value, name: "value", to: &line)

@@ -1,0 +1,62 @@
+internal import Export
+internal import Query
+internal import Storage
+
+/// Reading a data directory without its node: read-only, and safe beside one that runs.
+enum OfflineHistory {
+  /// Runs one statement over the directory and prints its rows.
+  static func query(
+    _ sql: String, _ parameters: [String: SQLParameter], _ format: OutputFormat, dataDirectory: String
+  ) async throws {
+    let history = try open(dataDirectory)
+    let control = ScanControl()
+    try await stoppable(control) {
+      let output = OutputStream.standardOutput()
+      // A person waits for the answer and can stop it: no limits on time and length as behind a node's HTTP door.
+      let session = try SQLSession(source: history, limits: SQLLimits(time: nil, outputBytes: nil), control: control)
+      let writer = format.makeWriter { bytes in
+        try bytes.withUnsafeBytes { try output.write($0) }
+        try output.flush()
+      }
+      do throws(QueryError) {
+        _ = try session.run(sql, parameters: parameters, into: writer)
+      } catch {
+        if case .output = error.kind, let cause = error.cause { throw cause }
+        throw error
+      }
+      try output.flush()
+    }
+  }
+
+  /// Exports the directory's records of a range.
+  ///
+  /// - Parameter take: gets chunks of whole lines.
+  static func export(
+    _ topics: [String], _ range: HistoryRange, dataDirectory: String, take: ([UInt8]) throws(ExportError) -> Void
+  ) async throws {
+    let history = try open(dataDirectory)
+    let control = ScanControl()
+    try await stoppable(control) {
+      let export = try JSONLinesExport(source: history, topics: topics, range: range)
+      _ = try export.run(control: control, sink: take)
+    }
+  }
+
+  private static func open(_ dataDirectory: String) throws -> SnapshotHistory {
+    let snapshot = try OfflineStore.snapshot(dataDirectory: dataDirectory)
+    if case .checkpoint = snapshot.bound {
+      say("reading \(dataDirectory) up to the high watermarks written down there; a running node may be further")
+    }
+    return SnapshotHistory(snapshot)
+  }
+
+  /// Runs work that blocks; Ctrl-C ends it through `control`.
+  private static func stoppable(_ control: ScanControl, _ work: () throws -> Void) async throws {
+    try await withTaskCancellationHandler {
+      try work()
+    } onCancel: {
+      control.cancel()
+    }
+    try Task.checkCancellation()
+  }
+}

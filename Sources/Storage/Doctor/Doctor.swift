@@ -1,0 +1,62 @@
+internal import Model
+internal import SQLite
+
+/// Checks a data directory from outside: every database, every batch, and that together they are whole.
+///
+/// Reads only, takes no lock of the node's and may run beside it. A database without a -wal is read as immutable, so that nothing is
+/// left beside it; one with a -wal by a read-only connection that neither checkpoints nor removes it. What changes while it is
+/// looked at (retention, roll, deletion) is looked at again before anything is said about it.
+public enum Doctor {
+  /// Examines everything under `dataDirectory`.
+  ///
+  /// Memory is bounded by the largest batch; read transactions in segments are ended every few MiB, so that a running node can start
+  /// its WALs over. `PRAGMA integrity_check` is the exception: one read transaction of a segment's length.
+  ///
+  /// - Parameter report: called for each finding, in the order of the files.
+  /// - Throws: only when the directory itself cannot be listed; what is wrong inside it is reported.
+  public static func examine(
+    dataDirectory: String, report: (Finding) -> Void
+  ) throws(StorageError) -> Summary {
+    let names = try FileSystem.list(dataDirectory)
+    guard FileSystem.exists(dataDirectory) else { throw .system(call: "open", path: dataDirectory, number: noSuchFile) }
+    var examination = Examination()
+    let nodePath = "\(dataDirectory)/quire.db"
+    var image = NodeImage()
+    if names.contains("quire.db") {
+      image = NodeExamination.examine(nodePath, into: &examination)
+    } else {
+      examination.found(
+        Finding(
+          nodePath, "there is no node database",
+          remedy: "check that this is a data directory; without quire.db a node would take it for a new one"))
+    }
+    examination.flush(report)
+    for name in try FileSystem.list("\(dataDirectory)/coordinator") where name.hasSuffix(".db") {
+      _ = examination.database("\(dataDirectory)/coordinator/\(name)", .coordinator) { (_) throws(SQLiteError) in }
+      examination.flush(report)
+    }
+    let directories = try FileSystem.list("\(dataDirectory)/topics")
+    for name in directories {
+      let partition = PartitionExamination(directory: "\(dataDirectory)/topics/\(name)", name: name, image: image)
+      partition.examine(into: &examination)
+      examination.flush(report)
+    }
+    let missing = image.partitions.keys.filter { !directories.contains($0.description) }.sorted()
+    if !missing.isEmpty {
+      // Topics may have been deleted since the image was read.
+      var unheard = Examination()
+      let now = NodeExamination.examine(nodePath, into: &unheard)
+      for partition in missing where now.partitions[partition] != nil {
+        examination.found(
+          Finding(
+            "\(dataDirectory)/topics/\(partition)", "quire.db names this partition, but it has no directory",
+            remedy: "restore the directory from a copy, or delete the topic"))
+      }
+      examination.flush(report)
+    }
+    return examination.summary
+  }
+
+  /// ENOENT.
+  private static let noSuchFile: CInt = 2
+}
