@@ -4,6 +4,7 @@ import Logging
 import Model
 import NIOCore
 import Records
+import SQLite
 import Storage
 import Synchronization
 import TestSupport
@@ -153,6 +154,42 @@ struct SnapshotHistoryTests {
       #expect(
         try after.ask("SELECT partition, offset, value FROM plays").text
           == afterMirror.ask("SELECT partition, offset, value FROM plays").text)
+    }
+  }
+
+  @Test("the files answer alike beside the running node and after it")
+  func offline() throws {
+    try withTemporaryDirectory { directory in
+      let topic = try StoredTopic(directory, segmentBytes: 16 << 10)
+      try topic.store.node.perform { (connection) throws(SQLiteError) in
+        let id = TopicID(high: 1, low: 2).bytes
+        let row = try connection.prepare("INSERT INTO topic VALUES (?, 'plays', 0)")
+        row.bind(id, at: 1)
+        try row.run()
+        let partitions = try connection.prepare("INSERT INTO partition SELECT ?, value, 0 FROM json_each('[0,1,2]')")
+        partitions.bind(id, at: 1)
+        try partitions.run()
+      }
+      for number in 0..<200 {
+        try topic.append(
+          (0..<5).map { TestRecord(StoredTopic.now + Int64(number * 5 + $0), String(repeating: "v", count: 100)) },
+          to: number % 2)
+      }
+      let sql =
+        "SELECT partition, offset, timestamp, value FROM plays WHERE offset >= 100 ORDER BY offset DESC, partition LIMIT 500"
+      let expected = try topic.views().mirror.ask(sql)
+      // What is written down follows what is there within a second or so.
+      var beside = SnapshotHistory(try OfflineStore.snapshot(dataDirectory: directory + "/data"))
+      for _ in 0..<500 where beside.partitions != (try topic.views().mirror.partitions) {
+        usleep(10_000)
+        beside = SnapshotHistory(try OfflineStore.snapshot(dataDirectory: directory + "/data"))
+      }
+      let answer = try beside.ask(sql)
+      #expect(answer.text == expected.text)
+      #expect(answer.statistics.batchesDecoded == expected.statistics.batchesDecoded)
+      try topic.store.close()
+      let after = SnapshotHistory(try OfflineStore.snapshot(dataDirectory: directory + "/data"))
+      #expect(try after.ask(sql).text == expected.text)
     }
   }
 
