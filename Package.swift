@@ -110,6 +110,11 @@ let package = Package(
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
     tests("Node", ["Model", logging]),
+    .testTarget(
+      name: "BrokerAdminTests",
+      dependencies: [
+        "Broker", "Storage", "Cluster", "Metadata", "Model", "KafkaProtocol", "TestSupport", logging,
+      ], swiftSettings: strict),
     .target(
       name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
       swiftSettings: strict),
