@@ -5,14 +5,13 @@ import Storage
 ///
 /// The Kafka door, validation and replies are those of `quire serve`, so that the difference between the two is what durability costs.
 enum DiscardingNode {
-  static func run(_ arguments: [String], discards: Bool = true) async throws {
+  static func run(_ arguments: [String]) async throws {
     var flags: [(key: String, value: String)] = []
     let names = ["--data-dir": "log.dirs", "--listen": "listeners", "--http": "quire.http"]
-    for (name, value) in zip(arguments, arguments.dropFirst()) where name == "--set" { let p = value.split(separator: "=", maxSplits: 1); flags.append((String(p[0]), String(p[1]))) }
     for (name, value) in zip(arguments, arguments.dropFirst()) {
       if let key = names[name] { flags.append((key, value)) }
     }
     let configuration = try NodeConfiguration.resolve(flags: flags, configurationFile: nil, environment: [:])
-    try await QuireNode.run(configuration) { $0.discardsAppends = discards }
+    try await QuireNode.run(configuration) { $0.discardsAppends = true }
   }
 }

@@ -11,8 +11,6 @@ case "append":
   do {
     print(try AppendBench(directory: arguments[1], partitions: numbers[0], batchBytes: numbers[1]).run(totalBytes: numbers[2]))
   } catch { stop("\(error)") }
-case "serve":  // TEMPORARY
-  do { try await DiscardingNode.run(Array(arguments.dropFirst()), discards: false) } catch { stop("\(error)") }
 case "discard":
   do { try await DiscardingNode.run(Array(arguments.dropFirst())) } catch { stop("\(error)") }
 default:
@@ -20,6 +18,7 @@ default:
 }
 
 func stop(_ message: String) -> Never {
-  fputs("quire-bench: \(message)\n", stderr)
+  let line = Array("quire-bench: \(message)\n".utf8)
+  _ = write(STDERR_FILENO, line, line.count)
   exit(1)
 }

@@ -11,7 +11,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
-from records import Record, plain
+from records import Record, plain, varied
 
 ASSIGNORS = {"range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionAssignor,
              "cooperative-sticky": CooperativeStickyAssignor}
@@ -19,6 +19,11 @@ ASSIGNORS = {"range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionA
 
 class KafkaPython(scenarios.Client):
     strategies = tuple(ASSIGNORS)
+
+    @staticmethod
+    def sample():
+        """kafka-python refuses records without key and value."""
+        return [record for record in varied() if record.key is not None or record.value is not None]
 
     def produce(self, topic, batch, codec="none", partition=0, idempotent=False):
         producer = KafkaProducer(
