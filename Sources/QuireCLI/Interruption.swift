@@ -8,6 +8,9 @@ enum Interruption {
 
   static var hasHappened: Bool { happened.load(ordering: .relaxed) }
 
+  /// From now on Ctrl-C ends the process at once: for work that only reads and cannot be cancelled.
+  static func endsProcess() { signal(SIGINT) { _ in _exit(130) } }
+
   /// Runs `work`, cancelled by SIGINT or SIGTERM.
   static func cancelling<R: Sendable>(_ work: @escaping @Sendable () async throws -> R) async throws -> R {
     let task = Task { try await work() }

@@ -1,6 +1,8 @@
-internal import Query
 internal import Storage
-extension OfflineHistory {
-  static func examine(dataDirectory: String) async throws { throw CommandFailure("later") }
+
+/// Stands in for Storage's until that is there.
+enum OfflineStore {
+  static func snapshot(dataDirectory: String) throws -> HistorySnapshot {
+    throw CommandFailure("reading a data directory without its node is not possible yet")
+  }
 }
-enum OfflineStore { static func snapshot(dataDirectory: String) throws -> HistorySnapshot { throw CommandFailure("later") } }

@@ -1,6 +1,7 @@
 internal import Glibc
 
 let noSpaceLeft: CInt = ENOSPC
+let noSuchFile: CInt = ENOENT
 
 func systemMessage(_ number: CInt) -> String { String(cString: strerror(number)) }
 

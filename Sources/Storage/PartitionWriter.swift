@@ -292,7 +292,12 @@ final class PartitionWriter {
 
   /// The end of the lane: syncs, folds and closes whatever is open.
   func closeForGood() {
-    for closing in closing { closing.writer?.close(removesWAL: false) }
+    for closing in closing {
+      guard let writer = closing.writer else { continue }
+      store.readers.drop(closing.file)
+      let isFolded = (try? writer.checkpoint(.truncate))?.isBusy == false
+      writer.close(removesWAL: isFolded)
+    }
     if closeIdle() { return }
     segment?.close(removesWAL: false)
     segment = nil

@@ -100,16 +100,12 @@ import Testing
     }
   }
 
-  @Test("bytes behind the message are ignored")
-  func strayBytes() throws {
-    var trailing = ByteBuffer(bytes: [0, 0, 0, 0, 1])
-    let request = try KafkaMessageCodec.decode(MetadataRequest.self, from: &trailing, version: 1)
-    #expect(request.topics?.isEmpty == true)
-    #expect(trailing.readableBytes == 0)
-  }
-
-  @Test("text that is not UTF-8 and a null where there is none are refused")
+  @Test("bytes behind the message, text that is not UTF-8, and a null where there is none are refused")
   func refusals() throws {
+    var trailing = ByteBuffer(bytes: [0, 0, 0, 0, 1])
+    #expect(throws: WireError.malformed("1 bytes are left behind the message")) {
+      try KafkaMessageCodec.decode(MetadataRequest.self, from: &trailing, version: 1)
+    }
     var text = ByteBuffer(bytes: [0, 0, 0, 1, 0, 1, 0xFF])
     #expect(throws: WireError.invalidUTF8) { try KafkaMessageCodec.decode(MetadataRequest.self, from: &text, version: 1) }
     var null = ByteBuffer(bytes: [0xFF, 0xFF, 0xFF, 0xFF])

@@ -211,3 +211,10 @@ func copyTree(_ from: String, to: String) throws {
     }
   }
 }
+
+/// What the doctor finds damaged in `directory`, and its summary.
+func examination(of directory: String) throws -> (damage: [Doctor.Finding], summary: Doctor.Summary) {
+  var damage: [Doctor.Finding] = []
+  let summary = try Doctor.examine(dataDirectory: directory) { if $0.severity == .damage { damage.append($0) } }
+  return (damage, summary)
+}

@@ -18,6 +18,11 @@ public func withTemporaryDirectory<R>(_ body: (String) async throws -> R) async 
 public struct SystemCallError: Error {
   public var call: String
   public var number: CInt
+
+  public init(call: String, number: CInt) {
+    self.call = call
+    self.number = number
+  }
 }
 
 public func makeTemporaryDirectory() throws -> String {

@@ -1,0 +1,111 @@
+internal import Model
+internal import SQLite
+
+/// Reads a data directory without owning it: beside a running node, or when none runs. Writes nothing to any database.
+public enum OfflineStore {
+  /// The history of every topic, up to the high watermarks that are written down in the node database.
+  ///
+  /// - Throws: a directory that is none of ours or of a newer Quire, or a partition that cannot be read.
+  public static func snapshot(dataDirectory: String) throws(StorageError) -> HistorySnapshot {
+    SQLiteLibrary.configure()
+    let catalog = try OfflineCatalog(dataDirectory: dataDirectory)
+    var histories: [PartitionHistory] = []
+    for (name, topicID) in catalog.partitions {
+      let checkpoint = catalog.checkpoints[NodeDatabase.PartitionKey(topicID: topicID, partition: name.partition)]
+      if let history = try history(of: name, topicID, in: dataDirectory, checkpoint) { histories.append(history) }
+    }
+    return HistorySnapshot(histories, bound: .checkpoint, pinned: [])
+  }
+
+  private static func history(
+    of name: TopicPartition, _ topicID: TopicID, in dataDirectory: String, _ checkpoint: LogOffsets?
+  ) throws(StorageError) -> PartitionHistory? {
+    let directory = "\(dataDirectory)/topics/\(name)"
+    guard let found = try OfflinePartition.open(directory) else { return nil }
+    guard found.state.topicID == topicID else { return nil }
+    let start = found.state.logStartOffset
+    let highWatermark = max(start, min(checkpoint?.highWatermark.rawValue ?? start, found.extent.endOffset))
+    var references: [SegmentReference] = []
+    for record in found.state.segments where record.endOffset > start && record.baseOffset < highWatermark {
+      let file = SegmentName(baseOffset: record.baseOffset, generation: record.generation).fileName
+      references.append(
+        SegmentReference(
+          path: "\(directory)/\(file)", baseOffset: Offset(record.baseOffset),
+          endOffset: Offset(min(record.endOffset, highWatermark)), isSealed: record.seal != nil,
+          minTimestamp: record.minTimestamp, maxTimestamp: record.maxTimestamp, file: nil))
+    }
+    references.append(
+      SegmentReference(
+        path: found.path, baseOffset: Offset(found.state.baseOffset),
+        endOffset: Offset(max(found.state.baseOffset, highWatermark)), isSealed: false,
+        minTimestamp: found.extent.minTimestamp, maxTimestamp: found.extent.maxTimestamp, file: nil))
+    return PartitionHistory(
+      topicPartition: name, topicID: topicID, logStartOffset: Offset(start), highWatermark: Offset(highWatermark),
+      segments: references)
+  }
+}
+
+/// What the node database of a directory says, read and let go of.
+struct OfflineCatalog {
+  var partitions: [(name: TopicPartition, topicID: TopicID)] = []
+  var checkpoints: [NodeDatabase.PartitionKey: LogOffsets]
+
+  init(dataDirectory: String) throws(StorageError) {
+    let path = dataDirectory + "/quire.db"
+    guard FileSystem.exists(path) else { throw .system(call: "open", path: path, number: noSuchFile) }
+    let connection = try OfflineConnection.open(path, .node, isImmutable: false)
+    var partitions: [(TopicPartition, TopicID)] = []
+    checkpoints = try storage { () throws(SQLiteError) in
+      let rows = try connection.prepare(
+        "SELECT t.name, t.topic_id, p.partition FROM topic t JOIN partition p USING (topic_id) ORDER BY t.name, p.partition")
+      while try rows.step() {
+        guard let name = rows.text(at: 0), let id = TopicID(bytes: rows.blob(at: 1)) else { continue }
+        partitions.append((TopicPartition(topic: name, partition: Int32(truncatingIfNeeded: rows.integer(at: 2))), id))
+      }
+      return try NodeDatabase.checkpoints(connection)
+    }
+    self.partitions = partitions
+  }
+}
+
+/// The newest segment of a partition's directory, and the state it holds.
+struct OfflinePartition {
+  var path: String
+  var name: SegmentName
+  var state: PartitionState
+  var extent: ActiveExtent
+
+  /// - Returns: nil if the directory holds no segment.
+  static func open(_ directory: String) throws(StorageError) -> OfflinePartition? {
+    var attempts = 0
+    while true {
+      guard let newest = try FileSystem.list(directory).compactMap({ SegmentName(fileName: $0) }).max() else { return nil }
+      let path = "\(directory)/\(newest.fileName)"
+      do throws(StorageError) {
+        let connection = try OfflineConnection.open(path, .segment, isImmutable: false)
+        guard let (state, extent) = try storage({ () throws(SQLiteError) in try SegmentSQL.load(connection) }) else {
+          throw .damaged(
+            StorageDamage(file: path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
+        }
+        return OfflinePartition(path: path, name: newest, state: state, extent: extent)
+      } catch {
+        // A running node may have removed the file meanwhile.
+        attempts += 1
+        guard attempts < 3, !FileSystem.exists(path) else { throw error }
+      }
+    }
+  }
+}
+
+enum OfflineConnection {
+  static func open(_ path: String, _ family: DatabaseFamily, isImmutable: Bool) throws(StorageError) -> Connection {
+    let connection = try storage { () throws(SQLiteError) in
+      let connection = try Connection(path: path, mode: isImmutable ? .immutable : .readOnly)
+      connection.setBusyTimeout(milliseconds: 5_000)
+      try connection.execute("PRAGMA mmap_size=0; PRAGMA query_only=1")
+      return connection
+    }
+    do throws(MigrationError) { try Migrator.verify(family, of: connection) } catch { throw .migration(error) }
+    return connection
+  }
+}

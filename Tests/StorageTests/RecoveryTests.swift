@@ -1,0 +1,132 @@
+import Glibc
+import Model
+import Records
+import SQLite
+import Storage
+import TestSupport
+import Testing
+
+@Suite("A store") struct RecoveryTests {
+  @Test("that ended without an order has everything acknowledged, and begins a new leader epoch with its first append")
+  func crash() throws {
+    try withStore({ $0.checkpointBytes = 30_000 }) { store in
+      try store.create { $0.segmentBytes = 3000 }
+      for index in 0..<50 { try store.append(["\(index)", String(repeating: "x", count: 100)]) }
+      let crashed = store.directory + "/crashed"
+      try copyTree(store.dataDirectory, to: crashed)
+      // What a crash in the middle of a roll and of a removal leaves.
+      let directory = crashed + "/topics/plays-0"
+      close(open(directory + "/00000000000000000100.db.tmp", O_CREAT | O_WRONLY, 0o600))
+      try store.store.close()
+      store.options.dataDirectory = crashed
+      try store.begin(attaching: [0], epoch: 1)
+      #expect(!store.store.closedCleanly)
+      #expect(store.log().offsets == nil)
+      #expect(try store.readAll().map(\.offset) == Array(0..<100))
+      #expect(!fileExists(directory + "/00000000000000000100.db.tmp"))
+      #expect(try store.append(["after"]).baseOffset == 100)
+      #expect(try store.log().epochEnd(LeaderEpoch(0))?.endOffset == Offset(100))
+      #expect(try store.log().epoch(of: Offset(100)) == LeaderEpoch(1))
+      let report = try examination(of: crashed)
+      #expect(report.damage == [] && report.summary.records == 101)
+    }
+  }
+
+  @Test("that was closed in order knows its offsets without opening a segment")
+  func cleanClose() throws {
+    try withStore { store in
+      try store.create()
+      try store.append(["a", "b"])
+      try store.reopen()
+      #expect(store.store.closedCleanly)
+      #expect(store.log().offsets?.highWatermark == Offset(2))
+      #expect(try directoryEntries(store.partitionDirectory()) == ["00000000000000000000.db"])
+      #expect(try store.readAll().map(\.value) == ["a", "b"])
+    }
+  }
+
+  @Test("has its directory to itself, and says who has it")
+  func secondOpener() throws {
+    try withStore { store in
+      let error = #expect(throws: StorageError.self) { try TestStore(store.directory) }
+      #expect(error.map { "\($0)".contains("in use by process \(getpid())") } == true)
+    }
+  }
+
+  @Test("of a newer program is refused, naming file and version; nothing is changed")
+  func newer() throws {
+    try withStore { store in
+      try store.create()
+      try store.store.close()
+      let path = store.dataDirectory + "/quire.db"
+      let connection = try Connection(path: path, mode: .readWrite)
+      try connection.execute("PRAGMA user_version = 99")
+      connection.setCheckpointOnClose(true)
+      connection.close()
+      let error = #expect(throws: StorageError.self) { try store.begin(attaching: [0]) }
+      #expect(error.map { "\($0)".contains(path) && "\($0)".contains("99") } == true)
+    }
+  }
+
+  @Test("never gives a producer id twice")
+  func producerIDs() throws {
+    try withStore { store in
+      let first = try (0..<3).map { _ in try store.store.node.nextProducerID() }
+      try store.reopen(attaching: [])
+      let second = try (0..<3).map { _ in try store.store.node.nextProducerID() }
+      #expect(Set(first + second).count == 6)
+    }
+  }
+
+  @Test("with a segment of another partition refuses that partition and serves the others")
+  func foreignSegment() throws {
+    try withStore { store in
+      try store.create(0)
+      try store.create(1)
+      try store.append(["a"], 0)
+      try store.append(["b"], 1)
+      try store.store.close()
+      let (own, other) = (store.partitionDirectory(0), store.partitionDirectory(1))
+      rename(own + "/00000000000000000000.db", store.directory + "/kept.db")
+      rename(other + "/00000000000000000000.db", own + "/00000000000000000000.db")
+      rename(store.directory + "/kept.db", other + "/00000000000000000000.db")
+      try store.begin(attaching: [0, 1])
+      #expect(try store.append(["x"], 0).error == .kafkaStorageError)
+      #expect(throws: StorageError.self) { try store.readAll(1) }
+      try store.create(2)
+      #expect(try store.append(["c"], 2).baseOffset == 0)
+    }
+  }
+
+  @Test("can be read beside, up to the high watermark it wrote down", arguments: [true, false])
+  func offline(isRunning: Bool) throws {
+    try withStore { store in
+      try store.create { $0.segmentBytes = 400 }
+      try store.store.node.perform { connection throws(SQLiteError) in
+        let topic = try connection.prepare("INSERT INTO topic VALUES (?, 'plays', 0)")
+        topic.bind(TestStore.topicID.bytes, at: 1)
+        try topic.run()
+        let partition = try connection.prepare("INSERT INTO partition VALUES (?, 0, 0)")
+        partition.bind(TestStore.topicID.bytes, at: 1)
+        try partition.run()
+      }
+      for index in 0..<20 { try store.append(["\(index)"]) }
+      if !isRunning { try store.store.close() }
+      var snapshot: HistorySnapshot?
+      #expect(
+        try eventually {
+          snapshot = try OfflineStore.snapshot(dataDirectory: store.dataDirectory)
+          return snapshot?.partitions.first?.highWatermark == Offset(20)
+        })
+      var offsets: [Int64] = []
+      for segment in snapshot?.partitions.first?.segments ?? [] {
+        let reader = try SegmentReader(segment, of: snapshot!)
+        try reader.seek(offsets: 0...Int64.max, timestamps: Int64.min...Int64.max, isDescending: false)
+        while let row = try reader.next() { offsets.append(row.baseOffset) }
+      }
+      #expect(offsets == Array(0..<20))
+      #expect(try examination(of: store.dataDirectory).damage == [])
+      if isRunning { #expect(try store.append(["more"]).baseOffset == 20) }
+    }
+  }
+}
