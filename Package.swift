@@ -128,6 +128,8 @@ let package = Package(
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     tests("QuireCLI", ["Model", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    // what the compiler does not know of the rooms above
+    .testTarget(name: "HouseTests", dependencies: ["Model", "TestSupport"], swiftSettings: strict),
   ],
   cLanguageStandard: .c2x
 )
