@@ -110,6 +110,11 @@ let package = Package(
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
     tests("Node", ["Model", logging]),
+    .testTarget(
+      name: "BrokerAdminTests",
+      dependencies: [
+        "Broker", "Storage", "Cluster", "Metadata", "Model", "KafkaProtocol", "TestSupport", logging,
+      ], swiftSettings: strict),
     .target(
       name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
       swiftSettings: strict),
@@ -123,6 +128,8 @@ let package = Package(
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     tests("QuireCLI", ["Model", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    // what the compiler does not know of the rooms above
+    .testTarget(name: "HouseTests", dependencies: ["Model", "TestSupport"], swiftSettings: strict),
   ],
   cLanguageStandard: .c2x
 )

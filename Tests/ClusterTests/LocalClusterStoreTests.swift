@@ -198,7 +198,9 @@ import Testing
     try await node.life { cluster, _ in
       await withTaskGroup(of: ErrorCode?.self) { group in
         for index in 0..<8 {
-          group.addTask { await refusal { try await cluster.createTopic(named: "t\(index % 4)", partitionCount: 1, configuration: [:]) } }
+          group.addTask {
+            await refusal { try await cluster.createTopic(named: "t\(index % 4)", partitionCount: 1, configuration: [:]) }
+          }
         }
         var outcomes: [ErrorCode?] = []
         for await outcome in group { outcomes.append(outcome) }

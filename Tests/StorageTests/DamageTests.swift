@@ -39,7 +39,7 @@ import Testing
       #expect(found.file == path && found.offset == Offset(3))
       #expect(try store.readAll(from: 4).map(\.offset) == Array(4..<40))
       #expect(try store.append(["more"]).baseOffset == 40)
-      let report = try examination(of: store.dataDirectory)
+      let report = try findings(store.dataDirectory)
       #expect(report.damage.contains { $0.file == path && $0.batch == Offset(2) })
       #expect(report.damage.allSatisfy { $0.file == path })
     }
@@ -60,8 +60,8 @@ import Testing
       #expect(throws: StorageError.self) { try store.log().read(from: Offset(2), maxBytes: 100) }
       #expect(try store.log().read(from: Offset(0), maxBytes: 1 << 20).nextOffset == Offset(2))
       #expect(try store.log().read(from: Offset(3), maxBytes: 1 << 20).nextOffset == Offset(5))
-      let report = try examination(of: store.dataDirectory)
-      #expect(report.damage.contains { $0.offsets?.contains(Offset(2)) == true })
+      let report = try findings(store.dataDirectory)
+      #expect(report.damage.contains { $0.offsets?.contains(Offset(2)) ?? false })
     }
   }
 }

@@ -118,7 +118,7 @@ enum SmallDisk {
       #expect(duplicate.baseOffset == 4)
       try store.reopen(attaching: [0, 1])
       #expect(try store.readAll(0).count == 6)
-      #expect(try examination(of: store.dataDirectory).damage == [])
+      #expect(try findings(store.dataDirectory).damage == [])
     }
   }
 

@@ -27,7 +27,7 @@ import Testing
       #expect(try store.append(["after"]).baseOffset == 100)
       #expect(try store.log().epochEnd(LeaderEpoch(0))?.endOffset == Offset(100))
       #expect(try store.log().epoch(of: Offset(100)) == LeaderEpoch(1))
-      let report = try examination(of: crashed)
+      let report = try findings(crashed)
       #expect(report.damage == [] && report.summary.records == 101)
     }
   }
@@ -125,7 +125,7 @@ import Testing
         while let row = try reader.next() { offsets.append(row.baseOffset) }
       }
       #expect(offsets == Array(0..<20))
-      #expect(try examination(of: store.dataDirectory).damage == [])
+      #expect(try findings(store.dataDirectory).damage == [])
       if isRunning { #expect(try store.append(["more"]).baseOffset == 20) }
     }
   }

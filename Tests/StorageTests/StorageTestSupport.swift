@@ -175,6 +175,13 @@ final class TestStore {
   }
 }
 
+/// What the doctor finds in a data directory.
+func findings(_ dataDirectory: String) throws -> (damage: [Doctor.Finding], summary: Doctor.Summary) {
+  var found: [Doctor.Finding] = []
+  let summary = try Doctor.examine(dataDirectory: dataDirectory) { if $0.severity == .damage { found.append($0) } }
+  return (found, summary)
+}
+
 extension AppendOutcome {
   var baseOffset: Int64? { if case .appended(let offset, _, _) = self { offset.rawValue } else { nil } }
   var error: ErrorCode? { if case .rejected(let code, _) = self { code } else { nil } }
@@ -210,11 +217,4 @@ func copyTree(_ from: String, to: String) throws {
       close(output)
     }
   }
-}
-
-/// What the doctor finds damaged in `directory`, and its summary.
-func examination(of directory: String) throws -> (damage: [Doctor.Finding], summary: Doctor.Summary) {
-  var damage: [Doctor.Finding] = []
-  let summary = try Doctor.examine(dataDirectory: directory) { if $0.severity == .damage { damage.append($0) } }
-  return (damage, summary)
 }
