@@ -60,20 +60,20 @@ let package = Package(
     room("Storage", ["Model", "Bytes", "SQLite", "Records", "Coordination", nioCore, logging, collections, metrics]),
     // 4
     room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
-    room("Query", ["Model", "Bytes", "SQLite", "Records", "Storage", nioCore]),
+    room("Query", ["Model", "SQLite", "Records", "Storage"]),
     // 5
-    room("Export", ["Model", "Bytes", "Records", "Storage", "Query", nioCore]),
+    room("Export", ["Model", "Query"]),
     // 6: doors
     room(
       "Broker",
       [
-        "Model", "Bytes", "Records", "KafkaProtocol", "Metadata", "Coordination", "Storage", "Cluster", nioCore,
+        "Model", "Records", "KafkaProtocol", "Metadata", "Coordination", "Storage", "Cluster", nioCore,
         nioPosix, logging, collections, metrics,
       ]),
     room(
       "Gateway",
       [
-        "Model", "Storage", "Query", "Export", "Metadata", "Cluster", nioCore, logging, metrics,
+        "Model", "Query", "Export", nioCore, logging, metrics,
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
@@ -81,7 +81,7 @@ let package = Package(
     room(
       "Node",
       [
-        "Model", "SQLite", "Metadata", "Coordination", "Storage", "Cluster", "Query", "Export", "Broker", "Gateway", nioCore,
+        "Model", "SQLite", "Metadata", "Coordination", "Storage", "Cluster", "Query", "Broker", "Gateway", nioCore,
         nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
