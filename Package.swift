@@ -126,6 +126,9 @@ let package = Package(
     tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
     tests("KafkaProtocol", ["FuzzTargets", "Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
+    tests(
+      "Broker",
+      ["Model", "Records", "KafkaProtocol", "Metadata", "Coordination", "Storage", "Cluster", nioCore, nioPosix, logging]),
     .testTarget(
       name: "BrokerGroupsTests",
       dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
