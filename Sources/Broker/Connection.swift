@@ -21,8 +21,11 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   private(set) var clientHost = "unknown"
   private var context: ChannelHandlerContext?
   private var frames: FrameDecoder
-  private var waiting: Deque<ByteBuffer> = []
+  private(set) var waiting: Deque<ByteBuffer> = []
+  private var waitingBytes = 0
   private var replies = ReplyQueue()
+  /// Bytes of replies that `flush` has not been called for.
+  private var unflushedBytes = 0
   /// Requests under way; all of one kind when they are produce requests, else exactly one.
   private var running = 0
   private var runningProduce = false
@@ -34,6 +37,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   /// A request is being validated beside the loop; those behind it must not overtake it.
   private var isSuspended = false
   private var lastRequest: NIODeadline = .now()
+  /// The fetch that waits for records, to be given up when the client goes.
+  var parkedFetch: FetchOperation?
 
   init(broker: BrokerContext, loop: LoopState) {
     self.broker = broker
@@ -51,6 +56,13 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     loop.connections[ObjectIdentifier(self)] = self
   }
 
+  func channelActive(context: ChannelHandlerContext) {
+    clientHost = context.remoteAddress?.ipAddress ?? clientHost
+    context.fireChannelActive()
+    // Accepted just before the listener closed.
+    if loop.isDraining { drain() }
+  }
+
   func channelInactive(context: ChannelHandlerContext) {
     forget()
     context.fireChannelInactive()
@@ -61,9 +73,17 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   private func forget() {
     guard self.context != nil else { return }
     self.context = nil
-    waiting.removeAll()
+    dropWaiting()
     if loop.connections.removeValue(forKey: ObjectIdentifier(self)) != nil { broker.connectionClosed() }
     loop.budget.held.removeValue(forKey: ObjectIdentifier(self))
+    // No `channelReadComplete` follows, should this be the middle of a read cycle.
+    loop.submitAppends()
+    parkedFetch?.abandon()
+  }
+
+  private func dropWaiting() {
+    waiting.removeAll()
+    waitingBytes = 0
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -76,7 +96,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     broker.metrics.bytesIn.increment(by: Int64(bytes.readableBytes))
     frames.append(bytes)
     do throws(WireFailure) {
-      while let frame = try nextFrame() { waiting.append(frame) }
+      while let frame = try nextFrame() {
+        waiting.append(frame)
+        waitingBytes += frame.readableBytes
+      }
     } catch {
       refuse("\(error)")
     }
@@ -100,8 +123,19 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   }
 
   private var mayRead: Bool {
-    !isDraining && produceBytes < Limits.produceBytesInFlightPerConnectionMax && waiting.count < Limits.requestsInFlightPerConnectionMax
-      && running < Limits.requestsInFlightPerConnectionMax && !loop.budget.isExhausted
+    !isDraining && produceBytes + waitingBytes < Limits.produceBytesInFlightPerConnectionMax
+      && waiting.count < Limits.requestsInFlightPerConnectionMax && running < Limits.requestsInFlightPerConnectionMax
+      && !loop.budget.isExhausted && context?.channel.isWritable == true
+  }
+
+  /// The client has read replies, or has stopped to: then no further request of its is started, lest the replies pile up here.
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if context.channel.isWritable {
+      startWaiting()
+      loop.submitAppends()
+      flush()
+    }
+    context.fireChannelWritabilityChanged()
   }
 
   /// Reads again if that was held back and there is room now.
@@ -118,15 +152,21 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     do { return try frames.next() } catch { throw WireFailure(reason: "\(error)") }
   }
 
+  /// Bytes of replies that one read cycle gathers before it sends them.
+  private static let unflushedBytesMax = 64 << 10
+
   /// Starts the requests whose turn it is.
   private func startWaiting() {
     guard !isStarting else { return }
     isStarting = true
     defer { isStarting = false }
-    while context != nil, !isDraining, !isSuspended, let frame = waiting.first {
+    while !isDraining, !isSuspended, let frame = waiting.first {
+      if unflushedBytes >= Self.unflushedBytesMax { flush() }
+      guard let context, context.channel.isWritable else { return }
       let isProduce = frame.getInteger(at: frame.readerIndex, as: Int16.self) == APIKey.produce.rawValue
       guard running == 0 || (isProduce && runningProduce && running < Limits.requestsInFlightPerConnectionMax) else { return }
       waiting.removeFirst()
+      waitingBytes -= frame.readableBytes
       runningProduce = isProduce
       running += 1
       lastRequest = .now()
@@ -155,10 +195,12 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   }
 
   /// What cannot be understood, or failed without a reply to say so, is answered as Kafka does: the connection is closed.
+  /// Replies to earlier requests leave before.
   func refuse(_ reason: String) {
     broker.metrics.refusedRequests.increment()
     broker.logger.debug("closing a connection", metadata: ["client": "\(clientHost)", "reason": "\(reason)"])
-    waiting.removeAll()
+    dropWaiting()
+    flush()
     context?.close(promise: nil)
   }
 
@@ -171,9 +213,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     broker.metrics.requestFinished(call)
     guard context != nil else { return }
     replies.fill(call.ticket, with: reply?.parts ?? [])
+    unflushedBytes += reply?.byteCount ?? 0
     if isDraining, running == 0 {
-      flush()
-      context?.close(promise: nil)
+      closeWhenSent()
     } else if !isStarting {
       loop.flushLater(self)
       startWaiting()
@@ -195,6 +237,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   /// Sends every reply whose turn has come.
   func flush() {
     guard let context else { return }
+    unflushedBytes = 0
     var wrote = false
     var small = ByteBuffer()
     func writeSmall() {
@@ -229,11 +272,16 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   /// Draining: no further request is read or started; the connection closes when the last reply has left.
   func drain() {
     isDraining = true
-    waiting.removeAll()
-    if running == 0 {
-      flush()
-      context?.close(promise: nil)
-    }
+    dropWaiting()
+    if running == 0 { closeWhenSent() }
+  }
+
+  /// Closes as soon as the last byte of the replies has gone to the operating system.
+  private func closeWhenSent() {
+    flush()
+    guard let context else { return }
+    let channel = context.channel
+    context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in channel.close(promise: nil) }
   }
 }
 

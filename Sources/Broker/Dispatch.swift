@@ -61,7 +61,7 @@ extension Connection {
   }
 
   private func decode<Q: KafkaRequest>(_: Q.Type, _ body: inout ByteBuffer, _ version: Int16) throws -> Q {
-    try KafkaMessageCodec.decode(Q.self, from: &body, version: version)
+    try KafkaMessageCodec.decode(Q.self, from: &body, version: version, ignoringRest: true)
   }
 }
 

@@ -6,10 +6,12 @@ internal import Storage
 /// One fetch under way (KIP-74): reads what is there, waits for more if that is too little, answers.
 ///
 /// ```
-///   gather (log tail in memory, on the loop) ──► cold partitions? ──► read thread ──► back on the loop
-///        ▲                                                                                   │
+///   gather (log tail in memory, on the loop) ──► a cold partition? ──► it and those behind it on a read thread ──► back on the loop
+///        ▲                                                                                                          │
 ///        └── high watermark moved ◄── parked until enough bytes or the deadline ◄── too little
 /// ```
+///
+/// Partitions are served in the order of the request wherever their records are, so that busy ones cannot starve one that lags behind.
 // Safe because: it lives on its connection's event loop; a read thread gets values and hands values back.
 final class FetchOperation: @unchecked Sendable {
   private let call: Call
@@ -18,7 +20,8 @@ final class FetchOperation: @unchecked Sendable {
   private let bytesMin: Int
   private let bytesMax: Int
   private let deadline: NIODeadline
-  private let parts: [Part]
+  private let isReadCommitted: Bool
+  private var parts: [Part]
   private var results: [PartResult]
   private var parkedOn: [PartitionLog] = []
   private var isParked = false
@@ -43,6 +46,11 @@ final class FetchOperation: @unchecked Sendable {
     var chunks: [ByteBuffer] = []
     var byteCount = 0
     var diverging: (epoch: Int32, endOffset: Int64)?
+
+    mutating func take(_ records: FetchedRecords) {
+      chunks = records.chunks
+      byteCount = records.byteCount
+    }
   }
 
   init(call: Call, broker: BrokerContext, request: FetchRequest, plan: FetchSessions.Plan, parts: [Part]) {
@@ -50,6 +58,7 @@ final class FetchOperation: @unchecked Sendable {
     self.broker = broker
     self.plan = plan
     self.parts = parts
+    isReadCommitted = request.isolationLevel == 1
     bytesMax = min(max(Int(request.maxBytes), 0), Limits.fetchBytesMax)
     bytesMin = min(Int(request.minBytes), bytesMax)
     deadline = .now() + .milliseconds(Int64(max(request.maxWaitMs, 0)))
@@ -59,116 +68,117 @@ final class FetchOperation: @unchecked Sendable {
 
   private var loop: LoopState { call.connection.loop }
 
-  /// Reads what memory holds; goes to a read thread for the rest.
-  func gather() {
-    var budget = bytesMax
+  /// The bytes that the partitions of one pass over the request share.
+  private struct Allowance {
+    var bytes: Int
+    /// Nothing was found yet: the first batch is returned whole however large it is (KIP-74).
     var isFirst = true
-    var cold: [Int] = []
-    for (index, part) in parts.enumerated() {
-      results[index] = PartResult()
-      if let error = part.error {
-        results[index].error = error
-        continue
-      }
-      guard let log = part.log, let offsets = log.offsets else {
-        cold.append(index)
-        continue
-      }
-      let interest = part.interest
-      results[index].highWatermark = offsets.highWatermark.rawValue
-      results[index].logStartOffset = offsets.logStartOffset.rawValue
-      if let error = epochError(interest.currentLeaderEpoch, offsets.leaderEpoch) {
-        results[index].error = error
-        continue
-      }
-      if interest.lastFetchedEpoch >= 0 {
-        cold.append(index)
-        continue
-      }
-      guard interest.offset >= offsets.logStartOffset.rawValue, interest.offset <= offsets.logEndOffset.rawValue else {
-        results[index].error = .offsetOutOfRange
-        continue
-      }
-      guard interest.offset < offsets.highWatermark.rawValue else { continue }
-      guard isFirst || budget > 0 else { continue }
-      let room = min(budget, Int(max(interest.bytesMax, 0)))
-      switch log.readTail(from: Offset(interest.offset), maxBytes: room) {
-      case .batches(let records):
-        if records.byteCount > room, !isFirst { continue }
-        results[index].chunks = records.chunks
-        results[index].byteCount = records.byteCount
-        budget -= records.byteCount
-        isFirst = false
-      case .atEnd:
-        continue
-      case .notInMemory:
-        cold.append(index)
-      }
+
+    func room(for interest: FetchInterest) -> Int { max(0, min(bytes, Int(interest.bytesMax))) }
+
+    mutating func take(_ result: PartResult) {
+      guard result.byteCount > 0 else { return }
+      bytes -= result.byteCount
+      isFirst = false
     }
-    if cold.isEmpty { decide() } else { readCold(cold, budget: budget, isFirst: isFirst) }
   }
 
-  /// Reads the partitions that memory does not hold, in the order of the request, on one read thread.
-  private func readCold(_ cold: [Int], budget: Int, isFirst: Bool) {
-    let asked = cold.map { ($0, parts[$0]) }
+  /// Reads what memory holds; goes to a read thread for the rest, beginning with the first partition that it does not hold.
+  func gather() {
+    var allowance = Allowance(bytes: bytesMax)
+    for (index, part) in parts.enumerated() {
+      guard let result = Self.readMemory(part, allowance) else { return gatherCold(from: index, allowance) }
+      allowance.take(result)
+      results[index] = result
+    }
+    decide()
+  }
+
+  private func gatherCold(from start: Int, _ allowance: Allowance) {
+    let rest = parts[start...]
     broker.store.runOnReadThread { [self] in
-      var budget = budget
-      var isFirst = isFirst
-      var found: [(Int, PartResult)] = []
-      for (index, part) in asked {
-        guard let log = part.log else { continue }
-        let result = Self.read(part.interest, log, room: min(budget, Int(max(part.interest.bytesMax, 0))), isFirst: isFirst)
-        if result.byteCount > 0 {
-          budget -= result.byteCount
-          isFirst = false
-        }
-        found.append((index, result))
+      var allowance = allowance
+      var found: [PartResult] = []
+      found.reserveCapacity(rest.count)
+      for part in rest {
+        let result = Self.readMemory(part, allowance) ?? Self.readDisk(part, allowance)
+        allowance.take(result)
+        found.append(result)
       }
       let results = found
       loop.eventLoop.execute { [self] in
-        for (index, result) in results { self.results[index] = result }
+        self.results.replaceSubrange(start..., with: results)
         decide()
       }
     }
   }
 
+  /// One partition from the log tail; nil if it takes the disk, or the lane, to answer. Never blocks.
+  private static func readMemory(_ part: Part, _ allowance: Allowance) -> PartResult? {
+    if let error = part.error { return PartResult(error: error) }
+    let interest = part.interest
+    guard let log = part.log, let offsets = log.offsets, interest.lastFetchedEpoch < 0 else { return nil }
+    var result = PartResult(highWatermark: offsets.highWatermark.rawValue, logStartOffset: offsets.logStartOffset.rawValue)
+    if let error = complaint(about: interest, offsets) {
+      result.error = error
+      return result
+    }
+    guard interest.offset < offsets.highWatermark.rawValue, allowance.isFirst || allowance.bytes > 0 else { return result }
+    let room = allowance.room(for: interest)
+    switch log.readTail(from: Offset(interest.offset), maxBytes: room) {
+    case .batches(let records):
+      if records.byteCount <= room || allowance.isFirst { result.take(records) }
+      return result
+    case .atEnd:
+      return result
+    case .notInMemory:
+      return nil
+    }
+  }
+
   /// On a read thread: one partition from its segments.
-  private static func read(_ interest: FetchInterest, _ log: PartitionLog, room: Int, isFirst: Bool) -> PartResult {
+  private static func readDisk(_ part: Part, _ allowance: Allowance) -> PartResult {
+    let interest = part.interest
+    guard let log = part.log else { return PartResult(error: .unknownTopicOrPartition) }
     var result = PartResult()
     do throws(StorageError) {
       let offsets = try log.loadNow()
       result.highWatermark = offsets.highWatermark.rawValue
       result.logStartOffset = offsets.logStartOffset.rawValue
-      if let error = epochError(interest.currentLeaderEpoch, offsets.leaderEpoch) {
+      if let error = complaint(about: interest, offsets) {
         result.error = error
         return result
       }
-      if interest.lastFetchedEpoch >= 0, let divergence = try divergence(of: interest, in: log) {
-        result.diverging = divergence
-        return result
+      if interest.lastFetchedEpoch >= 0 {
+        guard let end = try log.epochEnd(LeaderEpoch(interest.lastFetchedEpoch)) else {
+          result.error = .offsetOutOfRange
+          return result
+        }
+        if diverges(interest, from: end) {
+          result.diverging = (end.epoch.rawValue, end.endOffset.rawValue)
+          return result
+        }
       }
-      guard interest.offset >= offsets.logStartOffset.rawValue, interest.offset <= offsets.logEndOffset.rawValue else {
-        result.error = .offsetOutOfRange
-        return result
-      }
-      guard interest.offset < offsets.highWatermark.rawValue, isFirst || room > 0 else { return result }
-      let records = try log.read(from: Offset(interest.offset), maxBytes: room, wholeFirstBatch: isFirst)
-      result.chunks = records.chunks
-      result.byteCount = records.byteCount
+      guard interest.offset < offsets.highWatermark.rawValue, allowance.isFirst || allowance.bytes > 0 else { return result }
+      result.take(
+        try log.read(
+          from: Offset(interest.offset), maxBytes: allowance.room(for: interest), wholeFirstBatch: allowance.isFirst))
     } catch {
       result.error = error.code
     }
     return result
   }
 
+  /// What forbids reading at all.
+  private static func complaint(about interest: FetchInterest, _ offsets: LogOffsets) -> ErrorCode? {
+    if let error = epochError(interest.currentLeaderEpoch, offsets.leaderEpoch) { return error }
+    let isInside = interest.offset >= offsets.logStartOffset.rawValue && interest.offset <= offsets.logEndOffset.rawValue
+    return isInside ? nil : .offsetOutOfRange
+  }
+
   /// The consumer's last epoch ended before its fetch offset: its log and ours part there (KIP-320, KIP-595).
-  private static func divergence(of interest: FetchInterest, in log: PartitionLog) throws(StorageError) -> (Int32, Int64)? {
-    let end = try log.epochEnd(LeaderEpoch(interest.lastFetchedEpoch))
-    guard let end else { return (-1, -1) }
-    if end.epoch.rawValue < interest.lastFetchedEpoch || end.endOffset.rawValue < interest.offset {
-      return (end.epoch.rawValue, end.endOffset.rawValue)
-    }
-    return nil
+  private static func diverges(_ interest: FetchInterest, from end: (epoch: LeaderEpoch, endOffset: Offset)) -> Bool {
+    end.epoch.rawValue < interest.lastFetchedEpoch || end.endOffset.rawValue < interest.offset
   }
 
   // MARK: Waiting
@@ -176,24 +186,24 @@ final class FetchOperation: @unchecked Sendable {
   private func decide() {
     guard !isAnswered else { return }
     let bytes = results.reduce(0) { $0 + $1.byteCount }
-    let failed = results.contains { $0.error != .none || $0.diverging != nil }
-    if bytes >= bytesMin || failed || parts.isEmpty || hasTimedOut || NIODeadline.now() >= deadline || !call.connection.isOpen {
-      answer()
-    } else {
-      park()
-    }
+    // As in Kafka, a partition that is not there cuts nobody's wait short, unless there is no other.
+    let isHopeless = parts.allSatisfy { $0.error != nil }
+    let failed = zip(parts, results).contains { $0.error == nil && ($1.error != .none || $1.diverging != nil) }
+    let isOver = hasTimedOut || loop.isDraining || NIODeadline.now() >= deadline
+    if bytes >= bytesMin || failed || isHopeless || isOver || !call.connection.isOpen { answer() } else { park() }
   }
 
   private func park() {
     results = Array(repeating: PartResult(), count: parts.count)  // what is held now is read again, with what arrives
-    parkedOn = parts.compactMap(\.log)
+    parkedOn = parts.compactMap { $0.error == nil ? $0.log : nil }
     isParked = true
+    call.connection.parkedFetch = self
     loop.parked.park(self, on: parkedOn)
     if timer == nil {
       timer = loop.eventLoop.scheduleTask(deadline: deadline) { [weak self] in self?.timeIsUp() }
     }
     // Records that came between reading and parking woke nobody.
-    for (index, part) in parts.enumerated() {
+    for (index, part) in parts.enumerated() where part.error == nil {
       if let offsets = part.log?.offsets, offsets.highWatermark.rawValue > max(part.interest.offset, knownHighWatermarks[index]) {
         recordsArrived()
         return
@@ -204,6 +214,7 @@ final class FetchOperation: @unchecked Sendable {
   private func unpark() {
     guard isParked else { return }
     isParked = false
+    call.connection.parkedFetch = nil
     loop.parked.unpark(self, from: parkedOn)
     parkedOn = []
   }
@@ -221,8 +232,28 @@ final class FetchOperation: @unchecked Sendable {
     guard isParked, !isAnswered else { return }
     unpark()
     hasTimedOut = true
+    for index in parts.indices where parts[index].error == nil && !isServed(parts[index]) {
+      parts[index].log = nil
+      parts[index].error = .unknownTopicOrPartition
+    }
     gather()
   }
+
+  /// Whether the partition was not deleted meanwhile.
+  private func isServed(_ part: Part) -> Bool {
+    let now = broker.store.partition(TopicPartition(topic: part.interest.topic, partition: part.interest.partition))
+    return now === part.log
+  }
+
+  /// The client has gone: nobody waits for the answer.
+  func abandon() {
+    guard isParked, !isAnswered else { return }
+    unpark()
+    isAnswered = true
+    timer?.cancel()
+    call.finishSilently()
+  }
+
   // MARK: Answering
 
   private func answer() {
@@ -231,16 +262,11 @@ final class FetchOperation: @unchecked Sendable {
     var response = FetchResponse()
     response.sessionID = plan.sessionID
     var topics: [String: Int] = [:]
+    let news = news()
     for (index, part) in parts.enumerated() {
       let result = results[index]
       let name = part.interest.topic
-      if plan.sessionID != 0 {
-        let isNews = broker.fetchSessions.isNews(
-          sessionID: plan.sessionID, partition: TopicPartition(topic: name, partition: part.interest.partition),
-          told: FetchSessions.Told(highWatermark: result.highWatermark, logStartOffset: result.logStartOffset),
-          hasRecords: result.byteCount > 0, hasError: result.error != .none || result.diverging != nil)
-        if plan.isIncremental, !isNews { continue }
-      }
+      if plan.isIncremental, !news[index] { continue }
       let slot: Int
       if let known = topics[name] {
         slot = known
@@ -256,6 +282,19 @@ final class FetchOperation: @unchecked Sendable {
     call.reply(response)
   }
 
+  /// By part, whether the client has yet to be told of it; all are, where there is no session.
+  private func news() -> [Bool] {
+    guard plan.sessionID != 0 else { return [] }
+    return broker.fetchSessions.news(
+      sessionID: plan.sessionID,
+      reports: zip(parts, results).map { part, result in
+        FetchSessions.Report(
+          partition: TopicPartition(topic: part.interest.topic, partition: part.interest.partition),
+          told: FetchSessions.Told(highWatermark: result.highWatermark, logStartOffset: result.logStartOffset),
+          hasRecords: result.byteCount > 0, hasError: result.error != .none || result.diverging != nil)
+      })
+  }
+
   private func partitionData(_ part: Part, _ result: PartResult) -> FetchResponse.PartitionData {
     var data = FetchResponse.PartitionData()
     data.partitionIndex = part.interest.partition
@@ -263,7 +302,7 @@ final class FetchOperation: @unchecked Sendable {
     data.highWatermark = result.highWatermark
     data.lastStableOffset = result.highWatermark
     data.logStartOffset = result.logStartOffset
-    data.abortedTransactions = nil
+    data.abortedTransactions = isReadCommitted ? [] : nil
     data.records = RecordsField(chunks: result.chunks)
     if let diverging = result.diverging {
       data.divergingEpoch.epoch = diverging.epoch

@@ -35,18 +35,24 @@ final class FetchSessions: Sendable {
     var highWatermark: Int64
     var logStartOffset: Int64
   }
-  private struct State {
+  fileprivate struct State {
     var sessions: [Int32: Session] = [:]
+    /// Of all sessions together.
+    var partitionCount = 0
     var clock: UInt64 = 0
   }
 
   private let state = Mutex(State())
   private let sessionsMax: Int
+  private let partitionsMax: Int
   private let newID: @Sendable () -> Int32
 
-  /// - Parameter newID: a random positive number a call.
-  init(sessionsMax: Int, newID: @escaping @Sendable () -> Int32) {
+  /// - Parameters:
+  ///   - partitionsMax: partitions remembered by all sessions together; a session that would exceed it is not begun, or ended.
+  ///   - newID: a random positive number a call.
+  init(sessionsMax: Int, partitionsMax: Int = 500_000, newID: @escaping @Sendable () -> Int32) {
     self.sessionsMax = sessionsMax
+    self.partitionsMax = partitionsMax
     self.newID = newID
   }
 
@@ -59,25 +65,29 @@ final class FetchSessions: Sendable {
   func plan(sessionID: Int32, epoch: Int32, named: [FetchInterest], forgotten: [TopicPartition]) throws(ErrorCode) -> Plan {
     if epoch == -1 || epoch == 0 {
       return state.withLock { state in
-        if sessionID != 0 { state.sessions[sessionID] = nil }
-        guard epoch == 0, !named.isEmpty, sessionsMax > 0 else {
+        state.end(sessionID)
+        guard epoch == 0, !named.isEmpty, sessionsMax > 0, state.partitionCount + named.count <= partitionsMax else {
           return Plan(sessionID: 0, interests: named, isIncremental: false)
         }
         state.clock += 1
         if state.sessions.count >= sessionsMax, let oldest = state.sessions.min(by: { $0.value.lastUse < $1.value.lastUse }) {
-          state.sessions[oldest.key] = nil
+          state.end(oldest.key)
         }
         var id = newID()
         while id <= 0 || state.sessions[id] != nil { id = newID() }
         var session = Session(epoch: 1, interests: [:], order: [], lastUse: state.clock)
         for interest in named { session.add(interest) }
-        state.sessions[id] = session
+        state.begin(id, session)
         return Plan(sessionID: id, interests: named, isIncremental: false)
       }
     }
     let result: Result<Plan, ErrorCode> = state.withLock { state in
-      guard var session = state.sessions[sessionID] else { return .failure(.fetchSessionIDNotFound) }
-      guard session.epoch == epoch else { return .failure(.invalidFetchSessionEpoch) }
+      guard let expected = state.sessions[sessionID]?.epoch else { return .failure(.fetchSessionIDNotFound) }
+      guard expected == epoch else { return .failure(.invalidFetchSessionEpoch) }
+      // Taken out, so that it is changed where it lies. A session that grew out of bounds does not come back.
+      guard var session = state.end(sessionID), state.partitionCount + session.order.count + named.count <= partitionsMax else {
+        return .failure(.fetchSessionIDNotFound)
+      }
       session.epoch = epoch == .max ? 1 : epoch + 1
       state.clock += 1
       session.lastUse = state.clock
@@ -90,27 +100,55 @@ final class FetchSessions: Sendable {
         let interests = session.interests
         session.order.removeAll { interests[$0] == nil }
       }
+      // Nothing is left to remember (as in Kafka, the client begins a new session when it has something to fetch).
+      if session.order.isEmpty { return .success(Plan(sessionID: 0, interests: [], isIncremental: false)) }
       let interests = session.order.compactMap { session.interests[$0] }
-      state.sessions[sessionID] = session
+      state.begin(sessionID, session)
       return .success(Plan(sessionID: sessionID, interests: interests, isIncremental: true))
     }
     return try result.get()
   }
 
-  /// Whether a partition without records belongs into an incremental reply, because its offsets moved since it was last told; and
-  /// remembers what is told now.
-  func isNews(sessionID: Int32, partition: TopicPartition, told: Told, hasRecords: Bool, hasError: Bool) -> Bool {
+  /// What a reply could say about one partition.
+  struct Report: Sendable {
+    var partition: TopicPartition
+    var told: Told
+    var hasRecords: Bool
+    var hasError: Bool
+  }
+
+  /// Which partitions belong into an incremental reply: those with records or an error, and those whose offsets moved since they were
+  /// last told. Remembers what is told now; partitions with records go behind the others.
+  func news(sessionID: Int32, reports: [Report]) -> [Bool] {
     state.withLock { state in
-      guard let before = state.sessions[sessionID] else { return true }
-      if hasError {
-        state.sessions[sessionID]!.told[partition] = nil
-        return true
+      guard let session = state.sessions.index(forKey: sessionID) else { return reports.map { _ in true } }
+      var served: Set<TopicPartition> = []
+      let news = reports.map { report in
+        if report.hasError {
+          state.sessions.values[session].told[report.partition] = nil
+          return true
+        }
+        let before = state.sessions.values[session].told.updateValue(report.told, forKey: report.partition)
+        if report.hasRecords { served.insert(report.partition) }
+        return report.hasRecords || before != report.told
       }
-      let news = hasRecords || before.told[partition] != told
-      if before.told[partition] != told { state.sessions[sessionID]!.told[partition] = told }
-      if hasRecords { state.sessions[sessionID]!.moveToEnd(partition) }
+      if !served.isEmpty { state.sessions.values[session].moveToEnd(served) }
       return news
     }
+  }
+}
+
+extension FetchSessions.State {
+  fileprivate mutating func begin(_ id: Int32, _ session: FetchSessions.Session) {
+    sessions[id] = session
+    partitionCount += session.order.count
+  }
+
+  @discardableResult
+  fileprivate mutating func end(_ id: Int32) -> FetchSessions.Session? {
+    guard let session = sessions.removeValue(forKey: id) else { return nil }
+    partitionCount -= session.order.count
+    return session
   }
 }
 
@@ -120,9 +158,7 @@ extension FetchSessions.Session {
     if interests.updateValue(interest, forKey: key) == nil { order.append(key) }
   }
 
-  fileprivate mutating func moveToEnd(_ partition: TopicPartition) {
-    guard order.last != partition, let index = order.firstIndex(of: partition) else { return }
-    order.remove(at: index)
-    order.append(partition)
+  fileprivate mutating func moveToEnd(_ partitions: Set<TopicPartition>) {
+    order = order.filter { !partitions.contains($0) } + order.filter { partitions.contains($0) }
   }
 }

@@ -18,6 +18,8 @@ public final class KafkaBroker: Sendable {
     var idleCheck: RepeatedTask?
   }
 
+  var loops: [LoopState] { state.withLock { $0.loops } }
+
   public init(
     configuration: BrokerConfiguration, store: LogStore, cluster: LocalClusterStore, groups: GroupCoordinator,
     admin: AdminContext, logger: Logger, now: @escaping @Sendable () -> Int64
@@ -50,6 +52,8 @@ public final class KafkaBroker: Sendable {
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      // A client whose machine is gone sends no FIN; its request may wait for weeks.
+      .childChannelOption(.socketOption(.so_keepalive), value: 1)
       .childChannelOption(.maxMessagesPerRead, value: 4)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
@@ -58,7 +62,12 @@ public final class KafkaBroker: Sendable {
             throw WireFailure(reason: "max.connections")
           }
           let loop = byLoop[ObjectIdentifier(channel.eventLoop)]!
-          try channel.pipeline.syncOperations.addHandler(Connection(broker: context, loop: loop))
+          do {
+            try channel.pipeline.syncOperations.addHandler(Connection(broker: context, loop: loop))
+          } catch {
+            context.connectionClosed()
+            throw error
+          }
         }
       }
       .bind(host: host, port: port).get()
@@ -87,10 +96,7 @@ public final class KafkaBroker: Sendable {
     try? await running.listener?.close().get()
     let deadline = NIODeadline.now() + patience
     for loop in running.loops {
-      loop.eventLoop.execute {
-        loop.parked.wakeAll()
-        for connection in Array(loop.connections.values) { connection.drain() }
-      }
+      loop.eventLoop.execute { loop.drain() }
     }
     while NIODeadline.now() < deadline {
       var open = 0

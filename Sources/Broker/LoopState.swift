@@ -12,6 +12,8 @@ final class LoopState: AppendReceiver, @unchecked Sendable {
   private var appends: [AppendRequest] = []
   private var dirty: [ObjectIdentifier: Connection] = [:]
   private var isFlushScheduled = false
+  /// The broker stops: nothing new is begun, nobody waits any longer.
+  private(set) var isDraining = false
 
   init(eventLoop: any EventLoop, store: LogStore, produceBytesMax: Int) {
     self.eventLoop = eventLoop
@@ -30,6 +32,13 @@ final class LoopState: AppendReceiver, @unchecked Sendable {
     init(bytesMax: Int) { self.bytesMax = bytesMax }
   }
 
+  /// Ends the waits, lets the requests under way finish, closes every connection.
+  func drain() {
+    isDraining = true
+    parked.wakeAll()
+    for connection in Array(connections.values) { connection.drain() }
+  }
+
   /// Collects an append until the end of the read cycle: one lock and at most one wake-up of the lane for all of them.
   func enqueue(_ append: AppendRequest) { appends.append(append) }
 
@@ -43,6 +52,7 @@ final class LoopState: AppendReceiver, @unchecked Sendable {
   /// On the storage lane: hops once for the whole group.
   func appendsCompleted(_ group: [AppendRequest]) {
     eventLoop.execute { [self] in
+      isFlushScheduled = true
       for append in group { (append.context as? ProducePart)?.finish(append.outcome) }
       flushDirty()
       if !budget.isExhausted { for connection in Array(budget.held.values) { connection.resumeReading() } }

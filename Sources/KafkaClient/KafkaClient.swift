@@ -38,6 +38,8 @@ public actor KafkaClient {
   private var topics: [String: TopicDescription] = [:]
   private var connections: [BrokerAddress: Task<BrokerConnection, any Error>] = [:]
   private var coordinators: [String: BrokerAddress] = [:]
+  /// Where somebody listened once: a broker that is away now is probably being restarted.
+  private var reached: Set<BrokerAddress> = []
 
   /// - Parameter bootstrap: brokers to begin with, at least one; nothing is connected yet.
   public init(bootstrap: [BrokerAddress], clientID: String, timeouts: Timeouts = .standard) {
@@ -68,11 +70,20 @@ public actor KafkaClient {
     let task = Task { try await BrokerConnection.connect(to: address, clientID: clientID, timeouts: timeouts) }
     connections[address] = task
     do {
-      return try await task.value
+      let connection = try await task.value
+      reached.insert(address)
+      return connection
     } catch {
       if connections[address] == task { connections[address] = nil }
-      throw error
+      throw finalUnlessReached(error, at: address)
     }
+  }
+
+  /// Where nobody ever listened, waiting is no use: the address is wrong or the node was not started, and a person waits.
+  private func finalUnlessReached(_ error: any Error, at address: BrokerAddress) -> any Error {
+    guard var error = error as? KafkaClientError, error.code == .unreachable, !reached.contains(address) else { return error }
+    error.isFinal = true
+    return error
   }
 
   /// A connection to any broker: one of those already known, or the first of the bootstrap list that answers.
@@ -97,7 +108,9 @@ public actor KafkaClient {
   func advertised(_ address: BrokerAddress) async throws -> BrokerConnection {
     do { return try await connection(to: address) } catch let error as KafkaClientError where error.code == .unreachable {
       if bootstrap.contains(address) { throw error }
-      throw KafkaClientError(.unreachable, "\(error.message); \(bootstrap[0]) advertises that address (`--advertise`)")
+      var explained = error
+      explained.message += "; \(bootstrap[0]) advertises that address (`--advertise`)"
+      throw explained
     }
   }
 

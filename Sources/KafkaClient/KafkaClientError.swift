@@ -30,6 +30,8 @@ public struct KafkaClientError: Error, Sendable {
   public var message: String
   /// The broker's error code if the broker answered with one.
   public var kafkaCode: ErrorCode?
+  /// Whether trying again makes no sense, whatever the code says of errors of its kind.
+  var isFinal = false
 
   public init(_ code: Code, _ message: String, kafkaCode: ErrorCode? = nil) {
     self.code = code
@@ -45,7 +47,8 @@ public struct KafkaClientError: Error, Sendable {
 
   /// Whether the same request may succeed after a look at fresh metadata.
   var isRetriable: Bool {
-    switch code {
+    if isFinal { return false }
+    return switch code {
     case .disconnected, .timedOut, .unreachable: true
     case .refused: kafkaCode?.isRetriable ?? false
     default: false

@@ -2,8 +2,6 @@ internal import NIOCore
 
 extension KafkaClient {
   /// Runs `operation` until it succeeds, fails for good, or the time for operations is over; then its last error is thrown.
-  ///
-  /// A first attempt that finds nobody listening is final: a person waits for the answer.
   func retrying<R: Sendable>(_ operation: () async throws -> R) async throws -> R {
     try await retry(within: timeouts.operation, operation)
   }
@@ -15,12 +13,10 @@ func retry<R: Sendable>(
 ) async throws -> R {
   let clock = ContinuousClock()
   let deadline = clock.now + .nanoseconds(limit.nanoseconds)
-  var isFirst = true
   while true {
     do { return try await operation() } catch let error as KafkaClientError {
-      guard error.isRetriable, clock.now < deadline, !(isFirst && error.code == .unreachable) else { throw error }
+      guard error.isRetriable, clock.now < deadline else { throw error }
     }
-    isFirst = false
     try await Task.sleep(for: KafkaClient.retryPause)
   }
 }

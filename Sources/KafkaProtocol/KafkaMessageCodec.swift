@@ -8,9 +8,11 @@ public enum KafkaMessageCodec {
   /// Records are slices that share `frame`'s storage; everything else is copied out of it.
   ///
   /// - Parameter frame: what is behind the header.
+  /// - Parameter ignoringRest: whether bytes behind the message are let pass. Some clients leave a few (librdkafka behind Metadata 12
+  ///   and ListGroups), and Kafka's broker never looks at them.
   /// - Throws: if the bytes are not exactly one message of that version; `frame` is as it was.
   public static func decode<T: KafkaMessage>(
-    _: T.Type = T.self, from frame: inout ByteBuffer, version: Int16
+    _: T.Type = T.self, from frame: inout ByteBuffer, version: Int16, ignoringRest: Bool = false
   ) throws(WireError) -> T {
     let whole = frame
     let message = try whole.withReadableRaw { (bytes: UnsafeRawBufferPointer) throws(WireError) -> T in
@@ -18,7 +20,7 @@ public enum KafkaMessageCodec {
       var reader = MessageReader(
         bytes, of: whole, version: version, isFlexible: ServedVersions.isFlexible(T.apiKey, version))
       try message.read(from: &reader)
-      guard reader.index == bytes.count else {
+      guard ignoringRest || reader.index == bytes.count else {
         throw .malformed("\(bytes.count - reader.index) bytes are left behind the message")
       }
       return message

@@ -32,6 +32,9 @@ extension RunningNode {
           .environment,
           "the data directory \(configuration.dataDirectory) cannot be written (\(call) \(path): \(errorText(number)))")
       }
+      if case .system = error {
+        throw NodeStartError(.environment, "the data directory \(configuration.dataDirectory) cannot be used: \(error)")
+      }
       throw NodeStartError(.environment, "\(error)")
     }
   }
@@ -137,7 +140,7 @@ enum StartFailure {
       default:
         return NodeStartError(.environment, "\(door) cannot listen on \(address): \(errorText(error.errnoCode))")
       }
-    case is SocketAddressError:
+    case is SocketAddressError, is SocketAddressError.UnknownHost:
       return NodeStartError(.environment, "\(door) cannot listen on \(address): the name '\(address.host)' is unknown")
     default: return error
     }

@@ -27,7 +27,10 @@ final class PartitionScan {
   let extent: PartitionExtent
   private let index: Int
   private let context: ScanContext
-  private let request: Request
+  private var request: Request
+  /// The batches stay open at the end, because the scan will be restarted.
+  private let staysOpen: Bool
+  private var isPositioned = false
   private var batches: (any BatchSequence)?
   private let cursor = BatchCursor()
   private var reversed = ReversedBatch()
@@ -38,15 +41,27 @@ final class PartitionScan {
   /// The header of the current record's batch.
   private(set) var header: BatchHeader?
 
-  init(_ index: Int, request: Request, context: ScanContext) {
+  init(_ index: Int, request: Request, context: ScanContext, staysOpen: Bool) {
     self.index = index
     self.context = context
+    self.staysOpen = staysOpen
     extent = context.source.partitions[index]
+    self.request = Self.visible(request, in: extent)
+  }
+
+  private static func visible(_ request: Request, in extent: PartitionExtent) -> Request {
     var request = request
     request.offsets.raise(to: extent.logStartOffset)
     request.offsets.lower(to: extent.highWatermark &- 1)
     if extent.highWatermark <= extent.logStartOffset { request.offsets = .none }
-    self.request = request
+    return request
+  }
+
+  /// Begins anew with another request, and with the batches that are open: a join looks up once for each row of its other side.
+  func restart(_ request: Request) {
+    self.request = Self.visible(request, in: extent)
+    walk = .none
+    isPositioned = false
   }
 
   /// No record of it can be asked for.
@@ -60,30 +75,35 @@ final class PartitionScan {
     while true {
       if try nextInBatch() { return true }
       try context.control.check()
-      guard let row = try openedBatches().next() else {
-        close()
+      guard let row = try positionedBatches().next() else {
+        end()
         return false
       }
       try enter(row)
     }
   }
 
-  /// Lets go of the batches.
-  func close() {
+  private func end() {
     walk = .none
     cursor.unload()
-    batches = nil
+    if !staysOpen { batches = nil }
   }
 
-  private func openedBatches() throws(HistoryError) -> any BatchSequence {
-    if let batches { return batches }
-    context.statistics.partitionsOpened += 1
-    let opened = try context.source.openBatches(of: index)
+  private func positionedBatches() throws(HistoryError) -> any BatchSequence {
+    if let batches, isPositioned { return batches }
+    let opened: any BatchSequence
+    if let batches {
+      opened = batches
+    } else {
+      context.statistics.partitionsOpened += 1
+      opened = try context.source.openBatches(of: index)
+      batches = opened
+    }
     try opened.seek(
       BatchSelection(
         offsets: request.offsets.low...request.offsets.high, timestamps: request.timestamps.low...request.timestamps.high,
         isDescending: request.isDescending))
-    batches = opened
+    isPositioned = true
     return opened
   }
 
@@ -148,7 +168,9 @@ final class PartitionScan {
         context.statistics.recordsDecoded += 1
         let record = cursor.record
         if record.offset.rawValue > request.offsets.high { break }
-        if record.offset.rawValue >= request.offsets.low && request.timestamps.contains(record.timestamp) { reversed.append(record) }
+        if record.offset.rawValue >= request.offsets.low && request.timestamps.contains(record.timestamp) {
+          reversed.append(record)
+        }
       }
       reversed.finish()
       cursor.unload()

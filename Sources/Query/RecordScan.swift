@@ -17,7 +17,7 @@ public final class RecordScan {
       request.offsets = Interval(low: selection.offsets.lowerBound, high: selection.offsets.upperBound)
       request.timestamps = Interval(low: selection.timestamps.lowerBound, high: selection.timestamps.upperBound)
     }
-    scan = PartitionScan(index, request: request, context: context)
+    scan = PartitionScan(index, request: request, context: context, staysOpen: false)
   }
 
   /// Moves to the next record; false behind the last.

@@ -20,7 +20,7 @@ public struct SnapshotHistory: HistorySource {
   }
 }
 
-/// The batches of one partition, segment after segment; one segment is open at a time.
+/// The batches of one partition, segment after segment; one segment is open at a time, and stays open for the next look-up.
 final class SnapshotBatches: BatchSequence {
   private let snapshot: HistorySnapshot
   private let history: PartitionHistory
@@ -28,6 +28,8 @@ final class SnapshotBatches: BatchSequence {
   /// Segments still to be read, in the order of the selection.
   private var waiting: ArraySlice<SegmentReference> = []
   private var reader: SegmentReader?
+  /// `reader` stands somewhere in the selection.
+  private var isReading = false
 
   init(_ history: PartitionHistory, of snapshot: HistorySnapshot) {
     self.history = history
@@ -36,7 +38,7 @@ final class SnapshotBatches: BatchSequence {
 
   func seek(_ selection: BatchSelection) throws(HistoryError) {
     self.selection = selection
-    reader = nil
+    isReading = false
     let matching = history.segments.filter { segment in
       segment.baseOffset.rawValue <= selection.offsets.upperBound && segment.endOffset.rawValue > selection.offsets.lowerBound
         && segment.minTimestamp <= selection.timestamps.upperBound && segment.maxTimestamp >= selection.timestamps.lowerBound
@@ -48,22 +50,30 @@ final class SnapshotBatches: BatchSequence {
     guard let selection else { return nil }
     do throws(StorageError) {
       while true {
-        if let reader, let row = try reader.next() {
+        if isReading, let row = try reader?.next() {
           return BatchRow(
-            baseOffset: row.baseOffset, lastOffset: row.lastOffset, minTimestamp: row.minTimestamp, maxTimestamp: row.maxTimestamp,
+            baseOffset: row.baseOffset, lastOffset: row.lastOffset, minTimestamp: row.minTimestamp,
+            maxTimestamp: row.maxTimestamp,
             recordCount: row.recordCount)
         }
-        reader = nil
+        isReading = false
         guard let segment = waiting.popFirst() else { return nil }
-        let opened = try SegmentReader(segment, of: snapshot)
+        let opened: SegmentReader
+        if let reader, reader.segment.baseOffset == segment.baseOffset {
+          opened = reader
+        } else {
+          reader = nil
+          opened = try SegmentReader(segment, of: snapshot)
+          reader = opened
+        }
         try opened.seek(offsets: selection.offsets, timestamps: selection.timestamps, isDescending: selection.isDescending)
-        reader = opened
+        isReading = true
       }
     } catch { throw explain(error) }
   }
 
   func withBytes(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError) {
-    guard let reader else { return }
+    guard isReading, let reader else { return }
     let bytes: UnsafeRawBufferPointer
     do throws(StorageError) { bytes = try reader.bytes() } catch { throw explain(error) }
     try body(bytes)

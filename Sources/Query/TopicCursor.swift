@@ -13,6 +13,9 @@ final class TopicCursor: VirtualTableCursor {
   private var heap = MergeHeap<Member>()
   private var isMerged = false
   private var current: Member?
+  /// Scans of the filter before, by the partition's position, for joins. Few, because each may hold a segment open.
+  private var kept: [Int: PartitionScan] = [:]
+  private static let keptMax = 8
 
   /// One partition's scan.
   private struct Member: MergeMember {
@@ -62,10 +65,21 @@ final class TopicCursor: VirtualTableCursor {
     }
     let request = PartitionScan.Request(
       offsets: bounds.offsets, timestamps: bounds.timestamps, isDescending: offsetsDescending, columns: plan.columns)
+    let positions = table.partitions.indices.filter {
+      bounds.includes(partition: context.source.partitions[table.partitions[$0]].partition)
+    }
+    let isFew = positions.count <= Self.keptMax
+    if !isFew || kept.count > Self.keptMax { kept = [:] }
     var members: [Member] = []
-    for (position, index) in table.partitions.enumerated()
-    where bounds.includes(partition: context.source.partitions[index].partition) {
-      let scan = PartitionScan(index, request: request, context: context)
+    for position in positions {
+      let scan: PartitionScan
+      if let known = kept[position] {
+        known.restart(request)
+        scan = known
+      } else {
+        scan = PartitionScan(table.partitions[position], request: request, context: context, staysOpen: isFew)
+        if isFew { kept[position] = scan }
+      }
       if scan.isEmpty { continue }
       members.append(
         Member(

@@ -4,9 +4,17 @@ internal import Synchronization
 
 /// Ctrl-C in client commands: the first one cancels the command's task, so that it can commit and leave; a second one ends the process.
 enum Interruption {
-  private static let happened = Atomic<Bool>(false)
+  /// The signal, 0 before there was one.
+  private static let received = Atomic<CInt>(0)
 
-  static var hasHappened: Bool { happened.load(ordering: .relaxed) }
+  /// What the process exits with if it was interrupted, as shells count: 130 after Ctrl-C.
+  static var exitCode: CInt? {
+    let number = received.load(ordering: .relaxed)
+    return number == 0 ? nil : 128 + number
+  }
+
+  /// From now on Ctrl-C ends the process at once: for work that only reads and cannot be cancelled.
+  static func endsProcess() { signal(SIGINT) { _ in _exit(130) } }
 
   /// Runs `work`, cancelled by SIGINT or SIGTERM.
   static func cancelling<R: Sendable>(_ work: @escaping @Sendable () async throws -> R) async throws -> R {
@@ -16,7 +24,7 @@ enum Interruption {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
       source.setEventHandler {
-        if happened.exchange(true, ordering: .relaxed) { _exit(130) }
+        if received.exchange(number, ordering: .relaxed) != 0 { _exit(128 + number) }
         task.cancel()
       }
       source.resume()

@@ -30,17 +30,15 @@ enum OfflineHistory {
 
   /// Exports the directory's records of a range.
   ///
-  /// - Parameter take: gets chunks of whole lines, and how many.
+  /// - Parameter take: gets chunks of whole lines.
   static func export(
-    _ topics: [String], _ range: HistoryRange, dataDirectory: String, take: ([UInt8], Int) throws(ExportError) -> Void
+    _ topics: [String], _ range: HistoryRange, dataDirectory: String, take: ([UInt8]) throws(ExportError) -> Void
   ) async throws {
     let history = try open(dataDirectory)
     let control = ScanControl()
     try await stoppable(control) {
       let export = try JSONLinesExport(source: history, topics: topics, range: range)
-      _ = try export.run(control: control) { bytes throws(ExportError) in
-        try take(bytes, bytes.count { $0 == 0x0A })
-      }
+      _ = try export.run(control: control, sink: take)
     }
   }
 

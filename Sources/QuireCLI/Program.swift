@@ -14,7 +14,7 @@ enum Program {
       } else {
         try command.run()
       }
-      return Interruption.hasHappened ? 130 : 0
+      return Interruption.exitCode ?? 0
     } catch {
       return report(error)
     }
@@ -22,7 +22,7 @@ enum Program {
 
   private static func report(_ error: any Error) -> CInt {
     if error is OutputClosed { return 0 }
-    if Interruption.hasHappened { return 130 }
+    if let code = Interruption.exitCode { return code }
     switch error {
     case is FailureAlreadyTold: return 1
     case ExportError.outputClosed: return 0

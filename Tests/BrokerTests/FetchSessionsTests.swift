@@ -74,14 +74,58 @@ struct FetchSessionsTests {
     _ = try sessions.plan(sessionID: a.sessionID, epoch: 2, named: [], forgotten: [])
   }
 
+  @Test("a session that is left without partitions ends")
+  func emptied() throws {
+    let sessions = Self.sessions()
+    let id = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0)], forgotten: []).sessionID
+    let plan = try sessions.plan(sessionID: id, epoch: 1, named: [], forgotten: [Self.partition(0)])
+    #expect(plan.sessionID == 0 && plan.interests.isEmpty)
+    #expect(throws: ErrorCode.fetchSessionIDNotFound) { try sessions.plan(sessionID: id, epoch: 2, named: [], forgotten: []) }
+  }
+
+  @Test("the partitions of all sessions together are bounded; who asks for more fetches without a session")
+  func bounded() throws {
+    let next = Counter()
+    let sessions = FetchSessions(sessionsMax: 10, partitionsMax: 3) { next.next() }
+    let first = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0), Self.interest(1)], forgotten: []).sessionID
+    #expect(first != 0)
+    let second = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0), Self.interest(1)], forgotten: [])
+    #expect(second.sessionID == 0 && second.interests.count == 2)
+    #expect(throws: ErrorCode.fetchSessionIDNotFound, "a session may not grow past the bound either") {
+      try sessions.plan(sessionID: first, epoch: 1, named: [Self.interest(2), Self.interest(3)], forgotten: [])
+    }
+    #expect(try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0)], forgotten: []).sessionID != 0)
+  }
+
+  @Test("partitions that gave records are served behind the others next time")
+  func rotation() throws {
+    let sessions = Self.sessions()
+    let id = try sessions.plan(
+      sessionID: 0, epoch: 0, named: [Self.interest(0), Self.interest(1), Self.interest(2)], forgotten: []
+    ).sessionID
+    _ = sessions.news(
+      sessionID: id,
+      reports: [0, 2].map {
+        FetchSessions.Report(
+          partition: Self.partition($0), told: FetchSessions.Told(highWatermark: 1, logStartOffset: 0), hasRecords: true,
+          hasError: false)
+      })
+    let plan = try sessions.plan(sessionID: id, epoch: 1, named: [], forgotten: [])
+    #expect(plan.interests.map(\.partition) == [1, 0, 2])
+  }
+
   @Test("a partition is news when it has records, an error, or its offsets moved since it was last told")
   func news() throws {
     let sessions = Self.sessions()
     let id = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0)], forgotten: []).sessionID
     func isNews(_ highWatermark: Int64, records: Bool = false, error: Bool = false) -> Bool {
-      sessions.isNews(
-        sessionID: id, partition: Self.partition(0),
-        told: FetchSessions.Told(highWatermark: highWatermark, logStartOffset: 0), hasRecords: records, hasError: error)
+      sessions.news(
+        sessionID: id,
+        reports: [
+          FetchSessions.Report(
+            partition: Self.partition(0), told: FetchSessions.Told(highWatermark: highWatermark, logStartOffset: 0),
+            hasRecords: records, hasError: error)
+        ]) == [true]
     }
     #expect(isNews(5))
     #expect(!isNews(5))

@@ -1,8 +1,10 @@
 import Cluster
+import Glibc
 import Metadata
 import Model
 import SQLite
 import Storage
+import TestSupport
 import Testing
 
 @Suite struct LocalClusterStoreTests {
@@ -64,9 +66,12 @@ import Testing
       let second = try await cluster.createTopic(named: "a", partitionCount: 1, configuration: [:])
       #expect(second.id != first.id)
       #expect(second.settings.isEmpty)
-      #expect(await refusal { try await cluster.deleteTopic(id: first.id) } == .unknownTopicID)
-      #expect(try await cluster.deleteTopic(id: second.id) == "a")
-      #expect(await refusal { try await cluster.deleteTopic(named: "a") } == .unknownTopicOrPartition)
+      let refused1 = await refusal { try await cluster.deleteTopic(id: first.id) }
+      #expect(refused1 == .unknownTopicID)
+      let name = try await cluster.deleteTopic(id: second.id)
+      #expect(name == "a")
+      let refused2 = await refusal { try await cluster.deleteTopic(named: "a") }
+      #expect(refused2 == .unknownTopicOrPartition)
     }
   }
 
@@ -76,7 +81,7 @@ import Testing
       try await cluster.createTopic(named: "b", partitionCount: 1, configuration: [:])
       // As far as the files of two partitions out of three, then killed.
       try store.node.perform { connection throws(SQLiteError) in
-        let note = try connection.prepare("INSERT INTO unfinished_partition VALUES (?, 'a', ?)")
+        let note = try connection.prepare("INSERT INTO unfinished_partition(topic_id, topic, partition) VALUES (?, 'a', ?)")
         for number in 0..<3 {
           note.bind(TopicID(high: 9, low: 9).bytes, at: 1)
           note.bind(Int64(number), at: 2)
@@ -96,7 +101,10 @@ import Testing
       try await cluster.createTopic(named: "a", partitionCount: 1, configuration: [:])
     }
     try await node.life { cluster, _ in #expect(cluster.image.topics.count == 2) }
-    try node.edit { #expect(try $0.integer("SELECT count(*) FROM unfinished_partition") == 0) }
+    try node.edit { connection in
+      let left = try connection.integer("SELECT count(*) FROM unfinished_partition")
+      #expect(left == 0)
+    }
   }
 
   @Test("a deletion that a crash cut short is finished at the next start")
@@ -105,7 +113,8 @@ import Testing
       try await cluster.createTopic(named: "a", partitionCount: 2, configuration: [:])
     }
     try node.edit { connection in
-      try connection.execute("INSERT INTO unfinished_partition SELECT topic_id, 'a', partition FROM partition")
+      try connection.execute(
+        "INSERT INTO unfinished_partition(topic_id, topic, partition) SELECT topic_id, 'a', partition FROM partition")
       try connection.execute("DELETE FROM topic; DELETE FROM partition")
     }
     try await node.life { cluster, _ in
@@ -124,11 +133,47 @@ import Testing
     #expect(node.partitionDirectories == ["a-0"])
   }
 
+  @Test("whatever a legal name looks like, its topic lives until it is deleted, and can be deleted")
+  func strangeNames() async throws {
+    let names = ["a.deleted-b", "deleted-c", "a.tmp", String(repeating: "x", count: TopicName.lengthMax)]
+    try await node.life { cluster, _ in
+      for name in names { try await cluster.createTopic(named: name, partitionCount: 1, configuration: [:]) }
+    }
+    try await node.life(isKilled: true) { _, _ in }
+    #expect(node.partitionDirectories == names.map { $0 + "-0" }.sorted())
+    try await node.life { cluster, _ in
+      for name in names { try await cluster.deleteTopic(named: name) }
+    }
+    #expect(node.partitionDirectories.isEmpty)
+  }
+
+  @Test("files that cannot be removed do not keep a node from starting; their name is not free")
+  func unremovable() async throws {
+    try await node.life { cluster, _ in
+      try await cluster.createTopic(named: "a", partitionCount: 1, configuration: [:])
+      try await cluster.createTopic(named: "b", partitionCount: 1, configuration: [:])
+    }
+    try node.edit { connection in
+      try connection.execute(
+        "INSERT INTO unfinished_partition(topic_id, topic, partition) SELECT topic_id, name, 0 FROM topic WHERE name = 'a'")
+      try connection.execute("DELETE FROM partition WHERE topic_id = (SELECT topic_id FROM topic WHERE name = 'a')")
+      try connection.execute("DELETE FROM topic WHERE name = 'a'")
+    }
+    // A file where a directory is expected stands for a disk that refuses.
+    removeTree(node.directory + "/topics/a-0")
+    close(open(node.directory + "/topics/a-0", O_CREAT | O_WRONLY, 0o600))
+    try await node.life { cluster, _ in
+      #expect(cluster.image.topics.keys.sorted() == ["b"])
+      #expect(cluster.leftovers.count == 1)
+    }
+  }
+
   @Test("more partitions are added behind the existing ones, fewer or as many are refused")
   func morePartitions() async throws {
     try await node.life { cluster, store in
       try await cluster.createTopic(named: "a", partitionCount: 2, configuration: [:])
-      #expect(await refusal { try await cluster.createPartitions(topic: "a", count: 2, validateOnly: false) } == .invalidPartitions)
+      let refused3 = await refusal { try await cluster.createPartitions(topic: "a", count: 2, validateOnly: false) }
+      #expect(refused3 == .invalidPartitions)
       try await cluster.createPartitions(topic: "a", count: 4, validateOnly: true)
       #expect(cluster.image.topic("a")?.partitions.count == 2)
       try await cluster.createPartitions(topic: "a", count: 4, validateOnly: false)
@@ -191,7 +236,9 @@ import Testing
     try await node.life { cluster, _ in
       await withTaskGroup(of: ErrorCode?.self) { group in
         for index in 0..<8 {
-          group.addTask { await refusal { try await cluster.createTopic(named: "t\(index % 4)", partitionCount: 1, configuration: [:]) } }
+          group.addTask {
+            await refusal { try await cluster.createTopic(named: "t\(index % 4)", partitionCount: 1, configuration: [:]) }
+          }
         }
         var outcomes: [ErrorCode?] = []
         for await outcome in group { outcomes.append(outcome) }
@@ -200,7 +247,8 @@ import Testing
       }
       #expect(cluster.image.topics.count == 4)
       cluster.close()
-      #expect(await refusal { try await cluster.deleteTopic(named: "t0") } == .brokerNotAvailable)
+      let refused4 = await refusal { try await cluster.deleteTopic(named: "t0") }
+      #expect(refused4 == .brokerNotAvailable)
     }
   }
 }

@@ -89,7 +89,7 @@ struct PushdownTests {
     try expect(
       "SELECT b.value FROM t a JOIN t b ON b.partition = 2 AND b.offset = a.offset WHERE a.partition = 1 AND a.offset < 30",
       rows: 30,
-      decoded: 30)
+      decoded: 30, opened: 2)
   }
 
   @Test("what EXPLAIN QUERY PLAN says")

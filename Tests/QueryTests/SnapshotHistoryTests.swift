@@ -4,6 +4,7 @@ import Logging
 import Model
 import NIOCore
 import Records
+import SQLite
 import Storage
 import Synchronization
 import TestSupport
@@ -45,7 +46,8 @@ private final class StoredTopic {
     let offset = (batches[partition].last?.row.lastOffset ?? -1) + 1
     let batch = try MemoryHistory.Batch(records, at: offset, compression: compression)
     let (bytes, summaries) = try BatchValidator.validate(
-      batch.bytes, rules: ValidationRules(configuration: log.configuration, now: Self.now))
+      try MemoryHistory.Batch(records, at: 0, compression: compression).bytes,
+      rules: ValidationRules(configuration: log.configuration, now: Self.now))
     let arrivals = Arrivals()
     let request = AppendRequest(
       partition: log, records: bytes, batches: summaries, requiredAcks: -1, receiver: arrivals, context: nil)
@@ -99,6 +101,7 @@ struct SnapshotHistoryTests {
     try withTopic { topic in
       let (stored, mirror) = try topic.views()
       #expect(stored.partitions == mirror.partitions)
+      #expect(try topic.store.snapshot(of: ["plays"]).partitions[0].segments.count > 3)
       var random = SeededRandom(seed: 5)
       let order = [
         "offset, partition", "offset DESC, partition", "partition, offset", "partition DESC, offset DESC",
@@ -109,7 +112,8 @@ struct SnapshotHistoryTests {
         let time = StoredTopic.now - 1_000_000 + Int64.random(in: -10_000...1_200_000, using: &random)
         let predicate = random.pick([
           "offset >= \(offset)", "offset BETWEEN \(offset) AND \(offset + 40)", "timestamp >= \(time)",
-          "timestamp BETWEEN \(time) AND \(time + 30_000)", "timestamp < \(time)", "offset = \(offset)", "partition = 1 AND offset < \(offset)",
+          "timestamp BETWEEN \(time) AND \(time + 30_000)", "timestamp < \(time)", "offset = \(offset)",
+          "partition = 1 AND offset < \(offset)",
           "timestamp > \(time) AND offset > \(offset)", "time >= '\(TimeText.text(time)!)'", "1",
         ])
         let sql =
@@ -147,7 +151,45 @@ struct SnapshotHistoryTests {
       #expect(after.partitions[0].logStartOffset == 100)
       #expect(try after.ask("SELECT min(offset) FROM plays WHERE partition = 0").lines.first?.contains("100") == true)
       let afterMirror = try topic.views(logStart: [100, 0, 0]).mirror
-      #expect(try after.ask("SELECT partition, offset, value FROM plays").text == afterMirror.ask("SELECT partition, offset, value FROM plays").text)
+      #expect(
+        try after.ask("SELECT partition, offset, value FROM plays").text
+          == afterMirror.ask("SELECT partition, offset, value FROM plays").text)
+    }
+  }
+
+  @Test("the files answer alike beside the running node and after it")
+  func offline() throws {
+    try withTemporaryDirectory { directory in
+      let topic = try StoredTopic(directory, segmentBytes: 16 << 10)
+      try topic.store.node.perform { (connection) throws(SQLiteError) in
+        let id = TopicID(high: 1, low: 2).bytes
+        let row = try connection.prepare("INSERT INTO topic VALUES (?, 'plays', 0)")
+        row.bind(id, at: 1)
+        try row.run()
+        let partitions = try connection.prepare("INSERT INTO partition SELECT ?, value, 0 FROM json_each('[0,1,2]')")
+        partitions.bind(id, at: 1)
+        try partitions.run()
+      }
+      for number in 0..<200 {
+        try topic.append(
+          (0..<5).map { TestRecord(StoredTopic.now + Int64(number * 5 + $0), String(repeating: "v", count: 100)) },
+          to: number % 2)
+      }
+      let sql =
+        "SELECT partition, offset, timestamp, value FROM plays WHERE offset >= 100 ORDER BY offset DESC, partition LIMIT 500"
+      let expected = try topic.views().mirror.ask(sql)
+      // What is written down follows what is there within a second or so.
+      var beside = SnapshotHistory(try OfflineStore.snapshot(dataDirectory: directory + "/data"))
+      for _ in 0..<500 where beside.partitions != (try topic.views().mirror.partitions) {
+        usleep(10_000)
+        beside = SnapshotHistory(try OfflineStore.snapshot(dataDirectory: directory + "/data"))
+      }
+      let answer = try beside.ask(sql)
+      #expect(answer.text == expected.text)
+      #expect(answer.statistics.batchesDecoded == expected.statistics.batchesDecoded)
+      try topic.store.close()
+      let after = SnapshotHistory(try OfflineStore.snapshot(dataDirectory: directory + "/data"))
+      #expect(try after.ask(sql).text == expected.text)
     }
   }
 

@@ -40,6 +40,8 @@ def directory(options, rounds):
             with check(f"kill -9, round {number}"):
                 one_round(broker, loads, random.Random(f"{options.seed} {number}"), f"round{number}")
         with check(f"after {len(rounds)} rounds: everything, after a clean stop"):
+            if not broker.alive():
+                broker.start()
             assert broker.stop() == 0, "SIGTERM did not end in exit 0"
             whole(data)
             broker.start()

@@ -22,7 +22,8 @@ SHAPES = {   # suffix of the topic's name: partitions and configurations
     "retained": (1, {"segment.bytes": str(200_000), "retention.bytes": str(RETAINED_BYTES)}),
     "trimmed": (1, {"segment.bytes": str(200_000)}),
 }
-NODE_SETTINGS = ("--set", "log.retention.check.interval.ms=200", "--set", "group.initial.rebalance.delay.ms=0")
+# Without auto-creation: a producer that asks about a topic just deleted would make it again.
+NODE_SETTINGS = ("--set", "auto.create.topics.enable=false", "--set", "log.retention.check.interval.ms=200", "--set", "group.initial.rebalance.delay.ms=0")
 
 
 class Acknowledged(NamedTuple):
@@ -71,15 +72,16 @@ class Load:
     def stop(self, seconds=60):
         """Ends the load; every producer first gets what it has sent acknowledged, or fails."""
         self.halt.set()
+        deadline = time.monotonic() + seconds
         for thread in self.threads:
-            thread.join(seconds)
-            if thread.is_alive():
+            thread.join(max(0, deadline - time.monotonic()))
+            if thread.is_alive() and not self.abandoned:
                 self.failures.append(f"{thread.name} still ran {seconds} s after the end of the load")
 
     def give_up(self):
         """Ends the load of a node that is gone for good: what was not acknowledged stays so."""
         self.abandoned = True
-        self.stop(20)
+        self.stop(3)   # a call that still waits for the node ends by itself, and nothing comes of it
 
     abandoned = False
 
@@ -205,7 +207,7 @@ class Load:
             except KafkaException as error:
                 # Away, or done by an attempt whose answer was lost: not acknowledged. Anything else is a failure.
                 if not error.args[0].retriable() and error.args[0].name() not in (
-                        "_TRANSPORT", "_TIMED_OUT", "REQUEST_TIMED_OUT", "_ALL_BROKERS_DOWN", "TOPIC_ALREADY_EXISTS",
+                        "_TRANSPORT", "_TIMED_OUT", "REQUEST_TIMED_OUT", "_ALL_BROKERS_DOWN", "_NOENT", "TOPIC_ALREADY_EXISTS",
                         "UNKNOWN_TOPIC_OR_PART", "OFFSET_OUT_OF_RANGE", "_DESTROY"):
                     self.failures.append(f"admin: {error}")
                 return False

@@ -95,13 +95,16 @@ struct ProduceCheck: Sendable {
   /// Bytes of a compressed batch from which it is decompressed beside the event loop.
   private static let longBytes = 4096
 
-  /// Some partition's batch is compressed and not small.
+  /// Some partition's batch is not small, and is compressed, or is to be.
   var mayTakeLong: Bool {
-    request.topicData.contains { topic in
+    let image = broker.cluster.image
+    return request.topicData.contains { topic in
       topic.partitionData.contains { part in
         guard let records = part.records, records.byteCount >= Self.longBytes, let chunk = records.chunks.first else { return false }
         // The attributes' low byte; its low three bits are the codec.
-        return (chunk.getInteger(at: chunk.readerIndex + 22, as: UInt8.self) ?? 0) & 7 != 0
+        if (chunk.getInteger(at: chunk.readerIndex + 22, as: UInt8.self) ?? 0) & 7 != 0 { return true }
+        let policy = image.topics[topic.name]?.configuration.compression ?? .producer
+        return policy != .producer && policy != .uncompressed
       }
     }
   }
@@ -147,7 +150,7 @@ struct ProduceCheck: Sendable {
     _ topic: String, _ partition: Int32, _ image: ClusterImage
   ) throws(BatchRejection) -> (PartitionLog, TopicConfiguration) {
     if let complaint = TopicName.complaint(about: topic) { throw BatchRejection(.invalidTopicException, complaint) }
-    guard let topicImage = image.topics[topic],
+    guard let topicImage = image.topics[topic], topicImage.partition(partition) != nil,
       let log = broker.store.partition(TopicPartition(topic: topic, partition: partition)), log.topicID == topicImage.id
     else { throw BatchRejection(.unknownTopicOrPartition, "") }
     guard request.acks != -1 || topicImage.configuration.minInSyncReplicas <= 1 else {

@@ -32,13 +32,15 @@ extension Call {
     }
     let image = broker.cluster.image
     let parts = plan.interests.map { interest in
-      let log = broker.store.partition(TopicPartition(topic: interest.topic, partition: interest.partition))
-      var part = FetchOperation.Part(interest: interest, log: log, error: nil)
-      if image.topics[interest.topic] == nil || log == nil {
-        part.log = nil
+      var part = FetchOperation.Part(interest: interest, log: nil, error: nil)
+      if let topic = image.topics[interest.topic], topic.partition(interest.partition) != nil,
+        let log = broker.store.partition(TopicPartition(topic: interest.topic, partition: interest.partition)),
+        log.topicID == topic.id
+      {
+        part.log = log
+        if version < 10, topic.configuration.compression == .zstd { part.error = .unsupportedCompressionType }
+      } else {
         part.error = .unknownTopicOrPartition
-      } else if version < 10, image.topics[interest.topic]?.configuration.compression == .zstd {
-        part.error = .unsupportedCompressionType
       }
       return part
     }

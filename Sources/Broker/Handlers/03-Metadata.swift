@@ -12,7 +12,11 @@ extension Call {
     let wantsAll = request.topics == nil || (version == 0 && request.topics!.isEmpty)
     let mayCreate = broker.configuration.autoCreateTopics && (version < 4 || request.allowAutoTopicCreation)
     let image = broker.cluster.image
-    let missing = wantsAll ? [] : request.topics!.compactMap(\.name).filter { image.topics[$0] == nil && TopicName.complaint(about: $0) == nil }
+    let missing =
+      wantsAll
+      ? []
+      : request.topics!.filter { version >= 12 || $0.topicID == .zero }.compactMap(\.name)
+        .filter { image.topics[$0] == nil && TopicName.complaint(about: $0) == nil }
     guard mayCreate, !missing.isEmpty else { return reply(Self.describe(request, wantsAll: wantsAll, broker, image, version)) }
     Task {
       var failures: [String: ErrorCode] = [:]
@@ -41,13 +45,26 @@ extension Call {
     response.brokers = [node]
     response.clusterID = configuration.clusterID
     response.controllerID = configuration.nodeID.rawValue
+    if request.includeClusterAuthorizedOperations { response.clusterAuthorizedOperations = AuthorizedOperations.cluster }
+    func row(_ topic: TopicImage) -> MetadataResponse.Topic {
+      var row = Self.row(topic)
+      if request.includeTopicAuthorizedOperations { row.topicAuthorizedOperations = AuthorizedOperations.topic }
+      return row
+    }
     guard !wantsAll else {
       response.topics = image.topics.values.sorted { $0.name < $1.name }.map(row)
       return response
     }
-    response.topics = (request.topics ?? []).map { asked in
+    // A topic named a million times is described once.
+    var described: Set<Asked> = []
+    response.topics = (request.topics ?? []).compactMap { asked in
+      guard described.insert(Asked(name: asked.name, id: asked.topicID)).inserted else { return nil }
       var missing = MetadataResponse.Topic()
-      if let name = asked.name {
+      if version < 12, asked.name == nil || asked.topicID != .zero {
+        missing.name = asked.name ?? ""
+        missing.topicID = asked.topicID
+        missing.errorCode = .invalidRequest
+      } else if let name = asked.name {
         if let topic = image.topics[name] { return row(topic) }
         missing.name = name
         missing.errorCode = failures[name] ?? (TopicName.complaint(about: name) == nil ? .unknownTopicOrPartition : .invalidTopicException)
@@ -60,6 +77,11 @@ extension Call {
       return missing
     }
     return response
+  }
+
+  private struct Asked: Hashable {
+    var name: String?
+    var id: TopicID
   }
 
   private static func row(_ topic: TopicImage) -> MetadataResponse.Topic {

@@ -40,6 +40,7 @@ struct ConsumeCommand: AsyncParsableCommand {
   @OptionGroup var client: ClientOptions
 
   func validate() throws {
+    if let complaint = TopicName.complaint(about: topic) { throw ValidationError(complaint) }
     if let from { _ = try Position.parse(from, option: "--from") }
     if let max, max < 0 { throw ValidationError("--max is a number from 0") }
     if group == "" { throw ValidationError("--group is empty") }

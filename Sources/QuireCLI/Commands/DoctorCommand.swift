@@ -15,6 +15,7 @@ struct DoctorCommand: AsyncParsableCommand {
   var dataDir: String
 
   func run() async throws {
+    Interruption.endsProcess()
     let output = OutputStream.standardOutput()
     var failure: (any Error)?
     let summary = try Doctor.examine(dataDirectory: dataDir) { finding in

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Export
+internal import Glibc
 internal import Model
 internal import NIOCore
 internal import Query
@@ -56,18 +57,34 @@ struct ExportCommand: AsyncParsableCommand {
         if let from { members.append(("from", .string(from))) }
         if let to { members.append(("to", .string(to))) }
         try await HTTPDoor(server: server).post("/v1/export", .object(members)) { bytes in
-          try target.write(Array(buffer: bytes))
-          progress.add(records: bytes.readableBytesView.count { $0 == 0x0A }, bytes: bytes.readableBytes)
+          let chunk = Array(buffer: bytes)
+          try target.write(chunk)
+          progress.add(records: chunk.lineCount, bytes: chunk.count)
         }
       case .directory(let path):
-        try await OfflineHistory.export(topics, range, dataDirectory: path) { bytes, records throws(ExportError) in
-          try target.write(bytes)
-          progress.add(records: records, bytes: bytes.count)
+        try await OfflineHistory.export(topics, range, dataDirectory: path) { chunk throws(ExportError) in
+          try target.write(chunk)
+          progress.add(records: chunk.lineCount, bytes: chunk.count)
         }
       }
       try target.complete()
       progress.clear()
       say("\(progress.summary) to \(output == "-" ? "standard output" : "'\(output)'")")
+    }
+  }
+}
+
+extension [UInt8] {
+  /// How many LF are in it.
+  fileprivate var lineCount: Int {
+    withUnsafeBytes { bytes in
+      var count = 0
+      var from = 0
+      while from < bytes.count, let found = memchr(bytes.baseAddress! + from, 0x0A, bytes.count - from) {
+        count += 1
+        from = bytes.baseAddress!.distance(to: UnsafeRawPointer(found)) + 1
+      }
+      return count
     }
   }
 }

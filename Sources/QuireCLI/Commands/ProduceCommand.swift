@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import KafkaClient
+internal import Model
 internal import Records
 
 struct ProduceCommand: AsyncParsableCommand {
@@ -50,6 +51,7 @@ struct ProduceCommand: AsyncParsableCommand {
   }
 
   func validate() throws {
+    if let complaint = TopicName.complaint(about: topic) { throw ValidationError(complaint) }
     if let partition, partition < 0 { throw ValidationError("--partition is a number from 0") }
     if keySeparator == "" { throw ValidationError("--key-separator is empty") }
     if format == .jsonl, keySeparator != nil { throw ValidationError("--key-separator goes with --format lines") }
@@ -135,6 +137,7 @@ struct ProduceWork {
       message = "line \(error.lineNumber): it is longer than \(error.bytesMax) bytes"
     default: message = "\(error)"
     }
-    return CommandFailure("\(message); \(await producer.acknowledgedRecords) records were stored")
+    let count = await producer.acknowledgedRecords
+    return CommandFailure("\(message); \(count) \(count == 1 ? "record was" : "records were") stored")
   }
 }

@@ -66,14 +66,16 @@ struct GroupReader {
         continue
       }
       do {
+        var printed: [TopicPartition: Int64] = [:]
         for each in try await client.fetch(cursors.positions, wait: TopicReader.wait) {
           if printer.isDone { break }
           let position = cursors.positions[each.partition]!
           let next = try printer.print(each, from: position, in: cursors.wanted(each.partition))
-          try printer.flush()
-          if next > position { session.uncommitted[each.partition] = next }
+          if next > position { printed[each.partition] = next }
           cursors.advance(each.partition, to: next)
         }
+        try printer.flush()
+        session.uncommitted.merge(printed) { $1 }
       } catch let error as KafkaClientError where error.kafkaCode == .offsetOutOfRange {
         try await cursors.skipWhatIsGone(client)
       }

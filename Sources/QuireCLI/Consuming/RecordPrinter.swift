@@ -67,7 +67,10 @@ final class RecordPrinter {
   }
 
   /// Hands what was printed to whoever reads it.
-  func flush() throws { try output.flush() }
+  func flush() throws {
+    try output.flush()
+    try output.checkReader()
+  }
 
   /// Takes the progress line away.
   func finish() { progress.clear() }

@@ -35,7 +35,7 @@ struct HTTPDoor: Sendable {
     }
   }
 
-  private static let cutOff = CommandFailure("the answer was cut off: the server met an error after its first rows")
+  private static let cutOff = CommandFailure("the answer was cut off: the server stopped or met an error in the middle of it")
 
   private typealias Connection = NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>
 

@@ -22,8 +22,9 @@ class KafkaPython(scenarios.Client):
 
     @staticmethod
     def sample():
-        """kafka-python refuses records without key and value."""
-        return [record for record in varied() if record.key is not None or record.value is not None]
+        """kafka-python refuses records without key and value, and header values that are null."""
+        return [record._replace(headers=tuple((name, value or b"") for name, value in record.headers))
+                for record in varied() if record.key is not None or record.value is not None]
 
     def produce(self, topic, batch, codec="none", partition=0, idempotent=False):
         producer = KafkaProducer(

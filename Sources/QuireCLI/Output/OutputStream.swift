@@ -37,6 +37,14 @@ final class OutputStream {
     if buffer.count >= bufferBytes { try flush() }
   }
 
+  /// Finds out whether the reader has gone away, for those who wait with nothing to write.
+  ///
+  /// - Throws: `OutputClosed`.
+  func checkReader() throws {
+    var poll = pollfd(fd: descriptor, events: 0, revents: 0)
+    if Glibc.poll(&poll, 1, 0) == 1, poll.revents & Int16(POLLERR) != 0 { throw OutputClosed() }
+  }
+
   /// Writes out what is buffered.
   ///
   /// - Throws: `OutputClosed` if nobody reads any more, else `CommandFailure`.
