@@ -21,7 +21,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   private(set) var clientHost = "unknown"
   private var context: ChannelHandlerContext?
   private var frames: FrameDecoder
-  private var waiting: Deque<ByteBuffer> = []
+  private(set) var waiting: Deque<ByteBuffer> = []
   private var waitingBytes = 0
   private var replies = ReplyQueue()
   /// Bytes of replies that `flush` has not been called for.

@@ -18,6 +18,8 @@ public final class KafkaBroker: Sendable {
     var idleCheck: RepeatedTask?
   }
 
+  var loops: [LoopState] { state.withLock { $0.loops } }
+
   public init(
     configuration: BrokerConfiguration, store: LogStore, cluster: LocalClusterStore, groups: GroupCoordinator,
     admin: AdminContext, logger: Logger, now: @escaping @Sendable () -> Int64

@@ -37,7 +37,7 @@ public final class LogStore: Sendable {
       try FileSystem.removeDirectory("\(directory)/topics/\(name)")
     }
     let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
-    let known = node.closedCleanly ? try node.checkpoints() : [:]
+    let known = node.closedCleanly ? try node.checkpoints().filter { $0.value.logEndOffset.rawValue >= 0 } : [:]
     return LogStore(options, logger: logger, now: now, node: node, lock: lock, known: known)
   }
 
