@@ -43,7 +43,8 @@ extension RunningNode {
     if store.node.nodeID != configuration.nodeID {
       throw NodeStartError(
         .environment,
-        "the data directory \(configuration.dataDirectory) is node \(store.node.nodeID)'s, and node.id is \(configuration.nodeID)")
+        "the data directory \(configuration.dataDirectory) is node \(store.node.nodeID)'s, and node.id is \(configuration.nodeID)"
+      )
     }
     do throws(ClusterError) {
       return try LocalClusterStore.open(
