@@ -214,19 +214,32 @@ public final class LogStore: Sendable {
   ///
   /// - Throws: the end was not orderly; what is acknowledged is safe all the same.
   public func close() throws(StorageError) {
-    let wasClosed = isClosed.withLock { isClosed in
-      defer { isClosed = true }
-      return isClosed
-    }
-    if wasClosed { return }
-    maintenance.stop()
-    for lane in shared.lanes { lane.stop() }
-    shared.readThreads.stop()
-    shared.readers.dropAll()
+    guard stop() else { return }
     let failed = partitions.withLock { $0.values.contains { $0.failure != nil } }
     try maintenance.writeCheckpoints(isClean: !failed)
     node.close()
     lock.release()
+  }
+
+  /// Lets go of the data directory without noting an orderly end: for a start that failed before it had done what an unclean end asks for.
+  public func abandon() {
+    guard stop() else { return }
+    node.close()
+    lock.release()
+  }
+
+  /// - Returns: false if that was done before.
+  private func stop() -> Bool {
+    let wasClosed = isClosed.withLock { isClosed in
+      defer { isClosed = true }
+      return isClosed
+    }
+    if wasClosed { return false }
+    maintenance.stop()
+    for lane in shared.lanes { lane.stop() }
+    shared.readThreads.stop()
+    shared.readers.dropAll()
+    return true
   }
 }
 
