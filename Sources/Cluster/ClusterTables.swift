@@ -79,7 +79,8 @@ enum ClusterTables {
   static func beginFiles(
     of topic: String, id: TopicID, partitions: Range<Int32>, _ connection: Connection
   ) throws(SQLiteError) {
-    let statement = try connection.prepare("INSERT OR REPLACE INTO unfinished_partition(topic_id, topic, partition) VALUES (?, ?, ?)")
+    let statement = try connection.prepare(
+      "INSERT OR REPLACE INTO unfinished_partition(topic_id, topic, partition) VALUES (?, ?, ?)")
     for partition in partitions {
       statement.bind(id.bytes, at: 1)
       statement.bind(topic, at: 2)

@@ -19,6 +19,7 @@ public final class LocalClusterStore: Sendable {
   let now: @Sendable () -> Int64
   private let thread = SerialThread()
   private let current: Mutex<ClusterImage>
+  private let unremoved = Mutex<[String]>([])
 
   /// What the cluster has agreed on, at this moment. Cheap, for any thread.
   public var image: ClusterImage { current.withLock { $0 } }
@@ -52,8 +53,8 @@ public final class LocalClusterStore: Sendable {
     let cluster = LocalClusterStore(
       store: store, nodeID: nodeID, image: ClusterImage(clusterID: clusterID, nodeSettings: settings), entropy: entropy,
       now: now)
-    // Before anything is attached: the files to be removed have names that topics of the image may have by now.
-    try cluster.removeUnfinished { _ in true }
+    // Before anything is attached: nobody may have these files open.
+    try cluster.removeLeftovers()
     var image = cluster.image
     try cluster.transaction { connection throws(SQLiteError) in
       if isUnclean { try ClusterTables.bumpLeaderEpochs(connection) }
@@ -150,6 +151,19 @@ public final class LocalClusterStore: Sendable {
       }
     }
   }
+
+  /// As far as it goes: what cannot be removed now keeps its name from being used, not the node from serving.
+  private func removeLeftovers() throws(ClusterError) {
+    let unfinished = try transaction { connection throws(SQLiteError) in try ClusterTables.unfinished(connection) }
+    for partition in Set(unfinished.map(\.partition)) {
+      do throws(ClusterError) {
+        try removeUnfinished { $0 == partition }
+      } catch { unremoved.withLock { $0.append(error.message) } }
+    }
+  }
+
+  /// What could not be removed at the start, in sentences: files of topics that are gone or never came to be.
+  public var leftovers: [String] { unremoved.withLock { $0 } }
 
   /// Takes no further changes; those handed in are still made.
   public func close() { thread.stop() }

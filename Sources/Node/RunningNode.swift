@@ -50,7 +50,12 @@ struct RunningNode {
   ) async throws -> RunningNode {
     if !store.closedCleanly { logger.notice("the last run did not end in order: every partition begins a new leader epoch") }
     let cluster = try openCluster(configuration, store)
-    let shards = try openShards(configuration)
+    for leftover in cluster.leftovers { logger.warning("\(leftover)") }
+    let shards: CoordinatorStore
+    do { shards = try openShards(configuration) } catch {
+      cluster.close()
+      throw error
+    }
     let settings = configuration.settings
     let threads = Int(settings.number("num.network.threads"))
     let group = MultiThreadedEventLoopGroup(numberOfThreads: threads > 0 ? threads : System.coreCount)

@@ -123,7 +123,7 @@ public final class TemporaryStorage: @unchecked Sendable {
     Unmanaged<TemporaryStorage>.fromOpaque(file.pointee.owner!).takeUnretainedValue()
   }
 
-  // Written once, before any file has it, and never after.
+  // Safe because: written once, before any file has it, and never after.
   nonisolated(unsafe) private static let methods: UnsafeMutablePointer<sqlite3_io_methods> = {
     var table = sqlite3_io_methods()
     // Version 1: no shared memory and no mapping, so every growth goes through xWrite.

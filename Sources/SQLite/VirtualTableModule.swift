@@ -17,7 +17,7 @@ enum VirtualTableModule {
     }
   }
 
-  // Written once, before any connection has it, and never after; SQLite reads it through this pointer as long as the program runs.
+  // Safe because: written once, before any connection has it, and never after; SQLite reads it as long as the program runs.
   nonisolated(unsafe) private static let functions: UnsafeMutablePointer<sqlite3_module> = {
     var module = sqlite3_module()
     module.iVersion = 0

@@ -9,12 +9,15 @@ struct FenceMark {
 
   /// Written as well as the disk allows: it is what failed.
   func write(_ directory: String) {
-    let descriptor = open(Self.path(directory), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    let draft = Self.path(directory) + ".tmp"
+    let descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { return }
     let line = Array("\(name.fileName) \(endOffset)\n".utf8)
-    Glibc.write(descriptor, line, line.count)
+    let isWhole = Glibc.write(descriptor, line, line.count) == line.count
     fsync(descriptor)
     close(descriptor)
+    // A torn mark would read as none.
+    guard isWhole, rename(draft, Self.path(directory)) == 0 else { return }
     try? FileSystem.syncDirectory(directory)
   }
 

@@ -14,11 +14,10 @@ enum FileSystem {
 
   /// Creates a directory, readable by its owner only; one that exists is fine. Its parent is synced.
   static func makeDirectory(_ path: String) throws(StorageError) {
-    if mkdir(path, 0o700) == 0 {
-      try syncDirectory(parent(of: path))
-    } else if errno != EEXIST {
-      throw .system(call: "mkdir", path: path, number: errno)
-    }
+    if mkdir(path, 0o700) == 0 { return try syncDirectory(parent(of: path)) }
+    guard errno == EEXIST else { throw .system(call: "mkdir", path: path, number: errno) }
+    // Whoever made it may have been killed before the sync; a parent that cannot be read is not ours.
+    try? syncDirectory(parent(of: path))
   }
 
   /// Makes the entries of a directory durable.
@@ -92,6 +91,7 @@ enum FileSystem {
   }
 
   static func parent(of path: String) -> String {
+    if path.utf8.count > 1, path.hasSuffix("/") { return parent(of: String(path.dropLast())) }
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }

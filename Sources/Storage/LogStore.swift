@@ -14,6 +14,10 @@ public final class LogStore: Sendable {
   private let known: [NodeDatabase.PartitionKey: LogOffsets]
   private let isClosed = Mutex(false)
 
+  /// How the directory of a partition that is being removed begins: with a character no topic's name has (`a.deleted-1` is a legal name of
+  /// a topic), and without the topic's name, which may be as long as a file's name can be.
+  static let gravePrefix = "~deleted-"
+
   /// Whether the previous life of the node ended with `close`; true for a new data directory.
   public var closedCleanly: Bool { node.closedCleanly }
 
@@ -29,11 +33,11 @@ public final class LogStore: Sendable {
     try FileSystem.makeDirectory(directory)
     let lock = try DirectoryLock(directory)
     try FileSystem.makeDirectory(directory + "/topics")
-    for name in try FileSystem.list(directory + "/topics") where name.contains(".deleted-") {
+    for name in try FileSystem.list(directory + "/topics") where name.hasPrefix(gravePrefix) {
       try FileSystem.removeDirectory("\(directory)/topics/\(name)")
     }
     let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
-    let known = node.closedCleanly ? try node.checkpoints() : [:]
+    let known = node.closedCleanly ? try node.checkpoints().filter { $0.value.logEndOffset.rawValue >= 0 } : [:]
     return LogStore(options, logger: logger, now: now, node: node, lock: lock, known: known)
   }
 
@@ -106,7 +110,7 @@ public final class LogStore: Sendable {
     let directory = "\(shared.topicsDirectory)/\(topicPartition)"
     guard FileSystem.exists(directory) else { return }
     var random = SystemRandomNumberGenerator()
-    let grave = "\(directory).deleted-\(String(random.next(), radix: 36))"
+    let grave = "\(shared.topicsDirectory)/\(Self.gravePrefix)\(String(random.next(), radix: 36))"
     try FileSystem.rename(directory, to: grave)
     try FileSystem.syncDirectory(shared.topicsDirectory)
     try FileSystem.removeDirectory(grave)

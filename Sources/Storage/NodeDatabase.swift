@@ -45,6 +45,9 @@ public final class NodeDatabase: Sendable {
         try insert.run()
         let clean = try connection.integer("SELECT is_clean FROM node_state") == 1
         try connection.execute("UPDATE node_state SET is_clean = 0")
+        // The logs went on behind what was written down: until a partition is opened and written down anew, its row says only
+        // what readers of the files may see, also after an orderly close of a life that never opened it.
+        if !clean { try connection.execute("UPDATE partition_checkpoint SET log_end_offset = -1") }
         return (
           try connection.text("SELECT cluster_id FROM identity") ?? "",
           NodeID(Int32(truncatingIfNeeded: try connection.integer("SELECT node_id FROM identity") ?? 0)), clean

@@ -145,15 +145,22 @@ extension PartitionLog {
         if let base = try connection.firstBatch(atOrAfter: maximum, from: start) { return base }
         return try connection.batchOfMaxTimestamp(from: start)
       }
-      guard let base else { continue }
-      let batch = try wholeBatch(at: max(base, start), in: segment, below: view.end(of: index))
-      var largest: (Offset, TimestampMilliseconds)?
-      _ = try firstRecord(of: batch, in: segment) { offset, timestamp in
-        if offset >= start, largest.map({ timestamp > $0.1 }) ?? true { largest = (Offset(offset), timestamp) }
-        return false
-      }
-      if let largest, best.map({ largest.1 > $0.timestamp || (largest.1 == $0.timestamp && largest.0 < $0.offset) }) ?? true {
-        best = largest
+      var next = base
+      while let base = next, base < view.end(of: index) {
+        let batch = try wholeBatch(at: max(base, start), in: segment, below: view.end(of: index))
+        var largest: (Offset, TimestampMilliseconds)?
+        _ = try firstRecord(of: batch, in: segment) { offset, timestamp in
+          if offset >= start, largest.map({ timestamp > $0.1 }) ?? true { largest = (Offset(offset), timestamp) }
+          return false
+        }
+        if let largest, best.map({ largest.1 > $0.timestamp || (largest.1 == $0.timestamp && largest.0 < $0.offset) }) ?? true {
+          best = largest
+        }
+        // Where the log start lies within the batch, the record that had its maximum may be gone: then another batch has it.
+        guard base < start else { break }
+        next = try store.readers.withConnection(to: segment) { connection throws(StorageError) in
+          try connection.batchOfMaxTimestamp(from: batch.nextOffset.rawValue)
+        }
       }
     }
     return best

@@ -36,6 +36,11 @@ extension PartitionWriter {
     store.readThreads.submitScan {
       let outcome: Result<SegmentName, StorageError>
       do throws(StorageError) {
+        // What a failed roll could not remove would be the active segment after a crash, without what is appended to this one.
+        for newer in try FileSystem.list(log.directory).compactMap({ SegmentName(fileName: $0) })
+        where newer.baseOffset > name.baseOffset {
+          try SegmentBuilder.removeDatabase("\(log.directory)/\(newer.fileName)")
+        }
         outcome = .success(
           try SegmentRebuild.rebuild(name, in: log.directory, upTo: endOffset, state: state, options: options, now: now))
       } catch { outcome = .failure(error) }

@@ -44,7 +44,8 @@ extension PartitionWriter {
   func roll(now: Int64) throws(StorageError) {
     try makeReady()
     let old = segmentWriter
-    let code = syncsAppends ? 0 : old.sync()
+    // Always: `quire.durability` may have changed since the last append, and the successor takes over what this one holds.
+    let code = old.sync()
     if code != 0 {
       let reason = "its WAL could not be synced: \(systemMessage(code))"
       fence(reason)
@@ -200,6 +201,7 @@ extension PartitionWriter {
     do throws(SQLiteError) {
       try segment.begin()
       try change(segment, &next)
+      next.leaderEpoch = leaderEpoch
       next.commitSequence += 1
       try segment.update(next, extent)
       try segment.commit()

@@ -275,7 +275,7 @@ final class PartitionWriter {
   /// Closes the segment of a partition that is not in use, if everything is synced and folded into the file.
   func closeIdle() -> Bool {
     guard let segment, transaction == nil, fenceReason == nil else { return false }
-    let code = syncsAppends ? 0 : segment.sync()
+    let code = segment.sync()
     if code != 0 {
       fence("its WAL could not be synced: \(systemMessage(code))")
       return true

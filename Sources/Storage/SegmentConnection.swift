@@ -69,7 +69,7 @@ final class SegmentConnection {
         let byteCount = Int(fromOffset.integer(at: 2))
         if baseOffset >= limit { break }
         let contains = first == nil ? baseOffset <= position && lastOffset >= position : baseOffset == position
-        guard contains, byteCount > 0, byteCount <= Limits.requestBytesMax else {
+        guard contains, byteCount > 0, byteCount <= Self.batchBytesMax else {
           throw SQLiteError(code: Self.discontinuous, message: "offset \(position) is followed by a batch at \(baseOffset)")
         }
         let isRoomLeft = target.readableBytes + byteCount <= maxBytes || (isFirst && first == nil)
@@ -89,6 +89,9 @@ final class SegmentConnection {
   }
 
   private static let discontinuous: CInt = -1
+  /// SQLite's own bound of a value. Not that of a request, which is configured, as is `max.message.bytes`: what was acknowledged
+  /// must be readable under any setting.
+  private static let batchBytesMax = 1_000_000_000
 
   private func damage(_ error: SQLiteError, at offset: Int64) -> StorageError {
     let isDamage = error.code == Self.discontinuous || error.isCorruption || error.primaryCode == 1

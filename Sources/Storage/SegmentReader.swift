@@ -25,30 +25,32 @@ public final class SegmentReader {
   private var expected: Int64?
   private var isDescending = false
   private var isFiltered = false
+  /// `deinit` runs too when `init` throws.
+  private var hasEntered = false
 
   /// Opens `segment`, which is one of `snapshot`.
   public init(_ segment: SegmentReference, of snapshot: HistorySnapshot) throws(StorageError) {
     self.segment = segment
     self.snapshot = snapshot
     var isImmutable = segment.isSealed
-    if let file = segment.file { isImmutable = try file.enter().isImmutable }
+    if let file = segment.file {
+      isImmutable = try file.enter().isImmutable
+      hasEntered = true
+    }
     do throws(SQLiteError) {
       let connection = try Connection(path: segment.path, mode: isImmutable ? .immutable : .readOnly)
       connection.setBusyTimeout(milliseconds: 5_000)
       try connection.execute("PRAGMA mmap_size=0; PRAGMA query_only=1; PRAGMA temp_store=MEMORY")
       data = try connection.prepare("SELECT data FROM record_batch WHERE base_offset = ?", isPersistent: true)
       self.connection = connection
-    } catch {
-      segment.file?.leave()
-      throw .sqlite(error)
-    }
+    } catch { throw .sqlite(error) }
   }
 
   deinit {
     rows = nil
     data = nil
     connection = nil
-    segment.file?.leave()
+    if hasEntered { segment.file?.leave() }
   }
 
   /// Begins anew: the next batch is the first (or, descending, the last) whose offsets and timestamps both overlap the ranges.

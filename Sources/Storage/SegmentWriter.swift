@@ -67,28 +67,23 @@ final class SegmentWriter {
       _ = try connection.integer("SELECT base_offset FROM partition_state")
     } catch { throw .sqlite(error) }
     guard isInWALMode else { throw .fenced("\(path) is not in WAL mode") }
+    // From here on every property has a value, so that `deinit` closes the descriptor, also when this throws: closing it here
+    // as well would close a second time, by then perhaps the descriptor of somebody else.
     walDescriptor = open(path + "-wal", O_RDWR | O_CLOEXEC)
     var ours = stat()
     var named = stat()
     guard walDescriptor >= 0, fstat(walDescriptor, &ours) == 0, stat(path + "-wal", &named) == 0 else {
-      let number = errno
-      if walDescriptor >= 0 { Glibc.close(walDescriptor) }
-      throw .system(call: "open", path: path + "-wal", number: number)
+      throw .system(call: "open", path: path + "-wal", number: errno)
     }
     guard ours.st_ino == named.st_ino, ours.st_dev == named.st_dev, ours.st_nlink > 0 else {
-      Glibc.close(walDescriptor)
       throw .fenced("\(path)-wal was replaced while it was being opened")
     }
     walFileBytes = Int(ours.st_size)
-    do throws(StorageError) {
-      if syncsWAL, fdatasync(walDescriptor) != 0 {
-        throw .system(call: "fdatasync", path: path + "-wal", number: errno)
-      }
-      if syncsWAL || !walExisted { try FileSystem.syncDirectory(FileSystem.parent(of: path)) }
-    } catch {
-      Glibc.close(walDescriptor)
-      throw error
+    if syncsWAL, fdatasync(walDescriptor) != 0 {
+      throw .system(call: "fdatasync", path: path + "-wal", number: errno)
     }
+    // An empty -wal may be one that a reader made: nobody has made its name durable.
+    if syncsWAL || !walExisted || ours.st_size == 0 { try FileSystem.syncDirectory(FileSystem.parent(of: path)) }
     // Counts what an earlier life left in the WAL as not checkpointed, so that it is, and the WAL starts over.
     frameCount = walFileBytes > Self.walHeaderBytes ? (walFileBytes - Self.walHeaderBytes) / frameBytes : 0
     let start = Unmanaged.passUnretained(self)

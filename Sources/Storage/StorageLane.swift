@@ -361,7 +361,7 @@ struct TailBudget {
   mutating func note(_ log: PartitionLog, tailBytes: Int) {
     appendCounter += 1
     bytes += tailBytes - (entries[ObjectIdentifier(log)]?.bytes ?? 0)
-    entries[ObjectIdentifier(log)] = Entry(log: log, bytes: tailBytes, lastAppend: appendCounter)
+    entries[ObjectIdentifier(log)] = tailBytes > 0 ? Entry(log: log, bytes: tailBytes, lastAppend: appendCounter) : nil
     while bytes > bytesMax, let (id, oldest) = entries.min(by: { $0.value.lastAppend < $1.value.lastAppend }) {
       let left = oldest.log.shared.withLock { shared in
         while shared.tail.byteCount > 0, bytes - (oldest.bytes - shared.tail.byteCount) > bytesMax {

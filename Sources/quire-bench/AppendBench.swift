@@ -24,7 +24,8 @@ final class AppendBench {
     var logs: [PartitionLog] = []
     for number in 0..<partitions {
       let place = TopicPartition(topic: "bench", partition: Int32(number))
-      try store.createPartition(place, topicID: TopicID(high: 1, low: 1), leaderEpoch: LeaderEpoch(0), configuration: TopicConfiguration())
+      try store.createPartition(
+        place, topicID: TopicID(high: 1, low: 1), leaderEpoch: LeaderEpoch(0), configuration: TopicConfiguration())
       logs.append(store.partition(place)!)
     }
     self.logs = logs

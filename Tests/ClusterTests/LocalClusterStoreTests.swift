@@ -1,8 +1,10 @@
 import Cluster
+import Glibc
 import Metadata
 import Model
 import SQLite
 import Storage
+import TestSupport
 import Testing
 
 @Suite struct LocalClusterStoreTests {
@@ -79,7 +81,7 @@ import Testing
       try await cluster.createTopic(named: "b", partitionCount: 1, configuration: [:])
       // As far as the files of two partitions out of three, then killed.
       try store.node.perform { connection throws(SQLiteError) in
-        let note = try connection.prepare("INSERT INTO unfinished_partition VALUES (?, 'a', ?)")
+        let note = try connection.prepare("INSERT INTO unfinished_partition(topic_id, topic, partition) VALUES (?, 'a', ?)")
         for number in 0..<3 {
           note.bind(TopicID(high: 9, low: 9).bytes, at: 1)
           note.bind(Int64(number), at: 2)
@@ -111,7 +113,8 @@ import Testing
       try await cluster.createTopic(named: "a", partitionCount: 2, configuration: [:])
     }
     try node.edit { connection in
-      try connection.execute("INSERT INTO unfinished_partition SELECT topic_id, 'a', partition FROM partition")
+      try connection.execute(
+        "INSERT INTO unfinished_partition(topic_id, topic, partition) SELECT topic_id, 'a', partition FROM partition")
       try connection.execute("DELETE FROM topic; DELETE FROM partition")
     }
     try await node.life { cluster, _ in
@@ -128,6 +131,41 @@ import Testing
     try node.edit { try $0.execute("DELETE FROM topic; DELETE FROM partition") }
     try await node.life { cluster, _ in #expect(cluster.image.topics.isEmpty) }
     #expect(node.partitionDirectories == ["a-0"])
+  }
+
+  @Test("whatever a legal name looks like, its topic lives until it is deleted, and can be deleted")
+  func strangeNames() async throws {
+    let names = ["a.deleted-b", "deleted-c", "a.tmp", String(repeating: "x", count: TopicName.lengthMax)]
+    try await node.life { cluster, _ in
+      for name in names { try await cluster.createTopic(named: name, partitionCount: 1, configuration: [:]) }
+    }
+    try await node.life(isKilled: true) { _, _ in }
+    #expect(node.partitionDirectories == names.map { $0 + "-0" }.sorted())
+    try await node.life { cluster, _ in
+      for name in names { try await cluster.deleteTopic(named: name) }
+    }
+    #expect(node.partitionDirectories.isEmpty)
+  }
+
+  @Test("files that cannot be removed do not keep a node from starting; their name is not free")
+  func unremovable() async throws {
+    try await node.life { cluster, _ in
+      try await cluster.createTopic(named: "a", partitionCount: 1, configuration: [:])
+      try await cluster.createTopic(named: "b", partitionCount: 1, configuration: [:])
+    }
+    try node.edit { connection in
+      try connection.execute(
+        "INSERT INTO unfinished_partition(topic_id, topic, partition) SELECT topic_id, name, 0 FROM topic WHERE name = 'a'")
+      try connection.execute("DELETE FROM partition WHERE topic_id = (SELECT topic_id FROM topic WHERE name = 'a')")
+      try connection.execute("DELETE FROM topic WHERE name = 'a'")
+    }
+    // A file where a directory is expected stands for a disk that refuses.
+    removeTree(node.directory + "/topics/a-0")
+    close(open(node.directory + "/topics/a-0", O_CREAT | O_WRONLY, 0o600))
+    try await node.life { cluster, _ in
+      #expect(cluster.image.topics.keys.sorted() == ["b"])
+      #expect(cluster.leftovers.count == 1)
+    }
   }
 
   @Test("more partitions are added behind the existing ones, fewer or as many are refused")

@@ -22,6 +22,7 @@ enum SourceTree {
     var code: [String] { lines.map { Self.withoutComment($0) } }
 
     private static func withoutComment(_ line: String) -> String {
+      guard line.contains("//") else { return line }
       var isInString = false
       var previous: Character = " "
       for index in line.indices {

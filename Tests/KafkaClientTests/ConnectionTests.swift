@@ -59,6 +59,22 @@ struct ConnectionTests {
     #expect(error?.code == .malformedResponse)
   }
 
+  @Test("a broker that was there before is waited for")
+  func restarted() async throws {
+    let hangsUp: FakeBroker.Script = { _, _ in .hangUp }
+    let broker = try await FakeBroker.start(hangsUp)
+    let client = KafkaClient(bootstrap: [broker.address], clientID: "test")
+    let asking = Task { try await client.groups() }
+    try await Task.sleep(for: .milliseconds(50))
+    await broker.stop()
+    try await Task.sleep(for: .milliseconds(150))
+    let again = try await FakeBroker.start(onPort: broker.address.port) { header, _ in
+      FakeBroker.reply(ListGroupsResponse(), to: header)
+    }
+    #expect(try await asking.value.isEmpty)
+    await again.stop()
+  }
+
   @Test("a cancelled request ends at once")
   func cancelled() async throws {
     let broker = try await FakeBroker.start { _, _ in .silence }

@@ -21,15 +21,16 @@ final class FakeBroker: Sendable {
   private let channel: any Channel
 
   /// ApiVersions and Metadata (one node, which leads partition 0 and 1 of every topic) are answered without the script.
-  static func start(_ script: @escaping Script) async throws -> FakeBroker {
+  static func start(onPort fixed: Int = 0, _ script: @escaping Script) async throws -> FakeBroker {
     let port = Mutex(0)
     let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(Conversation(script: script) { port.withLock { $0 } })
         }
       }
-      .bind(host: "127.0.0.1", port: 0).get()
+      .bind(host: "127.0.0.1", port: fixed).get()
     port.withLock { $0 = channel.localAddress!.port! }
     return FakeBroker(channel: channel)
   }

@@ -216,7 +216,7 @@ import Testing
     try DoctorDirectory.with { directory in
       try directory.write([1, 2, 3], to: directory.segment(45) + ".tmp")
       try directory.write(try directory.read(directory.sealed), to: directory.partition + "/00000000000000000007.db")
-      mkdir("\(directory.path)/topics/old-3.deleted-AAAA", 0o700)
+      mkdir("\(directory.path)/topics/~deleted-AAAA", 0o700)
       mkdir("\(directory.path)/topics/lost+found", 0o700)
       let (findings, summary) = try directory.examine()
       #expect(summary.isHealthy && summary.notices == 4 && findings.allSatisfy { $0.severity == .notice })

@@ -72,15 +72,16 @@ class Load:
     def stop(self, seconds=60):
         """Ends the load; every producer first gets what it has sent acknowledged, or fails."""
         self.halt.set()
+        deadline = time.monotonic() + seconds
         for thread in self.threads:
-            thread.join(seconds)
-            if thread.is_alive():
+            thread.join(max(0, deadline - time.monotonic()))
+            if thread.is_alive() and not self.abandoned:
                 self.failures.append(f"{thread.name} still ran {seconds} s after the end of the load")
 
     def give_up(self):
         """Ends the load of a node that is gone for good: what was not acknowledged stays so."""
         self.abandoned = True
-        self.stop(20)
+        self.stop(3)   # a call that still waits for the node ends by itself, and nothing comes of it
 
     abandoned = False
 

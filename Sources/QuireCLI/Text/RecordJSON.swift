@@ -105,7 +105,8 @@ enum RecordJSON {
 extension RecordJSON {
   /// Appends a record as one line, LF included.
   static func append(
-    topic: String, partition: Int32, offset: Int64, timestamp: Int64, timestampType: TimestampType, key: UnsafeRawBufferPointer?,
+    topic: String, partition: Int32, offset: Int64, timestamp: Int64, timestampType: TimestampType,
+    key: UnsafeRawBufferPointer?,
     value: UnsafeRawBufferPointer?, headers: RecordHeaders, to line: inout [UInt8]
   ) {
     line.append(contentsOf: #"{"topic":"#.utf8)

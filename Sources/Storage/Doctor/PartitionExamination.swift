@@ -12,10 +12,8 @@ extension Doctor {
     private static let attemptsMax = 3
 
     func examine(into examination: inout Examination) {
-      if let dot = name.index(ofLast: ".deleted-"), !image.partitions.keys.contains(where: { $0.description == name }) {
-        let topic = String(name[..<dot])
-        examination.found(
-          .notice(directory, "left over from the deletion of \(topic)", remedy: Remedy.leftover))
+      if name.hasPrefix(LogStore.gravePrefix) {
+        examination.found(.notice(directory, "left over from the deletion of a partition", remedy: Remedy.leftover))
         return
       }
       guard let partition = TopicPartition(directoryName: name) else {
@@ -197,20 +195,5 @@ extension TopicPartition {
       return nil
     }
     self.init(topic: topic, partition: number)
-  }
-}
-
-extension String {
-  fileprivate func index(ofLast mark: String) -> String.Index? {
-    var found: String.Index?
-    var rest = self[...]
-    while let dot = rest.lastIndex(of: mark.first!) {
-      if self[dot...].hasPrefix(mark) {
-        found = dot
-        break
-      }
-      rest = rest[..<dot]
-    }
-    return found
   }
 }
