@@ -121,9 +121,11 @@ struct ConnectionTests {
       await writer.close()
       let client = try await broker.client(reading: false)
       let count = 60
+      var requests = ByteBuffer()
       for id in 1...Int32(count) {
-        try await client.send(RawClient.frame(fetchRequest("t", [(0, 0)]), version: 4, correlationID: id))
+        requests.writeImmutableBuffer(RawClient.frame(fetchRequest("t", [(0, 0)]), version: 4, correlationID: id))
       }
+      try await client.send(requests)
       let loop = broker.broker.loops[0]
       func held() async throws -> Int {
         try await loop.eventLoop.submit { loop.connections.values.map(\.waiting.count).max() ?? 0 }.get()

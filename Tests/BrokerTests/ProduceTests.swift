@@ -132,14 +132,15 @@ struct ProduceTests {
   func producerIDs() async throws {
     try await BrokerUnderTest.run { broker in
       let client = try await broker.client()
+      var request = InitProducerIDRequest()
+      request.transactionalID = nil
       var ids: Set<Int64> = []
       for _ in 0..<5 {
-        let response = try await client.ask(InitProducerIDRequest(), version: 4)
+        let response = try await client.ask(request, version: 4)
         #expect(response.errorCode == .none && response.producerEpoch == 0)
         ids.insert(response.producerID)
       }
       #expect(ids.count == 5)
-      var request = InitProducerIDRequest()
       request.transactionalID = "x"
       let refused = try await client.ask(request, version: 4)
       #expect(refused.errorCode != .none && refused.producerID == -1)
