@@ -201,10 +201,14 @@ public final class LogStore: Sendable {
   public func snapshot(of topics: [String]?) throws(StorageError) -> HistorySnapshot {
     let wanted = topics.map { Set($0) }
     let logs = partitions.withLock { $0.values.filter { wanted?.contains($0.topicPartition.topic) ?? true } }
-    for log in logs { try log.loadNow() }
     var pinned: [SegmentFile] = []
     var histories: [PartitionHistory] = []
     for log in logs {
+      do throws(StorageError) { try log.loadNow() } catch {
+        if case .closed = error { throw error }
+        histories.append(PartitionHistory(unreadable: log.topicPartition, topicID: log.topicID, because: error))
+        continue
+      }
       if let history = log.pinHistory(&pinned) { histories.append(history) }
     }
     return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned)
