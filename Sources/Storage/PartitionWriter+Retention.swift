@@ -9,10 +9,15 @@ extension PartitionWriter {
   ///
   /// - Parameter now: milliseconds since 1970.
   func enforceRetention(now: Int64) throws(StorageError) {
-    try makeReady()
+    if let fenceReason { throw .fenced(fenceReason) }
     try expireProducers(now: now)
     let configuration = configuration
-    if isRollDue(configuration, now: now) { try roll(now: now) }
+    if isRollDue(configuration, now: now) {
+      do throws(StorageError) { try roll(now: now) } catch {
+        guard error.isDiskFull, fenceReason == nil, store.reserve.release() else { throw error }
+        try roll(now: now)
+      }
+    }
     var total = state.segments.reduce(extent.batchBytes) { $0 + $1.batchBytes }
     var count = 0
     for record in state.segments {
@@ -104,7 +109,7 @@ extension PartitionWriter {
   /// - Parameter offset: the new log start; -1 for the high watermark.
   /// - Returns: the log start offset.
   func deleteRecords(before offset: Int64) throws(StorageError) -> Int64 {
-    try makeReady()
+    if let fenceReason { throw .fenced(fenceReason) }
     let target = offset == -1 ? extent.endOffset : offset
     guard target >= 0, target <= extent.endOffset else {
       throw .offsetOutOfRange(Offset(offset), start: Offset(state.logStartOffset), end: Offset(extent.endOffset))
