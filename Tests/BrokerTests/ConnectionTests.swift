@@ -58,7 +58,8 @@ struct ConnectionTests {
     "a connection that sends rubbish is closed and others are served",
     arguments: [
       Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8), [0xFF, 0xFF, 0xFF, 0xFF], [0x7F, 0xFF, 0xFF, 0xFF, 0],
-      [0, 0, 0, 0], [0, 0, 0, 3, 0, 3, 0], [0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC], [0, 0, 0, 10, 0, 3, 0, 1, 0, 0, 0, 1, 0x7F, 0xFF],
+      [0, 0, 0, 0], [0, 0, 0, 3, 0, 3, 0], [0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC],
+      [0, 0, 0, 10, 0, 3, 0, 1, 0, 0, 0, 1, 0x7F, 0xFF],
       [0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 1, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF],
     ] as [[UInt8]])
   func rubbish(bytes: [UInt8]) async throws {

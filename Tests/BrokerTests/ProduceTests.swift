@@ -68,7 +68,8 @@ struct ProduceTests {
     }
   }
 
-  @Test("a compressed batch, validated beside the loop, keeps its place among the others", arguments: [Compression.gzip, .zstd])
+  @Test(
+    "a compressed batch, validated beside the loop, keeps its place among the others", arguments: [Compression.gzip, .zstd])
   func compressed(codec: Compression) async throws {
     try await BrokerUnderTest.run { broker in
       try await broker.createTopic("t")
@@ -101,7 +102,8 @@ struct ProduceTests {
       let loop = broker.broker.loops[0]
       #expect(
         try await broker.eventually {
-          try await loop.eventLoop.submit { loop.budget.used == 0 && loop.budget.held.isEmpty && loop.connections.isEmpty }.get()
+          try await loop.eventLoop.submit { loop.budget.used == 0 && loop.budget.held.isEmpty && loop.connections.isEmpty }
+            .get()
         })
     }
   }
