@@ -203,7 +203,7 @@ struct FetchTests {
       waiting.sessionID = begun.sessionID
       waiting.sessionEpoch = 2
       waiting.minBytes = 1
-      waiting.maxWaitMs = 150
+      waiting.maxWaitMs = 1_500
       try await client.send(RawClient.frame(waiting, version: 11, correlationID: 1))
       #expect(try await broker.eventually { !broker.broker.loops[0].parked.isEmpty })
       try await broker.cluster.deleteTopic(named: "t")
