@@ -38,12 +38,12 @@ public struct PartitionHistory: Sendable {
     failure = nil
   }
 
-  /// A partition that could not be opened. It claims every offset, so that no question passes it by.
+  /// A partition that could not be opened. It claims more offsets than any log has, so that no question passes it by.
   init(unreadable topicPartition: TopicPartition, topicID: TopicID, because failure: StorageError) {
     self.topicPartition = topicPartition
     self.topicID = topicID
     logStartOffset = .zero
-    highWatermark = Offset(.max)
+    highWatermark = Offset(1 << 48)
     segments = []
     self.failure = failure
   }
