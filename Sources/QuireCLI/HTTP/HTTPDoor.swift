@@ -63,9 +63,13 @@ struct HTTPDoor: Sendable {
       "Host": server.authority, "User-Agent": "quire/\(Quire.version)", "Content-Type": "application/json",
       "Content-Length": "\(content.readableBytes)", "Connection": "close",
     ]
-    try await outbound.write(.head(head))
-    try await outbound.write(.body(.byteBuffer(content)))
-    try await outbound.write(.end(nil))
+    do {
+      try await outbound.write(contentsOf: [.head(head), .body(.byteBuffer(content)), .end(nil)])
+    } catch let cancelled as CancellationError {
+      throw cancelled
+    } catch {
+      // The server may have refused without reading everything: what it said is still to be received, and explains more than this.
+    }
   }
 
   private func receive(
