@@ -4,12 +4,15 @@ import PackageDescription
 // The rooms, bottom up. A room may import only what is named here: `tools/test` builds with
 // `--explicit-target-dependency-import-check error`, so the layering below is enforced, not hoped for.
 
-let strict: [SwiftSetting] = [
-  .swiftLanguageMode(.v6),
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("InternalImportsByDefault"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-]
+// `FUZZ=1` adds the fuzzer, and instruments every room for it: see tools/fuzz.
+let isFuzzing = Context.environment["FUZZ"] != nil
+let strict: [SwiftSetting] =
+  [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+  ] + (isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer,address"])] : [])
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -42,6 +45,7 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .target(
       name: "CCodecs",
+      cSettings: isFuzzing ? [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])] : [],
       linkerSettings: [
         .linkedLibrary("z"), .linkedLibrary("snappy"), .linkedLibrary("lz4"), .linkedLibrary("zstd"),
       ]),
@@ -120,7 +124,7 @@ let package = Package(
       swiftSettings: strict),
     tests("Query", ["HistorySupport", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
     tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
-    tests("KafkaProtocol", ["Model", "Bytes", nioCore]),
+    tests("KafkaProtocol", ["FuzzTargets", "Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
     tests(
       "Broker",
@@ -131,8 +135,23 @@ let package = Package(
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     tests("QuireCLI", ["Model", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    // decoders under hostile bytes
+    .target(
+      name: "FuzzTargets",
+      dependencies: ["HistorySupport", "Bytes", "Records", "KafkaProtocol", "Query", nioCore], path: "Tests/FuzzTargets",
+      swiftSettings: strict),
+    .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport"], swiftSettings: strict),
     // what the compiler does not know of the rooms above
     .testTarget(name: "HouseTests", dependencies: ["Model", "TestSupport"], swiftSettings: strict),
   ],
   cLanguageStandard: .c2x
 )
+
+if isFuzzing {
+  package.targets += [
+    .systemLibrary(name: "CFuzz", path: "Tests/CFuzz"),
+    .executableTarget(
+      name: "quire-fuzz", dependencies: ["CFuzz", "FuzzTargets"], path: "Tests/FuzzDriver", swiftSettings: strict,
+      linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]),
+  ]
+}

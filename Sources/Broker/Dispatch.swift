@@ -29,32 +29,51 @@ extension Connection {
     case .apiVersions: call.handle(try decode(ApiVersionsRequest.self, &body, version))
     case .initProducerID: call.handle(try decode(InitProducerIDRequest.self, &body, version))
 
-    case .findCoordinator: groups.handle(try decode(FindCoordinatorRequest.self, &body, version), version: version, reply: { call.reply($0) })
+    case .findCoordinator:
+      groups.handle(try decode(FindCoordinatorRequest.self, &body, version), version: version, reply: { call.reply($0) })
     case .joinGroup:
       groups.handle(
-        try decode(JoinGroupRequest.self, &body, version), version: version, clientID: clientID, clientHost: host, reply: { call.reply($0) })
-    case .syncGroup: groups.handle(try decode(SyncGroupRequest.self, &body, version), version: version, reply: { call.reply($0) })
-    case .heartbeat: groups.handle(try decode(HeartbeatRequest.self, &body, version), version: version, reply: { call.reply($0) })
-    case .leaveGroup: groups.handle(try decode(LeaveGroupRequest.self, &body, version), version: version, reply: { call.reply($0) })
-    case .offsetCommit: groups.handle(try decode(OffsetCommitRequest.self, &body, version), version: version, reply: { call.reply($0) })
-    case .offsetFetch: groups.handle(try decode(OffsetFetchRequest.self, &body, version), version: version, reply: { call.reply($0) })
-    case .describeGroups: groups.handle(try decode(DescribeGroupsRequest.self, &body, version), version: version, reply: { call.reply($0) })
-    case .listGroups: groups.handle(try decode(ListGroupsRequest.self, &body, version), version: version, reply: { call.reply($0) })
-    case .deleteGroups: groups.handle(try decode(DeleteGroupsRequest.self, &body, version), version: version, reply: { call.reply($0) })
-    case .offsetDelete: groups.handle(try decode(OffsetDeleteRequest.self, &body, version), version: version, reply: { call.reply($0) })
+        try decode(JoinGroupRequest.self, &body, version), version: version, clientID: clientID, clientHost: host,
+        reply: { call.reply($0) })
+    case .syncGroup:
+      groups.handle(try decode(SyncGroupRequest.self, &body, version), version: version, reply: { call.reply($0) })
+    case .heartbeat:
+      groups.handle(try decode(HeartbeatRequest.self, &body, version), version: version, reply: { call.reply($0) })
+    case .leaveGroup:
+      groups.handle(try decode(LeaveGroupRequest.self, &body, version), version: version, reply: { call.reply($0) })
+    case .offsetCommit:
+      groups.handle(try decode(OffsetCommitRequest.self, &body, version), version: version, reply: { call.reply($0) })
+    case .offsetFetch:
+      groups.handle(try decode(OffsetFetchRequest.self, &body, version), version: version, reply: { call.reply($0) })
+    case .describeGroups:
+      groups.handle(try decode(DescribeGroupsRequest.self, &body, version), version: version, reply: { call.reply($0) })
+    case .listGroups:
+      groups.handle(try decode(ListGroupsRequest.self, &body, version), version: version, reply: { call.reply($0) })
+    case .deleteGroups:
+      groups.handle(try decode(DeleteGroupsRequest.self, &body, version), version: version, reply: { call.reply($0) })
+    case .offsetDelete:
+      groups.handle(try decode(OffsetDeleteRequest.self, &body, version), version: version, reply: { call.reply($0) })
 
-    case .createTopics: call.serve(try decode(CreateTopicsRequest.self, &body, version)) { await admin.handle($0, version: version) }
-    case .deleteTopics: call.serve(try decode(DeleteTopicsRequest.self, &body, version)) { await admin.handle($0, version: version) }
-    case .createPartitions: call.serve(try decode(CreatePartitionsRequest.self, &body, version)) { await admin.handle($0, version: version) }
-    case .deleteRecords: call.serve(try decode(DeleteRecordsRequest.self, &body, version)) { await admin.handle($0, version: version) }
-    case .describeConfigs: call.serve(try decode(DescribeConfigsRequest.self, &body, version)) { await admin.handle($0, version: version) }
-    case .alterConfigs: call.serve(try decode(AlterConfigsRequest.self, &body, version)) { await admin.handle($0, version: version) }
+    case .createTopics:
+      call.serve(try decode(CreateTopicsRequest.self, &body, version)) { await admin.handle($0, version: version) }
+    case .deleteTopics:
+      call.serve(try decode(DeleteTopicsRequest.self, &body, version)) { await admin.handle($0, version: version) }
+    case .createPartitions:
+      call.serve(try decode(CreatePartitionsRequest.self, &body, version)) { await admin.handle($0, version: version) }
+    case .deleteRecords:
+      call.serve(try decode(DeleteRecordsRequest.self, &body, version)) { await admin.handle($0, version: version) }
+    case .describeConfigs:
+      call.serve(try decode(DescribeConfigsRequest.self, &body, version)) { await admin.handle($0, version: version) }
+    case .alterConfigs:
+      call.serve(try decode(AlterConfigsRequest.self, &body, version)) { await admin.handle($0, version: version) }
     case .incrementalAlterConfigs:
       call.serve(try decode(IncrementalAlterConfigsRequest.self, &body, version)) { await admin.handle($0, version: version) }
-    case .describeCluster: call.serve(try decode(DescribeClusterRequest.self, &body, version)) { await admin.handle($0, version: version) }
+    case .describeCluster:
+      call.serve(try decode(DescribeClusterRequest.self, &body, version)) { await admin.handle($0, version: version) }
     case .describeTopicPartitions:
       call.serve(try decode(DescribeTopicPartitionsRequest.self, &body, version)) { await admin.handle($0, version: version) }
-    case .describeLogDirs: call.serve(try decode(DescribeLogDirsRequest.self, &body, version)) { await admin.handle($0, version: version) }
+    case .describeLogDirs:
+      call.serve(try decode(DescribeLogDirsRequest.self, &body, version)) { await admin.handle($0, version: version) }
     case .offsetForLeaderEpoch:
       call.serve(try decode(OffsetForLeaderEpochRequest.self, &body, version)) { await admin.handle($0, version: version) }
     }

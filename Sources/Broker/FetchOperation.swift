@@ -204,7 +204,8 @@ final class FetchOperation: @unchecked Sendable {
     }
     // Records that came between reading and parking woke nobody.
     for (index, part) in parts.enumerated() where part.error == nil {
-      if let offsets = part.log?.offsets, offsets.highWatermark.rawValue > max(part.interest.offset, knownHighWatermarks[index]) {
+      if let offsets = part.log?.offsets, offsets.highWatermark.rawValue > max(part.interest.offset, knownHighWatermarks[index])
+      {
         recordsArrived()
         return
       }

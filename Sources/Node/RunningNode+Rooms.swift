@@ -40,6 +40,12 @@ extension RunningNode {
   }
 
   static func openCluster(_ configuration: NodeConfiguration, _ store: LogStore) throws(NodeStartError) -> LocalClusterStore {
+    if store.node.nodeID != configuration.nodeID {
+      throw NodeStartError(
+        .environment,
+        "the data directory \(configuration.dataDirectory) is node \(store.node.nodeID)'s, and node.id is \(configuration.nodeID)"
+      )
+    }
     do throws(ClusterError) {
       return try LocalClusterStore.open(
         store: store, clusterID: store.node.clusterID, nodeID: configuration.nodeID, settings: configuration.settings,

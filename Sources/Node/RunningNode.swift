@@ -37,8 +37,14 @@ struct RunningNode {
     _ configuration: NodeConfiguration, adjust: (inout StoreOptions) -> Void, logger: Logger
   ) async throws -> RunningNode {
     let store = try openStore(configuration, adjust: adjust)
+    let cluster: LocalClusterStore
+    do { cluster = try openCluster(configuration, store) } catch {
+      // Not closed in order: that would hide from the next start that the last end was not, and that new leader epochs are due.
+      store.abandon()
+      throw error
+    }
     do {
-      return try await start(configuration, store, logger)
+      return try await start(configuration, store, cluster, logger)
     } catch {
       do { try store.close() } catch { logger.error("the store did not close", metadata: ["error": "\(error)"]) }
       throw error
@@ -46,10 +52,9 @@ struct RunningNode {
   }
 
   private static func start(
-    _ configuration: NodeConfiguration, _ store: LogStore, _ logger: Logger
+    _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: LocalClusterStore, _ logger: Logger
   ) async throws -> RunningNode {
     if !store.closedCleanly { logger.notice("the last run did not end in order: every partition begins a new leader epoch") }
-    let cluster = try openCluster(configuration, store)
     for leftover in cluster.leftovers { logger.warning("\(leftover)") }
     let shards: CoordinatorStore
     do { shards = try openShards(configuration) } catch {

@@ -16,7 +16,11 @@ public struct SnapshotHistory: HistorySource {
   }
 
   public func openBatches(of index: Int) throws(HistoryError) -> any BatchSequence {
-    SnapshotBatches(snapshot.partitions[index], of: snapshot)
+    let partition = snapshot.partitions[index]
+    if let failure = partition.failure {
+      throw HistoryError(.damaged, "partition \(partition.topicPartition) cannot be read: \(failure)")
+    }
+    return SnapshotBatches(partition, of: snapshot)
   }
 }
 

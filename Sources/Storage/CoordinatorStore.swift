@@ -195,7 +195,10 @@ final class CoordinatorShard {
   private func loadMembers(into groups: inout [String: StoredGroup]) throws(SQLiteError) {
     var protocols: [String: [Int64: [GroupProtocol]]] = [:]
     let offered = try connection.prepare(
-      "SELECT group_id, member_position, name, metadata FROM group_member_protocol ORDER BY group_id, member_position, position")
+      """
+      SELECT group_id, member_position, name, metadata FROM group_member_protocol
+      ORDER BY group_id, member_position, position
+      """)
     while try offered.step() {
       let entry = GroupProtocol(name: offered.text(at: 2) ?? "", metadata: offered.blob(at: 3))
       protocols[offered.text(at: 0) ?? "", default: [:]][offered.integer(at: 1), default: []].append(entry)

@@ -74,6 +74,13 @@ enum FileSystem {
     return stat(path, &status) == 0 ? Int(status.st_size) : nil
   }
 
+  /// When a file was written last, milliseconds since 1970; nil if it does not exist. (A stat: safe for database files.)
+  static func modificationMilliseconds(of path: String) -> Int64? {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    return Int64(status.st_mtim.tv_sec) * 1000 + Int64(status.st_mtim.tv_nsec) / 1_000_000
+  }
+
   /// Appends written zeros to a file until it has `size` bytes.
   ///
   /// Not fallocate: each sync would have to convert the unwritten extents, which costs more than it saves.

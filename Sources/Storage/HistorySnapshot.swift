@@ -23,6 +23,30 @@ public struct PartitionHistory: Sendable {
   public let highWatermark: Offset
   /// Oldest first, without gaps; those wholly below the log start are left out.
   public let segments: [SegmentReference]
+  /// Why nothing of the partition can be read; whoever needs it fails with this, and the others are not concerned.
+  public let failure: StorageError?
+
+  init(
+    topicPartition: TopicPartition, topicID: TopicID, logStartOffset: Offset, highWatermark: Offset,
+    segments: [SegmentReference]
+  ) {
+    self.topicPartition = topicPartition
+    self.topicID = topicID
+    self.logStartOffset = logStartOffset
+    self.highWatermark = highWatermark
+    self.segments = segments
+    failure = nil
+  }
+
+  /// A partition that could not be opened. It claims every offset, so that no question passes it by.
+  init(unreadable topicPartition: TopicPartition, topicID: TopicID, because failure: StorageError) {
+    self.topicPartition = topicPartition
+    self.topicID = topicID
+    logStartOffset = .zero
+    highWatermark = Offset(.max)
+    segments = []
+    self.failure = failure
+  }
 
   public var topic: String { topicPartition.topic }
   public var partition: Int32 { topicPartition.partition }

@@ -80,6 +80,7 @@ public final class LogStore: Sendable {
     _ topicPartition: TopicPartition, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
   ) throws(StorageError) {
     if isClosed.withLock({ $0 }) { throw .closed }
+    if partition(topicPartition) != nil { throw .refused(.topicAlreadyExists) }
     let directory = "\(shared.topicsDirectory)/\(topicPartition)"
     if FileSystem.exists(directory) { try removeFiles(of: topicPartition) }
     try FileSystem.makeDirectory(directory)
@@ -167,7 +168,7 @@ public final class LogStore: Sendable {
   public func enforceRetention(now: Int64) {
     for log in partitions.withLock({ Array($0.values) }) {
       shared.lane(of: log).submit { lane in
-        do throws(StorageError) { try lane.writer(of: log).enforceRetention(now: now) } catch {
+        do throws(StorageError) { try lane.stateWriter(of: log).enforceRetention(now: now) } catch {
           lane.store.logger.warning(
             "retention failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
         }
@@ -200,10 +201,14 @@ public final class LogStore: Sendable {
   public func snapshot(of topics: [String]?) throws(StorageError) -> HistorySnapshot {
     let wanted = topics.map { Set($0) }
     let logs = partitions.withLock { $0.values.filter { wanted?.contains($0.topicPartition.topic) ?? true } }
-    for log in logs { try log.loadNow() }
     var pinned: [SegmentFile] = []
     var histories: [PartitionHistory] = []
     for log in logs {
+      do throws(StorageError) { try log.loadNow() } catch {
+        if case .closed = error { throw error }
+        histories.append(PartitionHistory(unreadable: log.topicPartition, topicID: log.topicID, because: error))
+        continue
+      }
       if let history = log.pinHistory(&pinned) { histories.append(history) }
     }
     return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned)
@@ -213,19 +218,32 @@ public final class LogStore: Sendable {
   ///
   /// - Throws: the end was not orderly; what is acknowledged is safe all the same.
   public func close() throws(StorageError) {
-    let wasClosed = isClosed.withLock { isClosed in
-      defer { isClosed = true }
-      return isClosed
-    }
-    if wasClosed { return }
-    maintenance.stop()
-    for lane in shared.lanes { lane.stop() }
-    shared.readThreads.stop()
-    shared.readers.dropAll()
+    guard stop() else { return }
     let failed = partitions.withLock { $0.values.contains { $0.failure != nil } }
     try maintenance.writeCheckpoints(isClean: !failed)
     node.close()
     lock.release()
+  }
+
+  /// Lets go of the data directory without noting an orderly end: for a start that failed before it had done what an unclean end asks for.
+  public func abandon() {
+    guard stop() else { return }
+    node.close()
+    lock.release()
+  }
+
+  /// - Returns: false if that was done before.
+  private func stop() -> Bool {
+    let wasClosed = isClosed.withLock { isClosed in
+      defer { isClosed = true }
+      return isClosed
+    }
+    if wasClosed { return false }
+    maintenance.stop()
+    for lane in shared.lanes { lane.stop() }
+    shared.readThreads.stop()
+    shared.readers.dropAll()
+    return true
   }
 }
 

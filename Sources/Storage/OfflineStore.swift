@@ -5,14 +5,18 @@ internal import SQLite
 public enum OfflineStore {
   /// The history of every topic, up to the high watermarks that are written down in the node database.
   ///
-  /// - Throws: a directory that is none of ours or of a newer Quire, or a partition that cannot be read.
+  /// - Throws: a directory that is none of ours or of a newer Quire.
   public static func snapshot(dataDirectory: String) throws(StorageError) -> HistorySnapshot {
     SQLiteLibrary.configure()
     let catalog = try OfflineCatalog(dataDirectory: dataDirectory)
     var histories: [PartitionHistory] = []
     for (name, topicID) in catalog.partitions {
       let checkpoint = catalog.checkpoints[NodeDatabase.PartitionKey(topicID: topicID, partition: name.partition)]
-      if let history = try history(of: name, topicID, in: dataDirectory, checkpoint) { histories.append(history) }
+      do throws(StorageError) {
+        if let history = try history(of: name, topicID, in: dataDirectory, checkpoint) { histories.append(history) }
+      } catch {
+        histories.append(PartitionHistory(unreadable: name, topicID: topicID, because: error))
+      }
     }
     return HistorySnapshot(histories, bound: .checkpoint, pinned: [])
   }

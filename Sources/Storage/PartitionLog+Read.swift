@@ -73,7 +73,8 @@ extension PartitionLog {
       let end = view.end(of: index)
       do throws(StorageError) {
         let first = try store.readers.withConnection(to: view.segments[index]) { connection throws(StorageError) in
-          try connection.read(position: &position, below: end, maxBytes: maxBytes, into: &buffer, isFirst: isFirst && wholeFirstBatch)
+          try connection.read(
+            position: &position, below: end, maxBytes: maxBytes, into: &buffer, isFirst: isFirst && wholeFirstBatch)
         }
         if let first, isFirst { records.firstOffset = Offset(first) }
         if first == nil, isFirst {

@@ -17,6 +17,10 @@ enum PartitionRecovery {
     let directory = log.directory
     let files = try FileSystem.list(directory)
     for file in files where file.contains(".tmp") { try FileSystem.remove("\(directory)/\(file)") }
+    for file in files where file.hasSuffix("-wal") || file.hasSuffix("-shm") {
+      let database = "\(directory)/\(file.dropLast(4))"
+      if !FileSystem.exists(database) { try FileSystem.remove("\(directory)/\(file)") }
+    }
     var names = files.compactMap { SegmentName(fileName: $0) }.sorted()
     guard var newest = names.last else {
       throw .damaged(

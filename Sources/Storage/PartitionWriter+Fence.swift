@@ -44,7 +44,10 @@ extension PartitionWriter {
         outcome = .success(
           try SegmentRebuild.rebuild(name, in: log.directory, upTo: endOffset, state: state, options: options, now: now))
       } catch { outcome = .failure(error) }
-      store.lane(of: log).submit { lane in lane.loadedWriter(of: log)?.finishRebuild(outcome) } orElse: {
+      store.lane(of: log).submit { lane in
+        lane.loadedWriter(of: log)?.finishRebuild(outcome)
+      } orElse: {
+        // The fence is marked on disk: the next start rebuilds.
       }
     }
   }

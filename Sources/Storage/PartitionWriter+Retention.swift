@@ -9,16 +9,24 @@ extension PartitionWriter {
   ///
   /// - Parameter now: milliseconds since 1970.
   func enforceRetention(now: Int64) throws(StorageError) {
-    try makeReady()
+    if let fenceReason { throw .fenced(fenceReason) }
     try expireProducers(now: now)
     let configuration = configuration
-    if isRollDue(configuration, now: now) { try roll(now: now) }
+    // What may go goes first: a roll needs room, and on a full disk there is none until then.
+    try removeExpired(configuration, now: now)
+    guard isRollDue(configuration, now: now) else { return }
+    do throws(StorageError) { try roll(now: now) } catch {
+      guard error.isDiskFull, fenceReason == nil, store.reserve.release() else { throw error }
+      try roll(now: now)
+    }
+    try removeExpired(configuration, now: now)
+  }
+
+  private func removeExpired(_ configuration: TopicConfiguration, now: Int64) throws(StorageError) {
     var total = state.segments.reduce(extent.batchBytes) { $0 + $1.batchBytes }
     var count = 0
     for record in state.segments {
-      let isExpired =
-        configuration.retentionMilliseconds >= 0 && record.maxTimestamp >= 0
-        && now - record.maxTimestamp > configuration.retentionMilliseconds
+      let isExpired = isOlder(than: configuration.retentionMilliseconds, newest(of: record), now)
       let isTooMuch = configuration.retentionBytes >= 0 && total - record.batchBytes >= configuration.retentionBytes
       guard isExpired || isTooMuch || record.endOffset <= state.logStartOffset else { break }
       total -= record.batchBytes
@@ -28,14 +36,24 @@ extension PartitionWriter {
     try moveLogStart(to: max(state.logStartOffset, state.segments[count - 1].endOffset))
   }
 
+  /// When a segment's youngest record is from; where no record says, when its file was written last, as in Kafka.
+  private func newest(of record: SegmentRecord) -> Int64? {
+    if record.maxTimestamp >= 0 { return record.maxTimestamp }
+    let name = SegmentName(baseOffset: record.baseOffset, generation: record.generation)
+    return FileSystem.modificationMilliseconds(of: "\(log.directory)/\(name.fileName)")
+  }
+
+  private func isOlder(than retention: Int64, _ timestamp: Int64?, _ now: Int64) -> Bool {
+    guard retention >= 0, let timestamp else { return false }
+    return now.subtractingReportingOverflow(timestamp).partialValue > retention && timestamp < now
+  }
+
   /// An idle segment rolls too: only what is not active can be let go of.
   private func isRollDue(_ configuration: TopicConfiguration, now: Int64) -> Bool {
     guard extent.endOffset > state.baseOffset else { return false }
     if let first = extent.firstAppendMilliseconds, now - first >= configuration.segmentMilliseconds { return true }
-    let isExpired =
-      configuration.retentionMilliseconds >= 0 && extent.maxTimestamp >= 0
-      && now - extent.maxTimestamp > configuration.retentionMilliseconds
-    return isExpired || state.logStartOffset == extent.endOffset
+    let newest = extent.maxTimestamp >= 0 ? extent.maxTimestamp : extent.firstAppendMilliseconds
+    return isOlder(than: configuration.retentionMilliseconds, newest, now) || state.logStartOffset == extent.endOffset
   }
 
   /// Raises the log start by a commit in the active segment, and lets go of the segments that lie wholly below it.
@@ -104,7 +122,7 @@ extension PartitionWriter {
   /// - Parameter offset: the new log start; -1 for the high watermark.
   /// - Returns: the log start offset.
   func deleteRecords(before offset: Int64) throws(StorageError) -> Int64 {
-    try makeReady()
+    if let fenceReason { throw .fenced(fenceReason) }
     let target = offset == -1 ? extent.endOffset : offset
     guard target >= 0, target <= extent.endOffset else {
       throw .offsetOutOfRange(Offset(offset), start: Offset(state.logStartOffset), end: Offset(extent.endOffset))

@@ -10,9 +10,14 @@ extension PartitionWriter {
     let extent = transaction?.extent ?? self.extent
     guard extent.endOffset > state.baseOffset, monotonicNanoseconds() >= rollRetryAt else { return false }
     let configuration = configuration
-    let bytesMax = min(configuration.segmentBytes, Int64(options.segmentFileBytesMax) * 9 / 10)
-    if extent.batchBytes + Int64(byteCount) > bytesMax { return true }
+    if extent.batchBytes + Int64(byteCount) > configuration.segmentBytes || isFileFull(for: byteCount) { return true }
     return extent.firstAppendMilliseconds.map { now - $0 >= configuration.segmentMilliseconds } ?? false
+  }
+
+  /// Whether the file could pass its hard bound: rows and index come on top of the batches.
+  private func isFileFull(for byteCount: Int) -> Bool {
+    guard let segment else { return extent.batchBytes + Int64(byteCount) > Int64(options.segmentFileBytesMax) }
+    return segment.fileBytesMax + byteCount + byteCount / 2 > options.segmentFileBytesMax
   }
 
   /// Rolls in front of an append. If it cannot, the old segment goes on as long as its file may still grow.
@@ -22,7 +27,7 @@ extension PartitionWriter {
     do throws(StorageError) { try roll(now: now) } catch {
       if fenceReason != nil { throw error }
       rollRetryAt = monotonicNanoseconds() + 1_000_000_000
-      guard extent.batchBytes < Int64(options.segmentFileBytesMax) * 9 / 10 else { throw error }
+      guard !isFileFull(for: 0) else { throw error }
       store.logger.warning("roll failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
     }
   }

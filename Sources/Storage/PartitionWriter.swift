@@ -76,7 +76,7 @@ final class PartitionWriter {
     segment = recovered.writer
     closing = recovered.closing.map { ClosingSegment(file: $0, writer: nil) }
     lane.noteOpened()
-    publishSegments(recovered.sealed + recovered.closing + [active])
+    publishSegments((recovered.sealed + recovered.closing).sorted { $0.baseOffset < $1.baseOffset } + [active])
     if !closing.isEmpty { lane.watch(self) }
   }
 

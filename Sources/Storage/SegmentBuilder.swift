@@ -20,6 +20,8 @@ enum SegmentBuilder {
     do throws(StorageError) {
       try write(state, to: draft, pageSize: pageSize, now: now, fill: fill)
       try FileSystem.syncFile(draft)
+      // A -wal that a crash left of an earlier file of this name would be replayed into the new one.
+      if !FileSystem.exists(path) { try removeDatabase(path) }
       try FileSystem.rename(draft, to: path)
     } catch {
       try? removeDatabase(draft)

@@ -75,7 +75,9 @@ final class SegmentConnection {
         let isRoomLeft = target.readableBytes + byteCount <= maxBytes || (isFirst && first == nil)
         guard isRoomLeft else { break }
         if first == nil, target.readableBytes == 0 { target.reserveCapacity(max(byteCount, min(maxBytes, 1 << 20))) }
-        if let blob { try blob.move(toRow: baseOffset) } else {
+        if let blob {
+          try blob.move(toRow: baseOffset)
+        } else {
           blob = try Blob(connection, table: "record_batch", column: "data", row: baseOffset)
         }
         if let damage = try append(from: blob!, byteCount, baseOffset, lastOffset, to: &target) {

@@ -36,7 +36,24 @@ enum SegmentSQL {
     try statement.run()
   }
 
+  /// A number of a state that is computed with. Damaged pages hold any number, and sums of such must not trap.
+  ///
+  /// - Throws: as SQLite does where it sees damage, if it is none that was ever written.
+  private static func sound(_ row: Statement, _ column: Int) throws(SQLiteError) -> Int64 {
+    let value = row.integer(at: column)
+    guard value.magnitude < 1 << 60 else {
+      let words = "\(row.columnName(at: column)) is \(value), which nobody wrote"
+      throw SQLiteError(code: corruptRow, message: words, sql: row.sql)
+    }
+    return value
+  }
+
+  /// SQLITE_CORRUPT.
+  private static let corruptRow: CInt = 11
+
   /// The partition's state and the extent of its batches, as the segment behind `connection` holds them.
+  ///
+  /// - Throws: also where its numbers are such that nobody wrote them.
   static func load(_ connection: Connection) throws(SQLiteError) -> (state: PartitionState, extent: ActiveExtent)? {
     let row = try connection.prepare(
       """
@@ -46,22 +63,22 @@ enum SegmentSQL {
     guard try row.step(), let topicID = TopicID(bytes: row.blob(at: 0)) else { return nil }
     var state = PartitionState(
       topicID: topicID,
-      topicPartition: TopicPartition(topic: row.text(at: 1) ?? "", partition: Int32(truncatingIfNeeded: row.integer(at: 2))),
-      baseOffset: row.integer(at: 3), generation: row.integer(at: 4), logStartOffset: row.integer(at: 5),
-      leaderEpoch: Int32(truncatingIfNeeded: row.integer(at: 6)), commitSequence: row.integer(at: 7))
+      topicPartition: TopicPartition(topic: row.text(at: 1) ?? "", partition: Int32(clamping: row.integer(at: 2))),
+      baseOffset: try sound(row, 3), generation: try sound(row, 4), logStartOffset: try sound(row, 5),
+      leaderEpoch: Int32(clamping: row.integer(at: 6)), commitSequence: try sound(row, 7))
     var extent = ActiveExtent(
-      endOffset: state.baseOffset, batchBytes: row.integer(at: 8), minTimestamp: row.integer(at: 9),
-      firstAppendMilliseconds: row.isNull(at: 10) ? nil : row.integer(at: 10))
+      endOffset: state.baseOffset, batchBytes: try sound(row, 8), minTimestamp: row.integer(at: 9),
+      firstAppendMilliseconds: row.isNull(at: 10) ? nil : try sound(row, 10))
     let last = try connection.prepare(
       "SELECT last_offset, running_max_timestamp FROM record_batch ORDER BY base_offset DESC LIMIT 1")
     if try last.step() {
-      extent.endOffset = last.integer(at: 0) + 1
+      extent.endOffset = try sound(last, 0) + 1
       extent.maxTimestamp = last.integer(at: 1)
     }
     let producers = try connection.prepare("SELECT producer_id, producer_epoch, last_append_ms, batches FROM producer_state")
     while try producers.step() {
       state.producers[producers.integer(at: 0)] = ProducerState(
-        epoch: Int16(truncatingIfNeeded: producers.integer(at: 1)), lastAppendMilliseconds: producers.integer(at: 2),
+        epoch: Int16(truncatingIfNeeded: producers.integer(at: 1)), lastAppendMilliseconds: try sound(producers, 2),
         batches: ProducerState.decodeBatches(producers.borrowedBlob(at: 3)))
     }
     let epochs = try connection.prepare("SELECT epoch, start_offset FROM leader_epoch ORDER BY epoch")
@@ -76,12 +93,12 @@ enum SegmentSQL {
       """)
     while try segments.step() {
       var record = SegmentRecord(
-        baseOffset: segments.integer(at: 0), endOffset: segments.integer(at: 1), generation: segments.integer(at: 2),
-        batchBytes: segments.integer(at: 3), minTimestamp: segments.integer(at: 4), maxTimestamp: segments.integer(at: 5))
+        baseOffset: try sound(segments, 0), endOffset: try sound(segments, 1), generation: try sound(segments, 2),
+        batchBytes: try sound(segments, 3), minTimestamp: segments.integer(at: 4), maxTimestamp: segments.integer(at: 5))
       let hash = segments.borrowedBlob(at: 7)
       if hash.count == 8 {
         record.seal = SegmentRecord.Seal(
-          fileBytes: segments.integer(at: 6), hash: UInt64(bigEndian: hash.loadUnaligned(as: UInt64.self)))
+          fileBytes: try sound(segments, 6), hash: UInt64(bigEndian: hash.loadUnaligned(as: UInt64.self)))
       }
       state.segments.append(record)
     }

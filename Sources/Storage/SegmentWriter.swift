@@ -39,6 +39,8 @@ final class SegmentWriter {
   private var checkpointedCount = 0
   /// Bytes of the -wal file; the part behind the frames is written zeros.
   private var walFileBytes = 0
+  /// Bytes of the database file at the last checkpoint.
+  private var mainFileBytes = 0
 
   /// Opens the segment, which lets SQLite recover its WAL.
   ///
@@ -49,7 +51,6 @@ final class SegmentWriter {
   /// - Throws: nothing stays open.
   init(path: String, cacheKiB: Int, syncsWAL: Bool) throws(StorageError) {
     self.path = path
-    let walExisted = FileSystem.exists(path + "-wal")
     let connection = try storage { () throws(SQLiteError) in try Connection(path: path, mode: .readWrite) }
     do throws(MigrationError) { try Migrator.verify(.segment, of: connection) } catch { throw .migration(error) }
     self.connection = connection
@@ -79,11 +80,12 @@ final class SegmentWriter {
       throw .fenced("\(path)-wal was replaced while it was being opened")
     }
     walFileBytes = Int(ours.st_size)
+    mainFileBytes = FileSystem.size(of: path) ?? 0
     if syncsWAL, fdatasync(walDescriptor) != 0 {
       throw .system(call: "fdatasync", path: path + "-wal", number: errno)
     }
-    // An empty -wal may be one that a reader made: nobody has made its name durable.
-    if syncsWAL || !walExisted || ours.st_size == 0 { try FileSystem.syncDirectory(FileSystem.parent(of: path)) }
+    // Also where the -wal was there already: a reader may have made it, and nobody has made its name durable.
+    try FileSystem.syncDirectory(FileSystem.parent(of: path))
     // Counts what an earlier life left in the WAL as not checkpointed, so that it is, and the WAL starts over.
     frameCount = walFileBytes > Self.walHeaderBytes ? (walFileBytes - Self.walHeaderBytes) / frameBytes : 0
     let start = Unmanaged.passUnretained(self)
@@ -105,8 +107,8 @@ final class SegmentWriter {
   var walBytes: Int { frameCount * frameBytes }
   var uncheckpointedBytes: Int { max(0, frameCount - checkpointedCount) * frameBytes }
   var isFullyCheckpointed: Bool { checkpointedCount >= frameCount }
-  /// Bytes of the database as SQLite sees it.
-  func databaseBytes() throws(SQLiteError) -> Int64 { (try connection.integer("PRAGMA page_count") ?? 0) * Int64(pageSize) }
+  /// The most bytes the database file can have once the WAL is folded into it.
+  var fileBytesMax: Int { mainFileBytes + walBytes }
 
   // A transaction
 
@@ -172,6 +174,7 @@ final class SegmentWriter {
     if result.walFrames >= 0 {
       frameCount = result.walFrames
       checkpointedCount = result.checkpointedFrames
+      mainFileBytes = FileSystem.size(of: path) ?? mainFileBytes
     }
     if mode == .truncate, !result.isBusy {
       frameCount = 0

@@ -164,6 +164,12 @@ final class StorageLane: @unchecked Sendable {
     }
   }
 
+  /// The partition's writer, with its segment open or not: for work that opens it only if there is something to change.
+  func stateWriter(of log: PartitionLog) throws(StorageError) -> PartitionWriter {
+    if let writer = writers[ObjectIdentifier(log)] { return writer }
+    return try writer(of: log)
+  }
+
   func loadedWriter(of log: PartitionLog) -> PartitionWriter? { writers[ObjectIdentifier(log)] }
 
   /// Lets go of a partition and everything it has open; its files are the caller's to remove.

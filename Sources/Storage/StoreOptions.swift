@@ -16,7 +16,7 @@ public struct StoreOptions: Sendable {
   /// Bytes of a page of new segments.
   public var pageSize = 8192
   /// KiB of pages each write connection may cache.
-  public var writerCacheKiB = 4096
+  public var writerCacheKiB = 2048
   /// KiB of pages each read connection may cache.
   public var readerCacheKiB = 512
   public var groupCommitBytesMax = Limits.groupCommitBytesMax

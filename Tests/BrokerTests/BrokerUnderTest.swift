@@ -53,7 +53,8 @@ struct BrokerUnderTest: Sendable {
     broker = KafkaBroker(
       configuration: configuration, store: store, cluster: cluster, groups: groups,
       admin: AdminContext(
-        cluster: cluster, store: store, nodeID: NodeID(1), dataDirectory: directory, topicsDeleted: { groups.topicsDeleted($0) }),
+        cluster: cluster, store: store, nodeID: NodeID(1), dataDirectory: directory, topicsDeleted: { groups.topicsDeleted($0) }
+      ),
       logger: logger, now: { Self.now })
     group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     self.store = store
@@ -113,7 +114,8 @@ struct BrokerUnderTest: Sendable {
 
 /// A batch of records with these values.
 func batch(
-  _ values: [String], compression: Compression = .none, timestamps: [Int64]? = nil, _ change: (inout BatchBuilder) -> Void = { _ in }
+  _ values: [String], compression: Compression = .none, timestamps: [Int64]? = nil,
+  _ change: (inout BatchBuilder) -> Void = { _ in }
 ) throws -> ByteBuffer {
   var builder = BatchBuilder(compression: compression)
   change(&builder)

@@ -58,7 +58,8 @@ struct ConnectionTests {
     "a connection that sends rubbish is closed and others are served",
     arguments: [
       Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8), [0xFF, 0xFF, 0xFF, 0xFF], [0x7F, 0xFF, 0xFF, 0xFF, 0],
-      [0, 0, 0, 0], [0, 0, 0, 3, 0, 3, 0], [0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC], [0, 0, 0, 10, 0, 3, 0, 1, 0, 0, 0, 1, 0x7F, 0xFF],
+      [0, 0, 0, 0], [0, 0, 0, 3, 0, 3, 0], [0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC],
+      [0, 0, 0, 10, 0, 3, 0, 1, 0, 0, 0, 1, 0x7F, 0xFF],
       [0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 1, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF],
     ] as [[UInt8]])
   func rubbish(bytes: [UInt8]) async throws {
@@ -121,9 +122,11 @@ struct ConnectionTests {
       await writer.close()
       let client = try await broker.client(reading: false)
       let count = 60
+      var requests = ByteBuffer()
       for id in 1...Int32(count) {
-        try await client.send(RawClient.frame(fetchRequest("t", [(0, 0)]), version: 4, correlationID: id))
+        requests.writeImmutableBuffer(RawClient.frame(fetchRequest("t", [(0, 0)]), version: 4, correlationID: id))
       }
+      try await client.send(requests)
       let loop = broker.broker.loops[0]
       func held() async throws -> Int {
         try await loop.eventLoop.submit { loop.connections.values.map(\.waiting.count).max() ?? 0 }.get()

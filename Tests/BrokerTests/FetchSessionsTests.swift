@@ -58,9 +58,13 @@ struct FetchSessionsTests {
     let first = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0)], forgotten: [])
     let second = try sessions.plan(sessionID: first.sessionID, epoch: 0, named: [Self.interest(0)], forgotten: [])
     #expect(second.sessionID != first.sessionID)
-    #expect(throws: ErrorCode.fetchSessionIDNotFound) { try sessions.plan(sessionID: first.sessionID, epoch: 1, named: [], forgotten: []) }
+    #expect(throws: ErrorCode.fetchSessionIDNotFound) {
+      try sessions.plan(sessionID: first.sessionID, epoch: 1, named: [], forgotten: [])
+    }
     _ = try sessions.plan(sessionID: second.sessionID, epoch: -1, named: [Self.interest(0)], forgotten: [])
-    #expect(throws: ErrorCode.fetchSessionIDNotFound) { try sessions.plan(sessionID: second.sessionID, epoch: 1, named: [], forgotten: []) }
+    #expect(throws: ErrorCode.fetchSessionIDNotFound) {
+      try sessions.plan(sessionID: second.sessionID, epoch: 1, named: [], forgotten: [])
+    }
   }
 
   @Test("when all slots are taken, the session unused for longest gives way")
@@ -70,7 +74,9 @@ struct FetchSessionsTests {
     let b = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0)], forgotten: [])
     _ = try sessions.plan(sessionID: a.sessionID, epoch: 1, named: [], forgotten: [])
     _ = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0)], forgotten: [])
-    #expect(throws: ErrorCode.fetchSessionIDNotFound) { try sessions.plan(sessionID: b.sessionID, epoch: 1, named: [], forgotten: []) }
+    #expect(throws: ErrorCode.fetchSessionIDNotFound) {
+      try sessions.plan(sessionID: b.sessionID, epoch: 1, named: [], forgotten: [])
+    }
     _ = try sessions.plan(sessionID: a.sessionID, epoch: 2, named: [], forgotten: [])
   }
 

@@ -23,7 +23,8 @@ struct FetchTests {
       try await produce(client, ["d"])
       let fetched = try await client.ask(fetchRequest("t", [(0, 1)]), version: 11)
       #expect(try fetched.parts[0].contents.map(\.offset) == [0, 1, 2, 3])
-      #expect(fetched.parts[0].highWatermark == 4 && fetched.parts[0].lastStableOffset == 4 && fetched.parts[0].logStartOffset == 0)
+      #expect(
+        fetched.parts[0].highWatermark == 4 && fetched.parts[0].lastStableOffset == 4 && fetched.parts[0].logStartOffset == 0)
       let small = try await client.ask(fetchRequest("t", [(0, 1)], bytesMax: 1, partitionBytesMax: 1), version: 11)
       #expect(try small.parts[0].values == ["a", "b", "c"], "the first batch comes whole whatever the limits")
     }
@@ -39,7 +40,9 @@ struct FetchTests {
       try await produce(client, partition: 0, ["cold" + value])
       for _ in 0..<4 { try await produce(client, partition: 1, ["hot" + value]) }
       let isCold =
-        if case .notInMemory? = broker.store.partition(TopicPartition(topic: "t", partition: 0))?.readTail(from: .zero, maxBytes: 1) {
+        if case .notInMemory? = broker.store.partition(TopicPartition(topic: "t", partition: 0))?.readTail(
+          from: .zero, maxBytes: 1)
+        {
           true
         } else {
           false
@@ -47,8 +50,10 @@ struct FetchTests {
       #expect(isCold)
       let fetched = try await client.ask(fetchRequest("t", [(2, 0), (0, 0), (1, 2)], bytesMax: 2_000), version: 11)
       #expect(fetched.parts.map(\.partitionIndex) == [2, 0, 1])
-      #expect(try fetched.parts.map { try $0.values.count } == [0, 1, 0], "the hot partition does not starve the cold one before it")
-      let next = try await client.ask(fetchRequest("t", [(1, 3), (0, 0)], bytesMax: 8_000, partitionBytesMax: 100), version: 11)
+      #expect(
+        try fetched.parts.map { try $0.values.count } == [0, 1, 0], "the hot partition does not starve the cold one before it")
+      let next = try await client.ask(
+        fetchRequest("t", [(1, 3), (0, 0)], bytesMax: 8_000, partitionBytesMax: 100), version: 11)
       #expect(try next.parts.map { try $0.values.count } == [1, 0], "only the first batch may exceed its partition's limit")
     }
   }
@@ -168,7 +173,8 @@ struct FetchTests {
       try await produce(client, ["a"])
       let same = try await client.ask(fetchRequest("t", [(0, 0)]) { $0.lastFetchedEpoch = 0 }, version: 12)
       #expect(try same.parts[0].values == ["a"])
-      let unknown = try await client.ask(fetchRequest("t", [(0, 1)], waitMilliseconds: 100) { $0.lastFetchedEpoch = 9 }, version: 12)
+      let unknown = try await client.ask(
+        fetchRequest("t", [(0, 1)], waitMilliseconds: 100) { $0.lastFetchedEpoch = 9 }, version: 12)
       #expect(unknown.parts[0].errorCode == .offsetOutOfRange)
     }
   }
@@ -197,7 +203,7 @@ struct FetchTests {
       waiting.sessionID = begun.sessionID
       waiting.sessionEpoch = 2
       waiting.minBytes = 1
-      waiting.maxWaitMs = 150
+      waiting.maxWaitMs = 1_500
       try await client.send(RawClient.frame(waiting, version: 11, correlationID: 1))
       #expect(try await broker.eventually { !broker.broker.loops[0].parked.isEmpty })
       try await broker.cluster.deleteTopic(named: "t")

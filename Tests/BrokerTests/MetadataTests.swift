@@ -45,8 +45,12 @@ struct MetadataTests {
       let client = try await broker.client()
       #expect(try await client.ask(named(["n"], creating: false), version: 4).topics[0].errorCode == .unknownTopicOrPartition)
       #expect(try await client.ask(named(["n"]), version: 4).topics[0].partitions.count == 4)
-      #expect(try await client.ask(named(["o"], creating: false), version: 0).topics[0].errorCode == .none, "it cannot forbid it")
-      #expect(try await client.ask(named(["..", "a b"]), version: 4).topics.map(\.errorCode) == [.invalidTopicException, .invalidTopicException])
+      #expect(
+        try await client.ask(named(["o"], creating: false), version: 0).topics[0].errorCode == .none, "it cannot forbid it")
+      #expect(
+        try await client.ask(named(["..", "a b"]), version: 4).topics.map(\.errorCode) == [
+          .invalidTopicException, .invalidTopicException,
+        ])
     }
     try await BrokerUnderTest.run({ $0.autoCreateTopics = false }) { broker in
       let client = try await broker.client()

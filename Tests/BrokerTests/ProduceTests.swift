@@ -68,7 +68,8 @@ struct ProduceTests {
     }
   }
 
-  @Test("a compressed batch, validated beside the loop, keeps its place among the others", arguments: [Compression.gzip, .zstd])
+  @Test(
+    "a compressed batch, validated beside the loop, keeps its place among the others", arguments: [Compression.gzip, .zstd])
   func compressed(codec: Compression) async throws {
     try await BrokerUnderTest.run { broker in
       try await broker.createTopic("t")
@@ -101,7 +102,8 @@ struct ProduceTests {
       let loop = broker.broker.loops[0]
       #expect(
         try await broker.eventually {
-          try await loop.eventLoop.submit { loop.budget.used == 0 && loop.budget.held.isEmpty && loop.connections.isEmpty }.get()
+          try await loop.eventLoop.submit { loop.budget.used == 0 && loop.budget.held.isEmpty && loop.connections.isEmpty }
+            .get()
         })
     }
   }
@@ -132,14 +134,15 @@ struct ProduceTests {
   func producerIDs() async throws {
     try await BrokerUnderTest.run { broker in
       let client = try await broker.client()
+      var request = InitProducerIDRequest()
+      request.transactionalID = nil
       var ids: Set<Int64> = []
       for _ in 0..<5 {
-        let response = try await client.ask(InitProducerIDRequest(), version: 4)
+        let response = try await client.ask(request, version: 4)
         #expect(response.errorCode == .none && response.producerEpoch == 0)
         ids.insert(response.producerID)
       }
       #expect(ids.count == 5)
-      var request = InitProducerIDRequest()
       request.transactionalID = "x"
       let refused = try await client.ask(request, version: 4)
       #expect(refused.errorCode != .none && refused.producerID == -1)

@@ -4,7 +4,8 @@ import Testing
 
 @Suite("Variable-length integers")
 struct VarintTests {
-  @Test("every value survives the round trip and takes the size that was promised",
+  @Test(
+    "every value survives the round trip and takes the size that was promised",
     arguments: [0, 1, -1, 63, -64, 64, 127, 128, 16_383, 16_384, -16_385, Int64(Int32.max), Int64(Int32.min), .max, .min])
   func roundTrip(_ value: Int64) throws {
     var buffer = ByteBuffer()

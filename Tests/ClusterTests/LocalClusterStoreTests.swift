@@ -55,6 +55,19 @@ import Testing
     }
   }
 
+  @Test("a start that is given up before the new leader epochs are durable leaves them due")
+  func abandonedStart() async throws {
+    try await node.life(isKilled: true) { cluster, _ in
+      try await cluster.createTopic(named: "a", partitionCount: 1, configuration: [:])
+    }
+    let store = try node.openStore()
+    #expect(!store.closedCleanly)
+    store.abandon()
+    try await node.life { cluster, _ in
+      #expect(cluster.image.topic("a")?.partitions.map(\.leaderEpoch) == [LeaderEpoch(1)])
+    }
+  }
+
   @Test("a deleted topic is gone with its files, and one created again is another topic")
   func deletion() async throws {
     try await node.life { cluster, store in

@@ -30,16 +30,16 @@ struct Manifest {
 
   private func target(_ function: String, _ name: String, _ body: Substring) -> Target {
     var dependencies = dependencies(in: body)
+    let path = body.firstMatch(of: /path: "([^"]+)"/).map { String($0.1) }
     switch function {
     case "room": return Target(name: name, kind: .room, dependencies: dependencies, path: "Sources/\(name)")
     case ".executableTarget":
-      return Target(name: name, kind: .executable, dependencies: dependencies, path: "Sources/\(name)")
+      return Target(name: name, kind: .executable, dependencies: dependencies, path: path ?? "Sources/\(name)")
     case "tests":
       dependencies.formUnion([name, "TestSupport"])
       return Target(name: "\(name)Tests", kind: .test, dependencies: dependencies, path: "Tests/\(name)Tests")
     case ".testTarget": return Target(name: name, kind: .test, dependencies: dependencies, path: "Tests/\(name)")
     default:
-      let path = body.firstMatch(of: /path: "([^"]+)"/).map { String($0.1) }
       return Target(
         name: name, kind: path == nil ? .c : .support, dependencies: dependencies, path: path ?? "Sources/\(name)")
     }

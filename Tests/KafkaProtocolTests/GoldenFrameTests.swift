@@ -1,4 +1,5 @@
 import Bytes
+import FuzzTargets
 import KafkaProtocol
 import Model
 import NIOCore

@@ -157,6 +157,34 @@ struct SnapshotHistoryTests {
     }
   }
 
+  @Test("a partition that cannot be opened fails the questions that need it, and no other")
+  func unreadablePartition() throws {
+    try withTemporaryDirectory { directory in
+      let topic = try StoredTopic(directory, segmentBytes: 16 << 10)
+      for partition in 0..<3 { try topic.append([TestRecord(StoredTopic.now, "v")], to: partition) }
+      try topic.store.close()
+      let path = directory + "/data/topics/plays-1/00000000000000000000.db"
+      let file = open(path, O_WRONLY | O_TRUNC)
+      #expect(write(file, "this was a database", 19) == 19)
+      close(file)
+      var logger = Logger(label: "test")
+      logger.logLevel = .critical
+      let store = try LogStore.open(
+        StoreOptions(dataDirectory: directory + "/data", nodeID: NodeID(1)), logger: logger, now: { StoredTopic.now })
+      for partition in 0..<3 {
+        try store.attachPartition(
+          TopicPartition(topic: "plays", partition: Int32(partition)), topicID: TopicID(high: 1, low: 2),
+          leaderEpoch: LeaderEpoch(0), configuration: TopicConfiguration())
+      }
+      let history = SnapshotHistory(try store.snapshot(of: nil))
+      #expect(try history.ask("SELECT value FROM plays WHERE partition IN (0, 2)").lines.count == 2)
+      for sql in ["SELECT count(*) FROM plays", "SELECT value FROM plays WHERE partition = 1 AND offset > 7"] {
+        #expect(throws: QueryError.self, "\(sql)") { try history.ask(sql) }
+      }
+      try store.close()
+    }
+  }
+
   @Test("the files answer alike beside the running node and after it")
   func offline() throws {
     try withTemporaryDirectory { directory in

@@ -47,7 +47,10 @@ import Testing
       return lines.joined(separator: "; ")
     }
     let byTime = try plan(
-      "SELECT base_offset FROM record_batch WHERE running_max_timestamp >= ? ORDER BY running_max_timestamp, base_offset LIMIT 1")
+      """
+      SELECT base_offset FROM record_batch WHERE running_max_timestamp >= ?
+      ORDER BY running_max_timestamp, base_offset LIMIT 1
+      """)
     #expect(byTime.contains("USING COVERING INDEX record_batch_time") && !byTime.contains("TEMP B-TREE"))
     let byOffset = try plan("SELECT data FROM record_batch WHERE base_offset <= ? ORDER BY base_offset DESC LIMIT 1")
     #expect(byOffset.contains("USING INTEGER PRIMARY KEY"))

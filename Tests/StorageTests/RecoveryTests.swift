@@ -68,6 +68,38 @@ import Testing
     }
   }
 
+  @Test("keeps a topic whose name looks like that of a deleted directory, and removes what a crash left of a deletion")
+  func deletedNames() throws {
+    try withStore { store in
+      let name = TopicPartition(topic: "old.deleted-box", partition: 0)
+      try store.store.createPartition(name, topicID: TestStore.topicID, leaderEpoch: .zero, configuration: .init())
+      #expect(throws: StorageError.self) {
+        try store.store.createPartition(name, topicID: TestStore.topicID, leaderEpoch: .zero, configuration: .init())
+      }
+      let long = TopicPartition(topic: String(repeating: "n", count: TopicName.lengthMax), partition: 0)
+      try store.store.createPartition(long, topicID: TestStore.topicID, leaderEpoch: .zero, configuration: .init())
+      try store.store.deletePartition(long)
+      mkdir(store.dataDirectory + "/topics/~deleted-1abc", 0o700)
+      try store.reopen(attaching: [])
+      #expect(try directoryEntries(store.dataDirectory + "/topics") == ["old.deleted-box-0"])
+    }
+  }
+
+  @Test("removes a -wal whose database is gone before another file gets the name")
+  func strayWAL() throws {
+    try withStore { store in
+      try store.create { $0.segmentBytes = 150 }
+      try store.append(["a"])
+      let directory = store.partitionDirectory()
+      try copyFile(directory + "/00000000000000000000.db-wal", directory + "/00000000000000000001.db-wal")
+      try store.append([String(repeating: "b", count: 100)])
+      #expect(try store.segmentNames() == ["00000000000000000000.db", "00000000000000000001.db"])
+      #expect(try store.append(["c"]).baseOffset == 2)
+      #expect(try store.readAll().count == 3)
+      #expect(try findings(store.dataDirectory).summary.records == 3)
+    }
+  }
+
   @Test("never gives a producer id twice")
   func producerIDs() throws {
     try withStore { store in

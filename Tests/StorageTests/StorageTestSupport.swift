@@ -203,6 +203,14 @@ func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
   return false
 }
 
+func copyFile(_ from: String, _ to: String) throws {
+  let (input, output) = (open(from, O_RDONLY), open(to, O_WRONLY | O_CREAT | O_TRUNC, 0o600))
+  guard input >= 0, output >= 0 else { throw SystemCallError(call: "open \(from)", number: errno) }
+  while sendfile(output, input, nil, 1 << 20) > 0 {}
+  close(input)
+  close(output)
+}
+
 /// A copy of a data directory as a crash of the process would leave it.
 func copyTree(_ from: String, to: String) throws {
   mkdir(to, 0o700)
@@ -210,11 +218,10 @@ func copyTree(_ from: String, to: String) throws {
     let (source, target) = ("\(from)/\(name)", "\(to)/\(name)")
     var status = stat()
     stat(source, &status)
-    if status.st_mode & S_IFMT == S_IFDIR { try copyTree(source, to: target) } else if !name.hasSuffix("-shm") {
-      let (input, output) = (open(source, O_RDONLY), open(target, O_WRONLY | O_CREAT | O_TRUNC, 0o600))
-      while sendfile(output, input, nil, 1 << 20) > 0 {}
-      close(input)
-      close(output)
+    if status.st_mode & S_IFMT == S_IFDIR {
+      try copyTree(source, to: target)
+    } else if !name.hasSuffix("-shm") {
+      try copyFile(source, target)
     }
   }
 }

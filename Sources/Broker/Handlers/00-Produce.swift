@@ -100,7 +100,9 @@ struct ProduceCheck: Sendable {
     let image = broker.cluster.image
     return request.topicData.contains { topic in
       topic.partitionData.contains { part in
-        guard let records = part.records, records.byteCount >= Self.longBytes, let chunk = records.chunks.first else { return false }
+        guard let records = part.records, records.byteCount >= Self.longBytes, let chunk = records.chunks.first else {
+          return false
+        }
         // The attributes' low byte; its low three bits are the codec.
         if (chunk.getInteger(at: chunk.readerIndex + 22, as: UInt8.self) ?? 0) & 7 != 0 { return true }
         let policy = image.topics[topic.name]?.configuration.compression ?? .producer

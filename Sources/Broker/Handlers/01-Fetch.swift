@@ -14,7 +14,8 @@ extension Call {
       topic.partitions.map { part in
         FetchInterest(
           topic: topic.topic, partition: part.partition, offset: part.fetchOffset,
-          currentLeaderEpoch: part.currentLeaderEpoch, lastFetchedEpoch: part.lastFetchedEpoch, bytesMax: part.partitionMaxBytes)
+          currentLeaderEpoch: part.currentLeaderEpoch, lastFetchedEpoch: part.lastFetchedEpoch, bytesMax: part.partitionMaxBytes
+        )
       }
     }
     let forgotten = request.forgottenTopicsData.flatMap { topic in

@@ -22,7 +22,8 @@ extension Call {
       var seen: Set<TopicPartition> = []
       var repeated: Set<TopicPartition> = []
       for topic in request.topics {
-        for part in topic.partitions where !seen.insert(TopicPartition(topic: topic.name, partition: part.partitionIndex)).inserted {
+        for part in topic.partitions
+        where !seen.insert(TopicPartition(topic: topic.name, partition: part.partitionIndex)).inserted {
           repeated.insert(TopicPartition(topic: topic.name, partition: part.partitionIndex))
         }
       }

@@ -22,7 +22,8 @@ extension Call {
       var failures: [String: ErrorCode] = [:]
       for name in Set(missing) {
         do throws(ClusterError) {
-          try await broker.cluster.createTopic(named: name, partitionCount: broker.configuration.defaultPartitionCount, configuration: [:])
+          try await broker.cluster.createTopic(
+            named: name, partitionCount: broker.configuration.defaultPartitionCount, configuration: [:])
         } catch {
           if error.errorCode != .topicAlreadyExists { failures[name] = error.errorCode }
         }
@@ -67,7 +68,8 @@ extension Call {
       } else if let name = asked.name {
         if let topic = image.topics[name] { return row(topic) }
         missing.name = name
-        missing.errorCode = failures[name] ?? (TopicName.complaint(about: name) == nil ? .unknownTopicOrPartition : .invalidTopicException)
+        missing.errorCode =
+          failures[name] ?? (TopicName.complaint(about: name) == nil ? .unknownTopicOrPartition : .invalidTopicException)
       } else {
         if let topic = image.topic(asked.topicID) { return row(topic) }
         missing.name = version >= 12 ? nil : ""

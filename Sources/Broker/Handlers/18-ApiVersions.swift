@@ -5,7 +5,9 @@ internal import Model
 extension Call {
   func handle(_ request: ApiVersionsRequest) {
     var response = ApiVersionsResponse()
-    if version >= 3, !Self.isLegalSoftwareName(request.clientSoftwareName) || !Self.isLegalSoftwareName(request.clientSoftwareVersion) {
+    if version >= 3,
+      !Self.isLegalSoftwareName(request.clientSoftwareName) || !Self.isLegalSoftwareName(request.clientSoftwareVersion)
+    {
       response.errorCode = .invalidRequest
       return reply(response)
     }
@@ -36,6 +38,7 @@ extension Call {
       (c >= 0x30 && c <= 0x39) || (c >= 0x41 && c <= 0x5A) || (c >= 0x61 && c <= 0x7A)
     }
     guard let first = name.utf8.first, let last = name.utf8.last else { return false }
-    return isAlphanumeric(first) && isAlphanumeric(last) && name.utf8.allSatisfy { isAlphanumeric($0) || $0 == 0x2D || $0 == 0x2E }
+    return isAlphanumeric(first) && isAlphanumeric(last)
+      && name.utf8.allSatisfy { isAlphanumeric($0) || $0 == 0x2D || $0 == 0x2E }
   }
 }

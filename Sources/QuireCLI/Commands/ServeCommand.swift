@@ -1,5 +1,4 @@
 internal import ArgumentParser
-
 internal import Node
 
 struct ServeCommand: AsyncParsableCommand {

@@ -184,7 +184,7 @@ private let corrupt: CInt = 11
 
 extension SQLiteError {
   /// SQLite's words without the path in front of them, which the finding names.
-  fileprivate func words(about path: String) -> String {
+  func words(about path: String) -> String {
     let prefix = "\(path): "
     let words = message.hasPrefix(prefix) ? String(message.dropFirst(prefix.count)) : message
     return "\(isCorruption ? "" : "it cannot be read: ")\(words) (SQLite result code \(code))"

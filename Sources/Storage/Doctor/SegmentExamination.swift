@@ -42,6 +42,7 @@ extension Doctor {
           lastBase = try connection.integer("SELECT max(base_offset) FROM record_batch")
         } catch {
           guard error.isCorruption else { throw error }
+          examination.found(Finding(path, error.words(about: path), remedy: Remedy.restoreFile))
           lastBase = .max
         }
         connection.rollback()
@@ -62,8 +63,9 @@ extension Doctor {
       if state.baseOffset != name.baseOffset || state.generation != name.generation {
         complaints.append("it says that its base offset is \(state.baseOffset) and its generation \(state.generation)")
       }
+      // Cut to 48 bits, lest a damaged count end the sum with an overflow.
       let sums = try connection.prepare(
-        "SELECT coalesce(sum(byte_count), 0), coalesce(min(min_timestamp), ?1), coalesce(max(max_timestamp), ?2) FROM record_batch"
+        "SELECT coalesce(sum(byte_count & 0xFFFFFFFFFFFF), 0), coalesce(min(min_timestamp), ?1), coalesce(max(max_timestamp), ?2) FROM record_batch"
       )
       sums.bind(Int64.max, at: 1)
       sums.bind(Int64.min, at: 2)

@@ -1,7 +1,7 @@
-import KafkaProtocol
+public import KafkaProtocol
 
 /// The request of every API; its response is an associated type of it.
-func requestType(_ key: APIKey) -> any KafkaRequest.Type {
+public func requestType(_ key: APIKey) -> any KafkaRequest.Type {
   switch key {
   case .produce: ProduceRequest.self
   case .fetch: FetchRequest.self
@@ -35,7 +35,7 @@ func requestType(_ key: APIKey) -> any KafkaRequest.Type {
 }
 
 /// The versions that can be read and written: those accepted, and for two APIs some that are still to be served.
-func knownVersions(_ key: APIKey) -> ClosedRange<Int16> {
+public func knownVersions(_ key: APIKey) -> ClosedRange<Int16> {
   switch key {
   case .produce: 3...13
   case .fetch: 4...16
