@@ -7,7 +7,7 @@ import Testing
 @Suite("The HTTP door, as a client sees it")
 struct HTTPDoorTests {
   /// Posts to a server that sends these bytes and hangs up; what was received goes to `received`.
-  private func post(answer: String, _ received: inout String) async throws {
+  private func post(answer: String, _ received: inout String, taking failure: (any Error)? = nil) async throws {
     let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
@@ -20,6 +20,7 @@ struct HTTPDoorTests {
     var text = ""
     defer { received = text }
     try await HTTPDoor(server: address).post("/v1/query", .object([("sql", .string("SELECT 1"))])) {
+      if let failure { throw failure }
       text += String(buffer: $0)
     }
   }
@@ -56,6 +57,14 @@ struct HTTPDoorTests {
     }
     #expect(received == "a\nb")
     #expect(failure?.message.contains("cut off") == true)
+  }
+
+  @Test("what the receiver throws is what the caller gets: a closed output is no cut off answer")
+  func takerFails() async throws {
+    var received = ""
+    await #expect(throws: OutputClosed.self) {
+      try await post(answer: Self.chunked + "1\r\na\r\n0\r\n\r\n", &received, taking: OutputClosed())
+    }
   }
 
   @Test("the server's own words are the message")

@@ -25,8 +25,8 @@ struct HTTPDoor: Sendable {
       }
     } catch let failure as CommandFailure {
       throw failure
-    } catch let closed as OutputClosed {
-      throw closed
+    } catch let failure as TakeFailure {
+      throw failure.cause
     } catch let cancelled as CancellationError {
       throw cancelled
     } catch {
@@ -34,6 +34,9 @@ struct HTTPDoor: Sendable {
       throw Self.cutOff
     }
   }
+
+  /// What `take` threw, told apart from what went wrong with the connection.
+  private struct TakeFailure: Error { var cause: any Error }
 
   private static let cutOff = CommandFailure("the answer was cut off: the server stopped or met an error in the middle of it")
 
@@ -63,9 +66,13 @@ struct HTTPDoor: Sendable {
       "Host": server.authority, "User-Agent": "quire/\(Quire.version)", "Content-Type": "application/json",
       "Content-Length": "\(content.readableBytes)", "Connection": "close",
     ]
-    try await outbound.write(.head(head))
-    try await outbound.write(.body(.byteBuffer(content)))
-    try await outbound.write(.end(nil))
+    do {
+      try await outbound.write(contentsOf: [.head(head), .body(.byteBuffer(content)), .end(nil)])
+    } catch let cancelled as CancellationError {
+      throw cancelled
+    } catch {
+      // The server may have refused without reading everything: what it said is still to be received, and explains more than this.
+    }
   }
 
   private func receive(
@@ -79,7 +86,7 @@ struct HTTPDoor: Sendable {
         if head.status.code >= 200 { status = head.status }
       case .body(let bytes):
         if status == .ok {
-          try take(bytes)
+          do { try take(bytes) } catch { throw TakeFailure(cause: error) }
         } else if error.readableBytes < Self.errorBytesMax {
           error.writeImmutableBuffer(bytes)
         }
