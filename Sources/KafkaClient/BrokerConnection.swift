@@ -68,7 +68,7 @@ final class BrokerConnection: Sendable {
   private func negotiate() async throws -> [APIKey: Int16] {
     var request = ApiVersionsRequest()
     request.clientSoftwareName = "quire"
-    request.clientSoftwareVersion = "0.1.0"
+    request.clientSoftwareVersion = programVersion
     // A broker that does not know version 3 says so in a form that not all agree on; all know version 0.
     var version: Int16 = 3
     while true {

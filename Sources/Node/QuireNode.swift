@@ -8,7 +8,7 @@ package import Storage
 
 /// A node: configuration in, a serving process out.
 public enum QuireNode {
-  public static let version = "0.1.0"
+  public static let version = programVersion
 
   /// How long a stopping node waits for requests in progress.
   static let drainTimeMax = Duration.seconds(20)

@@ -1,8 +1,9 @@
 internal import ArgumentParser
+internal import Model
 
 /// The root of the command line.
 struct Quire: AsyncParsableCommand {
-  static let version = "0.1.0"
+  static let version = programVersion
 
   static let configuration = CommandConfiguration(
     commandName: "quire",
