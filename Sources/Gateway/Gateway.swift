@@ -48,7 +48,11 @@ public final class Gateway: Service {
   private let history: HistoryRoutes
   private let group: any EventLoopGroup
   private let logger: Logger
-  private let started = Mutex<(@Sendable (HostPort) -> Void)?>(nil)
+  private let started = Mutex<Announcement?>(nil)
+
+  private struct Announcement {
+    let call: @Sendable (HostPort) -> Void
+  }
 
   /// - Parameters:
   ///   - readiness: nil when the node serves, else what it is doing instead.
@@ -64,7 +68,7 @@ public final class Gateway: Service {
     self.history = HistoryRoutes(doors: doors, concurrentMax: configuration.concurrentQueriesMax)
     self.group = group
     self.logger = logger
-    self.started.withLock { $0 = started }
+    self.started.withLock { $0 = Announcement(call: started) }
   }
 
   /// Serves until the service group shuts down. Statements that still run `drainSeconds` later are interrupted.
@@ -90,11 +94,11 @@ public final class Gateway: Service {
   }
 
   private func announce(_ address: SocketAddress?) {
-    let callback = started.withLock { callback in
-      defer { callback = nil }
-      return callback
+    let announcement = started.withLock { announcement in
+      defer { announcement = nil }
+      return announcement
     }
-    callback?(HostPort(host: configuration.listen.host, port: address?.port ?? configuration.listen.port))
+    announcement?.call(HostPort(host: configuration.listen.host, port: address?.port ?? configuration.listen.port))
   }
 
   func router() -> Router<GatewayContext> {

@@ -35,41 +35,12 @@ public final class TemporaryStorage: @unchecked Sendable {
     vfsName = "quire-temporary-\(Self.serial.add(1, ordering: .relaxed).newValue)"
     vfs = .allocate(capacity: 1)
     vfs.initialize(to: sqlite3_vfs())
-    vfs.pointee.iVersion = 1
+    vfs.pointee.forwardToDefault(below)
     vfs.pointee.szOsFile = CInt(MemoryLayout<csqlite_counted_file>.stride) + below.pointee.szOsFile
-    vfs.pointee.mxPathname = below.pointee.mxPathname
     vfs.pointee.zName = UnsafePointer(csqlite_copy_text(vfsName))
     vfs.pointee.pAppData = Unmanaged.passUnretained(self).toOpaque()
     vfs.pointee.xOpen = { vfs, name, file, flags, outFlags in
       TemporaryStorage.open(vfs!, name, file!, flags, outFlags)
-    }
-    vfs.pointee.xDelete = { _, name, sync in
-      let below = sqlite3_vfs_find(nil)!
-      return below.pointee.xDelete(below, name, sync)
-    }
-    vfs.pointee.xAccess = { _, name, flags, result in
-      let below = sqlite3_vfs_find(nil)!
-      return below.pointee.xAccess(below, name, flags, result)
-    }
-    vfs.pointee.xFullPathname = { _, name, count, out in
-      let below = sqlite3_vfs_find(nil)!
-      return below.pointee.xFullPathname(below, name, count, out)
-    }
-    vfs.pointee.xRandomness = { _, count, out in
-      let below = sqlite3_vfs_find(nil)!
-      return below.pointee.xRandomness(below, count, out)
-    }
-    vfs.pointee.xSleep = { _, microseconds in
-      let below = sqlite3_vfs_find(nil)!
-      return below.pointee.xSleep(below, microseconds)
-    }
-    vfs.pointee.xCurrentTime = { _, out in
-      let below = sqlite3_vfs_find(nil)!
-      return below.pointee.xCurrentTime(below, out)
-    }
-    vfs.pointee.xGetLastError = { _, count, out in
-      let below = sqlite3_vfs_find(nil)!
-      return below.pointee.xGetLastError(below, count, out)
     }
     let code = sqlite3_vfs_register(vfs, 0)
     guard code == SQLITE_OK else {

@@ -159,7 +159,7 @@ public final class LogStore: Sendable {
 
   /// Sets who is told, on the lane and once for each group, which partitions' high watermarks moved. It must only hop.
   public func setHighWatermarkObserver(_ observer: @escaping @Sendable ([PartitionLog]) -> Void) {
-    shared.highWatermarkObserver.withLock { $0 = observer }
+    shared.setHighWatermarkObserver(observer)
   }
 
   // Housekeeping

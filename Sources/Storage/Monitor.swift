@@ -55,20 +55,24 @@ final class StorageThread: @unchecked Sendable {
 
   private final class Start {
     let name: String
+    let niceness: CInt
     let body: @Sendable () -> Void
-    init(_ name: String, _ body: @escaping @Sendable () -> Void) {
+    init(_ name: String, _ niceness: CInt, _ body: @escaping @Sendable () -> Void) {
       self.name = name
+      self.niceness = niceness
       self.body = body
     }
   }
 
-  init(_ name: String, _ body: @escaping @Sendable () -> Void) {
-    let start = Unmanaged.passRetained(Start(name, body))
+  /// - Parameter niceness: added to the process's; below 0 only where the system lets it, and silently not where it does not.
+  init(_ name: String, niceness: CInt = 0, _ body: @escaping @Sendable () -> Void) {
+    let start = Unmanaged.passRetained(Start(name, niceness, body))
     let code = pthread_create(
       &thread, nil,
       { context in
         let start = Unmanaged<Start>.fromOpaque(context!).takeRetainedValue()
         StorageThread.name(start.name)
+        StorageThread.addNiceness(start.niceness)
         start.body()
         return nil
       }, start.toOpaque())
@@ -82,6 +86,13 @@ final class StorageThread: @unchecked Sendable {
     let bytes = Array(name.utf8.prefix(15))
     write(descriptor, bytes, bytes.count)
     close(descriptor)
+  }
+
+  /// Linux gives each thread a niceness of its own; 0 is the calling thread.
+  private static func addNiceness(_ niceness: CInt) {
+    guard niceness != 0 else { return }
+    let calling = __priority_which_t(PRIO_PROCESS.rawValue)
+    _ = setpriority(calling, 0, getpriority(calling, 0) + niceness)
   }
 
   func join() { pthread_join(thread, nil) }

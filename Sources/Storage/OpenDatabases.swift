@@ -10,7 +10,12 @@ final class OpenDatabases: Sendable {
   private let max: Int
   let writersPerLaneMax: Int
   private let metrics: StoreMetrics
-  private let evict = Mutex<(@Sendable () -> Bool)?>(nil)
+  private let evictor = Mutex<Evictor?>(nil)
+
+  /// A bare closure in a generic box is wrapped once more by each look at it.
+  private struct Evictor {
+    let evict: @Sendable () -> Bool
+  }
 
   init(max: Int, laneCount: Int, metrics: StoreMetrics) {
     self.max = max
@@ -18,10 +23,8 @@ final class OpenDatabases: Sendable {
     writersPerLaneMax = Swift.max(2, max * 3 / 4 / laneCount)
   }
 
-  var evictReader: (@Sendable () -> Bool)? {
-    get { evict.withLock { $0 } }
-    set { evict.withLock { $0 = newValue } }
-  }
+  /// - Parameter evict: closes one idle reader; false if there is none.
+  func setEvictor(_ evict: @escaping @Sendable () -> Bool) { evictor.withLock { $0 = Evictor(evict: evict) } }
 
   var current: Int { count.load(ordering: .relaxed) }
 
@@ -42,6 +45,7 @@ final class OpenDatabases: Sendable {
   }
 
   func trim() {
-    while current > max, let evict = evictReader, evict() {}
+    guard current > max, let evictor = evictor.withLock({ $0 }) else { return }
+    while current > max, evictor.evict() {}
   }
 }

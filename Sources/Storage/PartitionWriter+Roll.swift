@@ -147,12 +147,12 @@ extension PartitionWriter {
     return true
   }
 
-  /// Computes the hash of a sealed file on a read thread and records it in the active segment.
+  /// Computes the hash of a sealed file beside everything else and records it in the active segment.
   private func hash(_ file: SegmentFile) {
     let log = log
     let store = store
     guard file.pin() else { return }
-    store.readThreads.submitScan {
+    store.readThreads.submitIdle {
       let outcome: Result<SegmentRecord.Seal, StorageError>
       do throws(StorageError) { outcome = .success(try FileHash.compute(file.path)) } catch { outcome = .failure(error) }
       store.lane(of: log).submit { lane in
@@ -165,6 +165,8 @@ extension PartitionWriter {
       } orElse: {
         file.unpin()
       }
+    } orElse: {
+      file.unpin()
     }
   }
 

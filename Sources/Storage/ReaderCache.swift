@@ -20,7 +20,7 @@ final class ReaderCache: @unchecked Sendable {
     self.databases = databases
     self.cacheKiB = cacheKiB
     self.logger = logger
-    databases.evictReader = { [unowned self] in self.evictOldest() }
+    databases.setEvictor { [unowned self] in self.evictOldest() }
   }
 
   /// Runs `body` with a connection to `file`, which nobody else uses meanwhile.

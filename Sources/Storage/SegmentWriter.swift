@@ -37,7 +37,7 @@ final class SegmentWriter {
   /// Frames the WAL holds, and how many of them are in the database file: by the WAL hook and the last checkpoint.
   private var frameCount = 0
   private var checkpointedCount = 0
-  /// Bytes of the -wal file; the part behind the frames is written zeros.
+  /// Bytes of the -wal file; the part behind the frames is space for more.
   private var walFileBytes = 0
   /// Bytes of the database file at the last checkpoint.
   private var mainFileBytes = 0
@@ -51,7 +51,9 @@ final class SegmentWriter {
   /// - Throws: nothing stays open.
   init(path: String, cacheKiB: Int, syncsWAL: Bool) throws(StorageError) {
     self.path = path
-    let connection = try storage { () throws(SQLiteError) in try Connection(path: path, mode: .readWrite) }
+    let connection = try storage { () throws(SQLiteError) in
+      try Connection(path: path, mode: .readWrite, vfs: GatheringVFS.name)
+    }
     do throws(MigrationError) { try Migrator.verify(.segment, of: connection) } catch { throw .migration(error) }
     self.connection = connection
     let isInWALMode: Bool
@@ -166,7 +168,10 @@ final class SegmentWriter {
   /// Makes every commit so far durable.
   ///
   /// - Returns: 0, or the error number; then nothing of this WAL may be trusted any more.
-  func sync() -> CInt { fdatasync(walDescriptor) == 0 ? 0 : errno }
+  func sync() -> CInt {
+    guard connection.flushGatheredWrites() else { return EIO }
+    return fdatasync(walDescriptor) == 0 ? 0 : errno
+  }
 
   /// - Precondition: no transaction is open, and every commit is synced.
   func checkpoint(_ mode: CheckpointMode) throws(SQLiteError) -> CheckpointResult {
@@ -184,9 +189,10 @@ final class SegmentWriter {
     return result
   }
 
-  /// Extends the -wal with written zeros ahead of its frames: overwriting costs half the sync of growing.
+  /// Gives the -wal disk space ahead of its frames: within its size, writes are gathered and cannot run out of space.
   ///
-  /// Begins small and doubles, so that a partition that is written to now and then costs little.
+  /// Begins small and doubles, so that a partition that is written to now and then costs little. What was written once is overwritten from
+  /// then on, which costs half the sync of growing.
   func preallocate(upTo target: Int) throws(StorageError) {
     let used = walBytes + Self.walHeaderBytes
     guard walFileBytes < target, used > max(64 << 10, walFileBytes / 2) else { return }

@@ -42,7 +42,10 @@ final class StorageLane: @unchecked Sendable {
       bytesPerPartitionMax: store.options.logTailBytesPerPartitionMax)
   }
 
-  func start() { thread = StorageThread("lane-\(index)") { [unowned self] in self.run() } }
+  /// Everybody waits for the lane, and it waits for the disk most of the time: what it has to do in between comes first.
+  private static let niceness: CInt = -10
+
+  func start() { thread = StorageThread("lane-\(index)", niceness: Self.niceness) { [unowned self] in self.run() } }
 
   // Any thread
 
@@ -258,7 +261,7 @@ final class StorageLane: @unchecked Sendable {
     }
     for writer in touched { writer.groupFailure = nil }
     handBack(answered)
-    if !moved.isEmpty { store.highWatermarkObserver.withLock { $0 }?(moved) }
+    if !moved.isEmpty { store.highWatermarksMoved(of: moved) }
     checkpointFullest(touched)
     return taken
   }

@@ -17,7 +17,21 @@ final class StoreShared: @unchecked Sendable {
   /// Milliseconds since 1970.
   let now: @Sendable () -> Int64
   private(set) var lanes: [StorageLane] = []
-  let highWatermarkObserver = Mutex<(@Sendable ([PartitionLog]) -> Void)?>(nil)
+  private let observer = Mutex<HighWatermarkObserver?>(nil)
+
+  /// In a structure of its own: a bare closure in a generic box is wrapped once more by each look at it, and calls get slower for ever.
+  private struct HighWatermarkObserver {
+    let call: @Sendable ([PartitionLog]) -> Void
+  }
+
+  func setHighWatermarkObserver(_ call: @escaping @Sendable ([PartitionLog]) -> Void) {
+    observer.withLock { $0 = HighWatermarkObserver(call: call) }
+  }
+
+  /// Says that these partitions' offsets moved, or that they cannot be read any more.
+  func highWatermarksMoved(of logs: [PartitionLog]) {
+    if let observer = observer.withLock({ $0 }) { observer.call(logs) }
+  }
 
   init(_ options: StoreOptions, logger: Logger, now: @escaping @Sendable () -> Int64) {
     self.options = options

@@ -91,6 +91,14 @@ import Testing
       found.isEmpty, "throw an error, or say with precondition which bug of ours it is:\n\(found.joined(separator: "\n"))")
   }
 
+  @Test("no bare closure lies in a generic box that is looked at: each look wraps it once more, and calls get slower for ever")
+  func noClosuresInBoxes() throws {
+    let found = try SourceTree.swiftFiles(under: "Sources").flatMap { file in
+      file.code.filter { $0.contains(/(Mutex|NIOLockedValueBox)<.*->/) }.map { "\(file.path): \($0)" }
+    }
+    #expect(found.isEmpty, "put it into a structure:\n\(found.joined(separator: "\n"))")
+  }
+
   @Test(
     "whoever takes checking off the compiler says why it is safe", arguments: ["@unchecked Sendable", "nonisolated(unsafe)"])
   func safeBecause(word: String) throws {

@@ -1,0 +1,100 @@
+internal import CSQLite
+internal import Glibc
+internal import Synchronization
+
+/// Large writes to a file past the page cache, through the descriptor that SQLite itself has open.
+///
+/// A descriptor of our own would not do: closing it drops every lock the process has on the file.
+struct DirectWrites {
+  enum Outcome {
+    case written
+    /// Too small, or not aligned: to be written the usual way.
+    case unfit
+    /// The file system does not do this.
+    case unsupported
+    case failed(CInt)
+  }
+
+  static let bytesMax = 4 << 20
+  static let alignment = 4096
+  /// Smaller writes come from checkpoints of a few pages, which are wanted in the page cache again soon.
+  private static let bytesMin = 64 << 10
+
+  private let descriptor: CInt
+  private let flags: CInt
+
+  /// - Returns: nil if the descriptor cannot be written through.
+  init?(descriptor: CInt) {
+    let flags = fcntl(descriptor, F_GETFL)
+    guard flags >= 0, flags & O_ACCMODE == O_RDWR else { return nil }
+    self.descriptor = descriptor
+    self.flags = flags
+  }
+
+  /// - Precondition: nobody else uses the descriptor meanwhile.
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) -> Outcome {
+    guard bytes.count >= Self.bytesMin, bytes.count % Self.alignment == 0, offset % Int64(Self.alignment) == 0 else {
+      return .unfit
+    }
+    guard fcntl(descriptor, F_SETFL, flags | Self.direct) == 0 else { return .unsupported }
+    defer { _ = fcntl(descriptor, F_SETFL, flags) }
+    var position = 0
+    while position < bytes.count {
+      let count = pwrite(descriptor, bytes.baseAddress! + position, bytes.count - position, off_t(offset) + position)
+      if count < 0, errno == EINTR { continue }
+      if count < 0 { return errno == EINVAL ? .unsupported : .failed(errno) }
+      // A part that is not aligned any more is left to the usual way, with all that was written before it: the same bytes again.
+      guard count > 0, count % Self.alignment == 0 else { return .unfit }
+      position += count
+    }
+    return .written
+  }
+
+  /// O_DIRECT; Swift's Glibc does not have it, since it differs between processors.
+  private static let direct: CInt = {
+    #if arch(arm64) || arch(arm)
+      0o200000
+    #else
+      0o40000
+    #endif
+  }()
+}
+
+/// Learns which descriptor SQLite's own VFS opens a file with, through the system call table that SQLite has for such purposes.
+enum OpenedDescriptor {
+  private struct Watch {
+    var thread: pthread_t
+    var descriptor: CInt?
+  }
+  private static let watch = Mutex<Watch?>(nil)
+  private static let opening = Mutex<Void>(())
+
+  /// Runs `open`; what the last `open` call of this thread within it returned.
+  static func capture(isWanted: Bool, _ open: () -> CInt) -> (code: CInt, descriptor: CInt?) {
+    guard isWanted, isInstalled else { return (open(), nil) }
+    return opening.withLock { _ in
+      let me = pthread_self()
+      watch.withLock { $0 = Watch(thread: me) }
+      let code = open()
+      let descriptor = watch.withLock { watch in
+        defer { watch = nil }
+        return watch?.descriptor
+      }
+      return (code, descriptor)
+    }
+  }
+
+  private static let isInstalled: Bool = {
+    guard let vfs = sqlite3_vfs_find(nil), vfs.pointee.iVersion >= 3, let set = vfs.pointee.xSetSystemCall else { return false }
+    let open: @convention(c) (UnsafePointer<CChar>, CInt, CInt) -> CInt = { path, flags, mode in
+      let descriptor = Glibc.open(path, flags, mode_t(mode))
+      let number = errno
+      OpenedDescriptor.watch.withLock { watch in
+        if let thread = watch?.thread, pthread_equal(thread, pthread_self()) != 0 { watch?.descriptor = descriptor }
+      }
+      errno = number
+      return descriptor
+    }
+    return set(vfs, "open", unsafeBitCast(open, to: sqlite3_syscall_ptr.self)) == SQLITE_OK
+  }()
+}
