@@ -103,6 +103,7 @@ public final class LogStore: Sendable {
       }
       guard handover.take() else { throw .closed }
       maintenance.forget(log)
+      shared.highWatermarkObserver.withLock { $0 }?([log])
     }
     try removeFiles(of: topicPartition)
   }
@@ -157,7 +158,8 @@ public final class LogStore: Sendable {
   /// Runs long work that reads a lot, behind everything that is short: SQL, export.
   public func runScanOnReadThread(_ work: @Sendable @escaping () -> Void) { shared.readThreads.submitScan(work) }
 
-  /// Sets who is told, on the lane and once for each group, which partitions' high watermarks moved. It must only hop.
+  /// Sets who is told, on the lane and once for each group, which partitions' high watermarks moved; and which were fenced or deleted:
+  /// whoever waits for their records waits in vain. It must only hop.
   public func setHighWatermarkObserver(_ observer: @escaping @Sendable ([PartitionLog]) -> Void) {
     shared.highWatermarkObserver.withLock { $0 = observer }
   }
