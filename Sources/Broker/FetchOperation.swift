@@ -193,7 +193,7 @@ final class FetchOperation: @unchecked Sendable {
     // As in Kafka, a partition that is not there cuts nobody's wait short, unless there is no other.
     let isHopeless = parts.allSatisfy { $0.error != nil }
     let failed = zip(parts, results).contains { $0.error == nil && ($1.error != .none || $1.diverging != nil) }
-    if loop.isDraining || NIODeadline.now() >= deadline { isOver = true }
+    if call.connection.isDraining || NIODeadline.now() >= deadline { isOver = true }
     if bytes >= bytesMin || failed || isHopeless || isOver || !call.connection.isOpen { answer() } else { park() }
   }
 

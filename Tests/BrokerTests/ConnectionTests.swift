@@ -55,6 +55,57 @@ struct ConnectionTests {
   }
 
   @Test(
+    "produce requests that are under way are answered before what follows them closes the connection",
+    arguments: [
+      RawClient.frame(key: 0, version: 9, body: [0xFF, 0xFF]), RawClient.frame(key: 999, version: 0),
+      ByteBuffer(integer: Int32(-5)),
+    ])
+  func repliesToProduceBeforeClose(bad: ByteBuffer) async throws {
+    try await BrokerUnderTest.run { broker in
+      try await broker.createTopic("t")
+      for _ in 0..<20 {
+        let client = try await broker.client()
+        var bytes = ByteBuffer()
+        for id: Int32 in 1...5 {
+          bytes.writeImmutableBuffer(
+            RawClient.frame(produceRequest("t", [(0, try batch(["\(id)"]))]), version: 9, correlationID: id))
+        }
+        bytes.writeImmutableBuffer(bad)
+        bytes.writeImmutableBuffer(RawClient.frame(ApiVersionsRequest(), version: 0, correlationID: 99))
+        try await client.send(bytes)
+        for id: Int32 in 1...5 {
+          let (found, response) = try await client.reply(to: ProduceRequest.self, version: 9)
+          #expect(found == id && response.responses[0].partitionResponses[0].errorCode == .none)
+        }
+        #expect(try await client.isClosed(), "nothing behind it is answered")
+      }
+      #expect(try await broker.eventually { try await broker.openConnections == 0 })
+    }
+  }
+
+  @Test("rubbish behind a fetch that waits ends the wait, is answered with what there is, and closes")
+  func rubbishBehindFetch() async throws {
+    try await BrokerUnderTest.run { broker in
+      try await broker.createTopic("t")
+      let client = try await broker.client()
+      var bytes = RawClient.frame(fetchRequest("t", [(0, 0)], waitMilliseconds: .max), version: 4, correlationID: 1)
+      bytes.writeInteger(Int32(-1))
+      try await client.send(bytes)
+      #expect(try await client.reply(to: FetchRequest.self, version: 4).correlationID == 1)
+      #expect(try await client.isClosed())
+    }
+  }
+
+  @Test("a client id that is not UTF-8 is served")
+  func clientIDNotUTF8() async throws {
+    try await BrokerUnderTest.run { broker in
+      let client = try await broker.client()
+      try await client.send(bytes: [0, 0, 0, 12, 0, 18, 0, 0, 0, 0, 0, 5, 0, 2, 0xC3, 0x28])
+      #expect(try await client.reply(to: ApiVersionsRequest.self, version: 0).correlationID == 5)
+    }
+  }
+
+  @Test(
     "a connection that sends rubbish is closed and others are served",
     arguments: [
       Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8), [0xFF, 0xFF, 0xFF, 0xFF], [0x7F, 0xFF, 0xFF, 0xFF, 0],

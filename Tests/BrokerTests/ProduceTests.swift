@@ -110,7 +110,7 @@ struct ProduceTests {
 
   @Test("a client is read again when the appends of others have made room")
   func backpressure() async throws {
-    try await BrokerUnderTest.run({ $0.produceBytesInFlightMax = 10_000 }) { broker in
+    try await BrokerUnderTest.run({ $0.queuedRequestBytesMax = 10_000 }) { broker in
       try await broker.createTopic("t")
       let value = String(repeating: "x", count: 9_000)
       try await withThrowingTaskGroup(of: Void.self) { group in
