@@ -38,9 +38,10 @@ public enum Limits {
   public static let producerBatchesRemembered = 5
 
   // Cluster
-  /// Partitions of one topic, and topics and partitions named in one administrative request: each partition costs a file and
-  /// three syncs to create, so that 10,000 are about a minute's work.
+  /// Partitions of one topic: each costs a file and two syncs to create, several side by side.
   public static let partitionsPerTopicMax = 10_000
+  /// Partitions that one CreateTopics request creates, as in Kafka.
+  public static let partitionsPerRequestMax = 10_000
 
   // Groups
   public static let committedOffsetMetadataBytesMax = 4096
