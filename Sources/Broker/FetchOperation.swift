@@ -209,8 +209,9 @@ final class FetchOperation: @unchecked Sendable {
     // What happened between reading and parking woke nobody.
     for (index, part) in parts.enumerated() where part.error == nil {
       guard let log = part.log else { continue }
-      let hasNews = log.offsets.map { $0.highWatermark.rawValue > max(part.interest.offset, knownHighWatermarks[index]) } ?? false
-      if hasNews || log.failure != nil { return wake() }
+      let known = max(part.interest.offset, knownHighWatermarks[index])
+      if let offsets = log.offsets, offsets.highWatermark.rawValue > known { return wake() }
+      if log.failure != nil { return wake() }
     }
   }
 

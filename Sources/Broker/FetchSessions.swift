@@ -156,7 +156,9 @@ extension FetchSessions.State {
     guard let idlest = sessions.min(by: { $0.value.lastUse < $1.value.lastUse }) else { return nil }
     if now - idlest.value.lastUse > patience { return idlest.key }
     let lasting = sessions.lazy.filter { $0.value.lastUse - $0.value.created > patience }
-    guard let smallest = lasting.min(by: { ($0.value.order.count, $0.key) < ($1.value.order.count, $1.key) }) else { return nil }
+    guard let smallest = lasting.min(by: { ($0.value.order.count, $0.key) < ($1.value.order.count, $1.key) }) else {
+      return nil
+    }
     return newcomer.order.count > smallest.value.order.count ? smallest.key : nil
   }
 

@@ -210,10 +210,9 @@ struct FetchTests {
       let waiting = fetchRequest("t", [(1, 0), (0, 1)], waitMilliseconds: .max)
       try await client.send(RawClient.frame(waiting, version: 11, correlationID: 1))
       #expect(try await broker.eventually { !broker.broker.loops[0].parked.isEmpty })
-      log.store.lane(of: log).submit { lane in try? lane.writer(of: log).fence("a test") } orElse: {
-      }
-      #expect(
-        try await client.reply(to: FetchRequest.self, version: 11).response.parts.map(\.errorCode) == [.none, .kafkaStorageError])
+      log.store.lane(of: log).submit({ lane in try? lane.writer(of: log).fence("a test") }, orElse: {})
+      let ended = try await client.reply(to: FetchRequest.self, version: 11).response
+      #expect(ended.parts.map(\.errorCode) == [.none, .kafkaStorageError])
       // It is rebuilt by itself; and then fails for good.
       #expect(try await broker.eventually { log.failure == nil })
       log.shared.withLock { $0.failure = "a test" }
