@@ -40,7 +40,7 @@ public enum Limits {
   // Cluster
   /// Partitions of one topic: each costs a file and two syncs to create, several side by side.
   public static let partitionsPerTopicMax = 10_000
-  /// Partitions that one CreateTopics request creates, as in Kafka.
+  /// Partitions that one CreateTopics request creates, as in Kafka, or one Metadata request that names topics that do not exist.
   public static let partitionsPerRequestMax = 10_000
 
   // Groups

@@ -2,6 +2,7 @@ import Glibc
 import KafkaProtocol
 import Model
 import NIOCore
+import NIOPosix
 import Testing
 
 @testable import Broker
@@ -206,6 +207,24 @@ struct ConnectionTests {
         #expect(try await broker.eventually { try await broker.openConnections == 0 })
       }
     }
+  }
+
+  @Test("a client that connects before the broker accepts is served when it does")
+  func earlyClient() async throws {
+    let group = MultiThreadedEventLoopGroup.singleton
+    let listener = try await KafkaListener.bind(on: group, host: "127.0.0.1", port: 0)
+    let client = try await RawClient.connect(to: try #require(listener.address.port))
+    try await client.send(bytes: [0, 0, 0, 1, 42])
+    await #expect(throws: RawClient.Silence.self) { try await client.next(within: .milliseconds(100)) }
+    try await listener.accept { try $0.pipeline.syncOperations.addHandler(Echo()) }
+    #expect(try await client.next().map(Array.init(buffer:)) == [42])
+    await client.close()
+    try await listener.channel.close().get()
+  }
+
+  private final class Echo: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { context.writeAndFlush(data, promise: nil) }
   }
 
   @Test("5,000 half-open connections do not stop a client")
