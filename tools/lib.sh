@@ -5,6 +5,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.build/venv   # Python clients, made by tools/install
 scratch=   # made by need_scratch
 node_pid=  # of start_node
+configuration=debug   # of need_quire
 export PYTHONPATH=$root/tools/lib PYTHONDONTWRITEBYTECODE=1
 
 say() { echo "== $*" >&2; }
@@ -13,12 +14,12 @@ fail() { echo "error: $*" >&2; exit 1; }
 # A directory that is removed at exit.
 need_scratch() { [[ -n $scratch ]] || scratch=$(mktemp -d "${TMPDIR:-/tmp}/quire.XXXXXX"); }
 
-# The binary under test: $QUIRE, or a debug build of this tree.
+# The binary under test: $QUIRE, or a build of this tree in $configuration.
 need_quire() {
   if [[ -z ${QUIRE:-} ]]; then
-    say "building quire"
-    swift build --package-path "$root" --product quire >&2
-    QUIRE=$(swift build --package-path "$root" --show-bin-path)/quire
+    say "building quire ($configuration)"
+    swift build --package-path "$root" -c "$configuration" --product quire >&2
+    QUIRE=$(swift build --package-path "$root" -c "$configuration" --show-bin-path)/quire
   fi
   [[ -x $QUIRE ]] || fail "$QUIRE is not an executable"
   QUIRE=$(realpath "$QUIRE")

@@ -19,8 +19,9 @@ public struct BrokerConfiguration: Sendable {
   public var connectionsMax: Int
   /// Milliseconds without a request after which a connection is closed (`connections.max.idle.ms`).
   public var connectionIdleMilliseconds: Int64
-  /// Bytes of produce requests, of all connections together, that wait for the disk; then no socket is read.
-  public var produceBytesInFlightMax: Int
+  /// Bytes of requests of all connections together that have arrived and wait, for their turn or the disk (`queued.max.request.bytes`);
+  /// then no socket is read.
+  public var queuedRequestBytesMax: Int
   /// Incremental fetch sessions kept (`max.incremental.fetch.session.cache.slots`, KIP-227).
   public var fetchSessionsMax: Int
 
@@ -35,7 +36,7 @@ public struct BrokerConfiguration: Sendable {
     requestBytesMax = Limits.requestBytesMax
     connectionsMax = Limits.connectionsMax
     connectionIdleMilliseconds = 600_000
-    produceBytesInFlightMax = 256 << 20
+    queuedRequestBytesMax = Limits.queuedRequestBytesMax
     fetchSessionsMax = 1_000
   }
 }

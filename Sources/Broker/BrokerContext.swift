@@ -38,7 +38,9 @@ final class BrokerContext: Sendable {
     metrics = BrokerMetrics()
     validationThreads = NIOThreadPool(numberOfThreads: 2)
     validationThreads.start()
-    fetchSessions = FetchSessions(sessionsMax: configuration.fetchSessionsMax) { Int32.random(in: 1 ... .max) }
+    fetchSessions = FetchSessions(
+      sessionsMax: configuration.fetchSessionsMax, newID: { Int32.random(in: 1 ... .max) },
+      now: { Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000) })
   }
 
   /// Counts a new connection; false if there are as many as there may be.

@@ -31,12 +31,20 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   private var runningProduce = false
   /// Bytes of produce requests that the storage lanes hold.
   private var produceBytes = 0
+  /// Bytes of a request that is being validated beside the loop.
+  private var suspendedBytes = 0
+  /// What the loop's budget has been told that the connection holds.
+  private var countedBytes = 0
   private var isReadHeld = false
   private var isStarting = false
-  private var isDraining = false
+  private(set) var isDraining = false
+  /// What came behind the frames in `waiting` and is none: the connection closes when they have been answered.
+  private var unreadable: WireFailure?
   /// A request is being validated beside the loop; those behind it must not overtake it.
   private var isSuspended = false
   private var lastRequest: NIODeadline = .now()
+  /// When bytes of a request came after none had been held.
+  private var heldSince: NIODeadline = .now()
   /// The fetch that waits for records, to be given up when the client goes.
   var parkedFetch: FetchOperation?
 
@@ -47,6 +55,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   }
 
   var isOpen: Bool { context != nil }
+  /// Bytes of a request whose end is still to come.
+  var arrivingBytes: Int { frames.bufferedBytes }
 
   // MARK: Channel events
 
@@ -75,7 +85,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     self.context = nil
     dropWaiting()
     if loop.connections.removeValue(forKey: ObjectIdentifier(self)) != nil { broker.connectionClosed() }
-    loop.budget.held.removeValue(forKey: ObjectIdentifier(self))
+    loop.forget(self)
     // No `channelReadComplete` follows, should this be the middle of a read cycle.
     loop.submitAppends()
     parkedFetch?.abandon()
@@ -84,6 +94,18 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   private func dropWaiting() {
     waiting.removeAll()
     waitingBytes = 0
+    frames = FrameDecoder(frameBytesMax: broker.configuration.requestBytesMax)
+    countHeldBytes()
+  }
+
+  /// Tells the loop's budget what the connection holds now.
+  private func countHeldBytes() {
+    let now = frames.bufferedBytes + waitingBytes + suspendedBytes + produceBytes
+    guard now != countedBytes else { return }
+    if countedBytes == 0 { heldSince = .now() }
+    let change = now - countedBytes
+    countedBytes = now
+    loop.requestBytesChanged(by: change)
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -94,16 +116,19 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let bytes = unwrapInboundIn(data)
     broker.metrics.bytesIn.increment(by: Int64(bytes.readableBytes))
+    guard !isDraining, unreadable == nil else { return }
     frames.append(bytes)
     do throws(WireFailure) {
       while let frame = try nextFrame() {
         waiting.append(frame)
         waitingBytes += frame.readableBytes
+        loop.finished(self)
       }
     } catch {
-      refuse("\(error)")
+      unreadable = error
     }
     startWaiting()
+    countHeldBytes()
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
@@ -118,14 +143,19 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
       context.read()
     } else {
       isReadHeld = true
-      loop.budget.held[ObjectIdentifier(self)] = self
+      loop.hold(self)
     }
   }
 
   private var mayRead: Bool {
-    !isDraining && produceBytes + waitingBytes < Limits.produceBytesInFlightPerConnectionMax
+    wantsToRead && (!loop.budget.isExhausted || loop.budget.finishing == ObjectIdentifier(self))
+  }
+
+  /// Nothing of the connection's own is in the way of reading it.
+  var wantsToRead: Bool {
+    !isDraining && unreadable == nil && produceBytes + waitingBytes < Limits.produceBytesInFlightPerConnectionMax
       && waiting.count < Limits.requestsInFlightPerConnectionMax && running < Limits.requestsInFlightPerConnectionMax
-      && !loop.budget.isExhausted && context?.channel.isWritable == true
+      && context?.channel.isWritable == true
   }
 
   /// The client has read replies, or has stopped to: then no further request of its is started, lest the replies pile up here.
@@ -140,7 +170,11 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
   /// Reads again if that was held back and there is room now.
   func resumeReading() {
-    guard isReadHeld, mayRead, let context else { return }
+    guard isReadHeld, let context else { return }
+    guard mayRead else {
+      if wantsToRead { loop.hold(self) }
+      return
+    }
     isReadHeld = false
     loop.budget.held.removeValue(forKey: ObjectIdentifier(self))
     context.read()
@@ -171,7 +205,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
       running += 1
       lastRequest = .now()
       start(frame)
+      if isSuspended { suspendedBytes = frame.readableBytes }
     }
+    countHeldBytes()
+    if waiting.isEmpty, !isDraining, let unreadable { refuse(unreadable.reason) }
   }
 
   /// Starts no further request until `resumeStarting`.
@@ -179,29 +216,31 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
   func resumeStarting() {
     isSuspended = false
+    suspendedBytes = 0
     startWaiting()
     loop.submitAppends()
   }
 
   private func start(_ frame: ByteBuffer) {
     var body = frame
+    let ticket = replies.reserve()
     do {
       let header = try RequestHeader.decode(from: &body)
-      let call = Call(connection: self, header: header, ticket: replies.reserve(), started: .now())
-      try dispatch(call, &body)
+      try dispatch(Call(connection: self, header: header, ticket: ticket, started: .now()), &body)
     } catch {
+      running -= 1
+      replies.fill(ticket, with: [])
       refuse("\(error)")
     }
   }
 
   /// What cannot be understood, or failed without a reply to say so, is answered as Kafka does: the connection is closed.
-  /// Replies to earlier requests leave before.
+  /// The requests before it are answered first.
   func refuse(_ reason: String) {
     broker.metrics.refusedRequests.increment()
     broker.logger.debug("closing a connection", metadata: ["client": "\(clientHost)", "reason": "\(reason)"])
-    dropWaiting()
-    flush()
-    context?.close(promise: nil)
+    drain()
+    parkedFetch?.timeIsUp()
   }
 
   // MARK: Replies, on the loop
@@ -225,12 +264,12 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
   func produceStarted(bytes: Int) {
     produceBytes += bytes
-    loop.budget.used += bytes
+    countHeldBytes()
   }
 
   func produceFinished(bytes: Int) {
     produceBytes -= bytes
-    loop.budget.used -= bytes
+    countHeldBytes()
     resumeReading()
   }
 
@@ -269,7 +308,16 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     if running == 0, replies.isEmpty, lastRequest < deadline { context?.close(promise: nil) }
   }
 
-  /// Draining: no further request is read or started; the connection closes when the last reply has left.
+  /// Closes the connection if what it has sent of requests lies here since `deadline`: its client sends no more of them, or reads no replies.
+  ///
+  /// - Parameter lastSent: the last sign of life; nil for the start of a request.
+  func closeIfStuck(since deadline: NIODeadline, lastSent: NIODeadline? = nil) {
+    guard arrivingBytes + waitingBytes > 0, lastSent ?? max(lastRequest, heldSince) < deadline else { return }
+    broker.logger.debug("closing a connection that holds memory others wait for", metadata: ["client": "\(clientHost)"])
+    context?.close(promise: nil)
+  }
+
+  /// No further request is read or started; the connection closes when the last reply has left.
   func drain() {
     isDraining = true
     dropWaiting()
@@ -287,7 +335,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
 extension Connection {
   /// Closes without waiting for anything.
-  func abort() { refuse("the node stops") }
+  func abort() { context?.close(promise: nil) }
 }
 
 /// Bytes that end a connection, in words for the log.

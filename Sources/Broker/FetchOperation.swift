@@ -11,6 +11,8 @@ internal import Storage
 ///        └── high watermark moved ◄── parked until enough bytes or the deadline ◄── too little
 /// ```
 ///
+/// A partition that is deleted or fails while a fetch waits for it ends the wait.
+///
 /// Partitions are served in the order of the request wherever their records are, so that busy ones cannot starve one that lags behind.
 // Safe because: it lives on its connection's event loop; a read thread gets values and hands values back.
 final class FetchOperation: @unchecked Sendable {
@@ -27,7 +29,8 @@ final class FetchOperation: @unchecked Sendable {
   private var isParked = false
   private var timer: Scheduled<Void>?
   private var isAnswered = false
-  private var hasTimedOut = false
+  /// The time is up, or a partition has gone: what there is now is the answer.
+  private var isOver = false
   /// High watermarks up to which waiting has been decided, by part.
   private var knownHighWatermarks: [Int64]
 
@@ -123,8 +126,9 @@ final class FetchOperation: @unchecked Sendable {
       result.error = error
       return result
     }
-    guard interest.offset < offsets.highWatermark.rawValue, allowance.isFirst || allowance.bytes > 0 else { return result }
+    guard allowance.isFirst || allowance.bytes > 0 else { return result }
     let room = allowance.room(for: interest)
+    // Also at the end: a partition that has failed says so here.
     switch log.readTail(from: Offset(interest.offset), maxBytes: room) {
     case .batches(let records):
       if records.byteCount <= room || allowance.isFirst { result.take(records) }
@@ -189,7 +193,7 @@ final class FetchOperation: @unchecked Sendable {
     // As in Kafka, a partition that is not there cuts nobody's wait short, unless there is no other.
     let isHopeless = parts.allSatisfy { $0.error != nil }
     let failed = zip(parts, results).contains { $0.error == nil && ($1.error != .none || $1.diverging != nil) }
-    let isOver = hasTimedOut || loop.isDraining || NIODeadline.now() >= deadline
+    if call.connection.isDraining || NIODeadline.now() >= deadline { isOver = true }
     if bytes >= bytesMin || failed || isHopeless || isOver || !call.connection.isOpen { answer() } else { park() }
   }
 
@@ -202,13 +206,12 @@ final class FetchOperation: @unchecked Sendable {
     if timer == nil {
       timer = loop.eventLoop.scheduleTask(deadline: deadline) { [weak self] in self?.timeIsUp() }
     }
-    // Records that came between reading and parking woke nobody.
+    // What happened between reading and parking woke nobody.
     for (index, part) in parts.enumerated() where part.error == nil {
-      if let offsets = part.log?.offsets, offsets.highWatermark.rawValue > max(part.interest.offset, knownHighWatermarks[index])
-      {
-        recordsArrived()
-        return
-      }
+      guard let log = part.log else { continue }
+      let known = max(part.interest.offset, knownHighWatermarks[index])
+      if let offsets = log.offsets, offsets.highWatermark.rawValue > known { return wake() }
+      if log.failure != nil { return wake() }
     }
   }
 
@@ -220,10 +223,13 @@ final class FetchOperation: @unchecked Sendable {
     parkedOn = []
   }
 
-  func recordsArrived() {
+  /// A partition has records, has failed, or has gone.
+  func wake() {
     guard isParked else { return }
     for (index, part) in parts.enumerated() {
-      if let offsets = part.log?.offsets { knownHighWatermarks[index] = offsets.highWatermark.rawValue }
+      guard let log = part.log else { continue }
+      if let offsets = log.offsets { knownHighWatermarks[index] = offsets.highWatermark.rawValue }
+      if log.failure != nil, noteDeletion(index) { isOver = true }
     }
     unpark()
     gather()
@@ -232,18 +238,20 @@ final class FetchOperation: @unchecked Sendable {
   func timeIsUp() {
     guard isParked, !isAnswered else { return }
     unpark()
-    hasTimedOut = true
-    for index in parts.indices where parts[index].error == nil && !isServed(parts[index]) {
-      parts[index].log = nil
-      parts[index].error = .unknownTopicOrPartition
-    }
+    isOver = true
+    for index in parts.indices { _ = noteDeletion(index) }
     gather()
   }
 
-  /// Whether the partition was not deleted meanwhile.
-  private func isServed(_ part: Part) -> Bool {
-    let now = broker.store.partition(TopicPartition(topic: part.interest.topic, partition: part.interest.partition))
-    return now === part.log
+  /// - Returns: whether the partition was deleted while the fetch waited; it then has that as its error.
+  private func noteDeletion(_ index: Int) -> Bool {
+    let interest = parts[index].interest
+    guard parts[index].error == nil,
+      broker.store.partition(TopicPartition(topic: interest.topic, partition: interest.partition)) !== parts[index].log
+    else { return false }
+    parts[index].log = nil
+    parts[index].error = .unknownTopicOrPartition
+    return true
   }
 
   /// The client has gone: nobody waits for the answer.

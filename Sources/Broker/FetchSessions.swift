@@ -29,7 +29,8 @@ final class FetchSessions: Sendable {
     var order: [TopicPartition]
     /// What the last reply told about each partition.
     var told: [TopicPartition: Told] = [:]
-    var lastUse: UInt64
+    let created: Int64
+    var lastUse: Int64
   }
   struct Told: Equatable, Sendable {
     var highWatermark: Int64
@@ -39,21 +40,26 @@ final class FetchSessions: Sendable {
     var sessions: [Int32: Session] = [:]
     /// Of all sessions together.
     var partitionCount = 0
-    var clock: UInt64 = 0
   }
 
   private let state = Mutex(State())
   private let sessionsMax: Int
   private let partitionsMax: Int
   private let newID: @Sendable () -> Int32
+  private let now: @Sendable () -> Int64
 
   /// - Parameters:
   ///   - partitionsMax: partitions remembered by all sessions together; a session that would exceed it is not begun, or ended.
   ///   - newID: a random positive number a call.
-  init(sessionsMax: Int, partitionsMax: Int = 500_000, newID: @escaping @Sendable () -> Int32) {
+  ///   - now: milliseconds of a clock that only runs forward.
+  init(
+    sessionsMax: Int, partitionsMax: Int = 500_000, newID: @escaping @Sendable () -> Int32,
+    now: @escaping @Sendable () -> Int64
+  ) {
     self.sessionsMax = sessionsMax
     self.partitionsMax = partitionsMax
     self.newID = newID
+    self.now = now
   }
 
   /// Resolves a request against its session.
@@ -63,20 +69,23 @@ final class FetchSessions: Sendable {
   ///
   /// - Throws: `fetchSessionIDNotFound`, `invalidFetchSessionEpoch`; the session named stays as it is.
   func plan(sessionID: Int32, epoch: Int32, named: [FetchInterest], forgotten: [TopicPartition]) throws(ErrorCode) -> Plan {
+    let now = now()
     if epoch == -1 || epoch == 0 {
       return state.withLock { state in
         state.end(sessionID)
         guard epoch == 0, !named.isEmpty, sessionsMax > 0, state.partitionCount + named.count <= partitionsMax else {
           return Plan(sessionID: 0, interests: named, isIncremental: false)
         }
-        state.clock += 1
-        if state.sessions.count >= sessionsMax, let oldest = state.sessions.min(by: { $0.value.lastUse < $1.value.lastUse }) {
-          state.end(oldest.key)
+        var session = Session(epoch: 1, interests: [:], order: [], created: now, lastUse: now)
+        for interest in named { session.add(interest) }
+        if state.sessions.count >= sessionsMax {
+          guard let evicted = state.sessionToEvict(for: session, now: now) else {
+            return Plan(sessionID: 0, interests: named, isIncremental: false)
+          }
+          state.end(evicted)
         }
         var id = newID()
         while id <= 0 || state.sessions[id] != nil { id = newID() }
-        var session = Session(epoch: 1, interests: [:], order: [], lastUse: state.clock)
-        for interest in named { session.add(interest) }
         state.begin(id, session)
         return Plan(sessionID: id, interests: named, isIncremental: false)
       }
@@ -89,8 +98,7 @@ final class FetchSessions: Sendable {
         return .failure(.fetchSessionIDNotFound)
       }
       session.epoch = epoch == .max ? 1 : epoch + 1
-      state.clock += 1
-      session.lastUse = state.clock
+      session.lastUse = now
       for interest in named { session.add(interest) }
       if !forgotten.isEmpty {
         for partition in forgotten {
@@ -139,6 +147,21 @@ final class FetchSessions: Sendable {
 }
 
 extension FetchSessions.State {
+  /// The session that gives way to `newcomer` where all slots are taken, by Kafka's rule for consumers (KIP-227): one that has not
+  /// been used for two minutes; else the smallest of those that have lasted for two minutes, if the newcomer has more partitions.
+  ///
+  /// Thus many clients that begin sessions cannot throw each other out at every fetch.
+  fileprivate func sessionToEvict(for newcomer: FetchSessions.Session, now: Int64) -> Int32? {
+    let patience = Limits.fetchSessionEvictionMilliseconds
+    guard let idlest = sessions.min(by: { $0.value.lastUse < $1.value.lastUse }) else { return nil }
+    if now - idlest.value.lastUse > patience { return idlest.key }
+    let lasting = sessions.lazy.filter { $0.value.lastUse - $0.value.created > patience }
+    guard let smallest = lasting.min(by: { ($0.value.order.count, $0.key) < ($1.value.order.count, $1.key) }) else {
+      return nil
+    }
+    return newcomer.order.count > smallest.value.order.count ? smallest.key : nil
+  }
+
   fileprivate mutating func begin(_ id: Int32, _ session: FetchSessions.Session) {
     sessions[id] = session
     partitionCount += session.order.count

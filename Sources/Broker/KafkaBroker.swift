@@ -20,6 +20,9 @@ public final class KafkaBroker: Sendable {
 
   var loops: [LoopState] { state.withLock { $0.loops } }
 
+  /// Bytes of requests that have arrived, in part or whole, and are neither answered nor on disk; bounded by `queued.max.request.bytes`.
+  public var queuedRequestBytes: Int { loops.reduce(0) { $0 + $1.queuedBytes.load(ordering: .relaxed) } }
+
   public init(
     configuration: BrokerConfiguration, store: LogStore, cluster: LocalClusterStore, groups: GroupCoordinator,
     admin: AdminContext, logger: Logger, now: @escaping @Sendable () -> Int64
@@ -28,18 +31,17 @@ public final class KafkaBroker: Sendable {
       configuration: configuration, store: store, cluster: cluster, groups: groups, admin: admin, logger: logger, now: now)
   }
 
-  /// Accepts connections on a listening socket that is already bound (so that the port is known before the cluster image names it).
+  /// Accepts the connections that come to `listener`.
   ///
-  /// - Parameter group: the loops that connections are spread over.
-  /// - Throws: what the operating system says of the address; nothing is left open.
-  public func start(on group: any EventLoopGroup, host: String, port: Int) async throws -> SocketAddress {
+  /// - Parameter group: the loops that connections are spread over; the listener's.
+  public func start(on group: any EventLoopGroup, listener: KafkaListener) async throws {
     let context = context
     var loops: [ObjectIdentifier: LoopState] = [:]
     var ordered: [LoopState] = []
     let count = max(1, group.makeIterator().reduce(0) { sum, _ in sum + 1 })
     for eventLoop in group.makeIterator() {
       let loop = LoopState(
-        eventLoop: eventLoop, store: context.store, produceBytesMax: context.configuration.produceBytesInFlightMax / count)
+        eventLoop: eventLoop, store: context.store, requestBytesMax: context.configuration.queuedRequestBytesMax / count)
       loops[ObjectIdentifier(eventLoop)] = loop
       ordered.append(loop)
     }
@@ -48,29 +50,6 @@ public final class KafkaBroker: Sendable {
     context.store.setHighWatermarkObserver { partitions in
       for loop in all where !loop.parked.isEmpty { loop.eventLoop.execute { loop.parked.wake(partitions) } }
     }
-    let listener = try await ServerBootstrap(group: group)
-      .serverChannelOption(.backlog, value: 1024)
-      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      // A client whose machine is gone sends no FIN; its request may wait for weeks.
-      .childChannelOption(.socketOption(.so_keepalive), value: 1)
-      .childChannelOption(.maxMessagesPerRead, value: 4)
-      .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          guard context.admitConnection() else {
-            context.logger.warning("connection refused: max.connections are open")
-            throw WireFailure(reason: "max.connections")
-          }
-          let loop = byLoop[ObjectIdentifier(channel.eventLoop)]!
-          do {
-            try channel.pipeline.syncOperations.addHandler(Connection(broker: context, loop: loop))
-          } catch {
-            context.connectionClosed()
-            throw error
-          }
-        }
-      }
-      .bind(host: host, port: port).get()
     let idle = NIODeadline.now
     let idleCheck = group.next().scheduleRepeatedTask(initialDelay: .seconds(30), delay: .seconds(30)) { _ in
       let deadline = idle() - .milliseconds(context.configuration.connectionIdleMilliseconds)
@@ -78,8 +57,20 @@ public final class KafkaBroker: Sendable {
         loop.eventLoop.execute { for connection in Array(loop.connections.values) { connection.closeIfIdle(since: deadline) } }
       }
     }
-    state.withLock { $0 = Running(listener: listener, loops: all, idleCheck: idleCheck) }
-    return listener.localAddress!
+    state.withLock { $0 = Running(listener: listener.channel, loops: all, idleCheck: idleCheck) }
+    try await listener.accept { channel in
+      guard context.admitConnection() else {
+        context.logger.warning("connection refused: max.connections are open")
+        throw WireFailure(reason: "max.connections")
+      }
+      do {
+        try channel.pipeline.syncOperations.addHandler(
+          Connection(broker: context, loop: byLoop[ObjectIdentifier(channel.eventLoop)]!))
+      } catch {
+        context.connectionClosed()
+        throw error
+      }
+    }
   }
 
   /// Stops listening, lets the requests under way finish, closes every connection.

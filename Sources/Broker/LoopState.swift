@@ -1,13 +1,18 @@
 internal import NIOCore
 internal import Storage
+internal import Synchronization
 
 /// What the connections of one event loop share: appends waiting to be submitted, replies waiting to be flushed, parked fetches.
-// Safe because: every stored property is read and written on the event loop only; `appendsCompleted` and `wake` hop onto it first.
+// Safe because: every stored property but the atomic is read and written on the event loop only; `appendsCompleted` and `wake` hop
+// onto it first.
 final class LoopState: AppendReceiver, @unchecked Sendable {
   let eventLoop: any EventLoop
   private let store: LogStore
   var connections: [ObjectIdentifier: Connection] = [:]
-  var budget: ProduceBudget
+  var budget: RequestBudget
+  var isReliefScheduled = false
+  /// What `budget` has used, for the metrics.
+  let queuedBytes = Atomic<Int>(0)
   let parked = ParkedFetches()
   private var appends: [AppendRequest] = []
   private var dirty: [ObjectIdentifier: Connection] = [:]
@@ -15,21 +20,10 @@ final class LoopState: AppendReceiver, @unchecked Sendable {
   /// The broker stops: nothing new is begun, nobody waits any longer.
   private(set) var isDraining = false
 
-  init(eventLoop: any EventLoop, store: LogStore, produceBytesMax: Int) {
+  init(eventLoop: any EventLoop, store: LogStore, requestBytesMax: Int) {
     self.eventLoop = eventLoop
     self.store = store
-    budget = ProduceBudget(bytesMax: produceBytesMax)
-  }
-
-  /// Bytes of produce requests that wait for the disk, over all connections of the loop.
-  struct ProduceBudget {
-    let bytesMax: Int
-    var used = 0
-    /// Connections that would read if there were room.
-    var held: [ObjectIdentifier: Connection] = [:]
-    var isExhausted: Bool { used >= bytesMax }
-
-    init(bytesMax: Int) { self.bytesMax = bytesMax }
+    budget = RequestBudget(bytesMax: requestBytesMax)
   }
 
   /// Ends the waits, lets the requests under way finish, closes every connection.
@@ -55,7 +49,6 @@ final class LoopState: AppendReceiver, @unchecked Sendable {
       isFlushScheduled = true
       for append in group { (append.context as? ProducePart)?.finish(append.outcome) }
       flushDirty()
-      if !budget.isExhausted { for connection in Array(budget.held.values) { connection.resumeReading() } }
     }
   }
 

@@ -84,11 +84,8 @@ extension LocalClusterStore {
       try ClusterTables.beginFiles(of: topic.name, id: topic.id, partitions: partitions, connection)
     }
     do throws(StorageError) {
-      for number in partitions {
-        try store.createPartition(
-          TopicPartition(topic: topic.name, partition: number), topicID: topic.id, leaderEpoch: .zero,
-          configuration: topic.configuration)
-      }
+      try store.createPartitions(
+        of: topic.name, partitions, topicID: topic.id, leaderEpoch: .zero, configuration: topic.configuration)
     } catch {
       let failure = ClusterError(.kafkaStorageError, "the files of topic '\(topic.name)' cannot be created: \(error)")
       try removeUnfinished { $0.topic == topic.name }

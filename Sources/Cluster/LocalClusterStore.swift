@@ -141,12 +141,17 @@ public final class LocalClusterStore: Sendable {
   /// - Parameter isWanted: which of the noted partitions.
   func removeUnfinished(_ isWanted: (TopicPartition) -> Bool) throws(ClusterError) {
     let unfinished = try transaction { connection throws(SQLiteError) in try ClusterTables.unfinished(connection) }
-    for entry in unfinished where isWanted(entry.partition) {
-      do throws(StorageError) {
-        try store.deletePartition(entry.partition)
-      } catch { throw ClusterError(.kafkaStorageError, "the files of \(entry.partition) cannot be removed: \(error)") }
-      let number = entry.partition.partition
-      try transaction { connection throws(SQLiteError) in
+    let wanted = unfinished.filter { isWanted($0.partition) }
+    guard !wanted.isEmpty else { return }
+    do throws(StorageError) {
+      try store.deletePartitions(wanted.map(\.partition))
+    } catch {
+      let topics = Set(wanted.map(\.partition.topic)).sorted().joined(separator: ", ")
+      throw ClusterError(.kafkaStorageError, "the files of \(topics) cannot be removed: \(error)")
+    }
+    try transaction { connection throws(SQLiteError) in
+      for entry in wanted {
+        let number = entry.partition.partition
         try ClusterTables.endFiles(of: entry.topicID, partitions: number..<number + 1, connection)
       }
     }

@@ -30,7 +30,7 @@ extension GroupMachine {
 
   private func complaint(about request: CommitRequest) -> ErrorCode? {
     if request.generationID < 0, state == .empty || state == .dead { return nil }
-    if state == .dead { return .illegalGeneration }
+    if state == .dead { return request.knowsGroupIDNotFound ? .groupIDNotFound : .illegalGeneration }
     // A simple consumer has no member id: once the group has members, only they may commit.
     if let error = complaint(about: request.member) { return error }
     if request.generationID != generationID { return .illegalGeneration }

@@ -107,13 +107,17 @@ public struct CommitRequest: Hashable, Sendable {
   /// How long the client wants the offsets kept (OffsetCommit 2 to 4); nil leaves it to the coordinator.
   public var retentionMilliseconds: Int64?
   public var offsets: [OffsetToCommit]
+  /// The client knows GROUP_ID_NOT_FOUND (OffsetCommit from version 9).
+  public var knowsGroupIDNotFound: Bool
 
   public init(
-    member: MemberIdentity, generationID: Int32, retentionMilliseconds: Int64? = nil, offsets: [OffsetToCommit]
+    member: MemberIdentity, generationID: Int32, retentionMilliseconds: Int64? = nil, offsets: [OffsetToCommit],
+    knowsGroupIDNotFound: Bool = false
   ) {
     self.member = member
     self.generationID = generationID
     self.retentionMilliseconds = retentionMilliseconds
     self.offsets = offsets
+    self.knowsGroupIDNotFound = knowsGroupIDNotFound
   }
 }

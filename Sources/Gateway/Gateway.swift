@@ -2,6 +2,7 @@ import Hummingbird
 public import Logging
 public import Model
 public import NIOCore
+import Query
 public import ServiceLifecycle
 import Synchronization
 
@@ -108,7 +109,7 @@ public final class Gateway: Service {
     router.get("/health") { _, _ in JSONReply.reply(.ok, "{\"status\":\"ok\"}\n") }
     router.get("/ready") { [readiness] _, _ in
       guard let reason = readiness() else { return JSONReply.reply(.ok, "{\"status\":\"ready\"}\n") }
-      return JSONReply.reply(.serviceUnavailable, "{\"status\":\(JSONReply.string(reason))}\n")
+      return JSONReply.reply(.serviceUnavailable, "{\"status\":\(JSONText.string(reason))}\n")
     }
     router.get("/metrics") { [metrics] _, _ in
       Response(

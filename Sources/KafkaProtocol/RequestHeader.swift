@@ -24,14 +24,16 @@ public struct RequestHeader: Equatable, Sendable {
 
   /// Reads the header; `frame` then stands at the message. The tagged fields, of which Kafka has none, are dropped.
   ///
-  /// - Throws: if the header is cut short or its client id is not UTF-8; `frame` is as it was.
+  /// A client id is for people to read: as in Kafka, what is not UTF-8 in it becomes U+FFFD, and the request is served.
+  ///
+  /// - Throws: if the header is cut short; `frame` is as it was.
   public static func decode(from frame: inout ByteBuffer) throws(WireError) -> RequestHeader {
     let (header, length) = try frame.withReader { (reader: inout ByteReader) throws(WireError) -> (RequestHeader, Int) in
       var header = RequestHeader(
         apiKey: try reader.integer(), apiVersion: try reader.integer(), correlationID: try reader.integer(), clientID: nil)
       let idLength = Int(try reader.integer(Int16.self))
       guard idLength >= -1 else { throw .implausibleLength(Int64(idLength)) }
-      if idLength >= 0 { header.clientID = try reader.string(idLength) }
+      if idLength >= 0 { header.clientID = String(decoding: try reader.bytes(idLength), as: UTF8.self) }
       if header.isFlexible { try reader.skipTaggedFields() }
       return (header, reader.index)
     }

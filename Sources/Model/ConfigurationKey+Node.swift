@@ -48,6 +48,11 @@ extension ConfigurationKey {
       name: "socket.request.max.bytes", type: .int(1024...Int64(Int32.max)), defaultValue: String(Limits.requestBytesMax),
       documentation: "The largest request of a Kafka client, in bytes."),
     ConfigurationKey(
+      name: "queued.max.request.bytes", type: .long(1 << 20...Int64.max), defaultValue: String(Limits.queuedRequestBytesMax),
+      documentation:
+        "Bytes of requests of all Kafka clients together that have arrived and wait, for their turn or for the disk; then no client is read."
+    ),
+    ConfigurationKey(
       name: "max.incremental.fetch.session.cache.slots", type: .int(0...Int64(Int32.max)), defaultValue: "1000",
       documentation: "Incremental fetch sessions kept; a client without one names all its partitions in each fetch."),
     ConfigurationKey(

@@ -9,8 +9,14 @@ public enum Limits {
   public static let connectionsMax = 10_000
   /// Requests of one connection that are being worked on; further ones wait in the socket.
   public static let requestsInFlightPerConnectionMax = 256
+  /// Bytes of requests of all connections that have arrived and wait, for their turn or the disk (`queued.max.request.bytes`): eight
+  /// connections' share, or two of the largest requests on each of the loops of a machine with one processor. Each loop has its part.
+  public static let queuedRequestBytesMax = 256 << 20
   /// Bytes of produce requests of one connection that wait for the disk; then its socket is not read.
   public static let produceBytesInFlightPerConnectionMax = 32 << 20
+
+  /// Milliseconds for which a fetch session, when all slots are taken, is safe from others: Kafka's own two minutes.
+  public static let fetchSessionEvictionMilliseconds: Int64 = 120_000
 
   // Storage
   /// Bytes of record batches in one group commit. An uncapped group once grew to 1 GB and its checkpoint took 4 s.
@@ -32,9 +38,10 @@ public enum Limits {
   public static let producerBatchesRemembered = 5
 
   // Cluster
-  /// Partitions of one topic, and topics and partitions named in one administrative request: each partition costs a file and
-  /// three syncs to create, so that 10,000 are about a minute's work.
+  /// Partitions of one topic: each costs a file and two syncs to create, several side by side.
   public static let partitionsPerTopicMax = 10_000
+  /// Partitions that one CreateTopics request creates, as in Kafka, or one Metadata request that names topics that do not exist.
+  public static let partitionsPerRequestMax = 10_000
 
   // Groups
   public static let committedOffsetMetadataBytesMax = 4096

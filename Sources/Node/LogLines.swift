@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import Query
 
 /// Writes log lines to standard error, as text or as JSON Lines.
 ///
@@ -52,42 +53,23 @@ struct LogLines: LogHandler {
     var line = "\(time) \(level)\(padding) \(label): \(Self.onOneLine("\(event.message)"))"
     for (key, value) in pairs {
       let isPlain = !value.isEmpty && value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x3D && $0 != 0x7F }
-      line += isPlain ? " \(key)=\(value)" : " \(key)=\(Self.quoted(value))"
+      line += isPlain ? " \(key)=\(value)" : " \(key)=\(JSONText.string(value))"
     }
     return line + "\n"
   }
 
   private func json(_ time: String, _ event: LogEvent, _ pairs: [(String, String)]) -> String {
-    var line = "{\"time\":\"\(time)\",\"level\":\"\(event.level)\",\"label\":\(Self.quoted(label))"
-    line += ",\"message\":\(Self.quoted("\(event.message)"))"
+    var line = "{\"time\":\"\(time)\",\"level\":\"\(event.level)\",\"label\":\(JSONText.string(label))"
+    line += ",\"message\":\(JSONText.string("\(event.message)"))"
     // A key of ours comes once, whatever a caller calls its metadata.
     for (key, value) in pairs where !["time", "level", "label", "message"].contains(key) {
-      line += ",\(Self.quoted(key)):\(Self.quoted(value))"
+      line += ",\(JSONText.string(key)):\(JSONText.string(value))"
     }
     return line + "}\n"
   }
 
   private static func onOneLine(_ text: String) -> String {
-    text.utf8.contains(where: { $0 < 0x20 }) ? String(quoted(text).dropFirst().dropLast()) : text
-  }
-
-  /// As a JSON string.
-  static func quoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\n": result += "\\n"
-      case "\r": result += "\\r"
-      case "\t": result += "\\t"
-      case _ where scalar.value < 0x20 || scalar.value == 0x7F:
-        let hex = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
+    text.utf8.contains(where: { $0 < 0x20 }) ? String(JSONText.string(text).dropFirst().dropLast()) : text
   }
 
   /// UTC with milliseconds, as ISO 8601 has it.

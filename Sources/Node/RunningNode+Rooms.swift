@@ -97,8 +97,21 @@ extension RunningNode {
     broker.requestBytesMax = Int(settings.number("socket.request.max.bytes"))
     broker.connectionsMax = Int(settings.number("max.connections"))
     broker.connectionIdleMilliseconds = settings.number("connections.max.idle.ms")
+    broker.queuedRequestBytesMax = Int(settings.number("queued.max.request.bytes"))
     broker.fetchSessionsMax = Int(settings.number("max.incremental.fetch.session.cache.slots"))
     return broker
+  }
+
+  /// Binds Kafka's address.
+  ///
+  /// - Returns: the address as clients can be told it: a name like localhost may lead them to the other family of addresses.
+  static func bindListener(_ address: HostPort, _ group: any EventLoopGroup) async throws -> (KafkaListener, HostPort) {
+    do {
+      let listener = try await KafkaListener.bind(on: group, host: address.host, port: address.port)
+      let bound = listener.address
+      let host = address.host == "localhost" ? bound.ipAddress ?? address.host : address.host
+      return (listener, HostPort(host: host, port: bound.port ?? address.port))
+    } catch { throw StartFailure.explained(error, door: "Kafka", address: address) }
   }
 
   /// Where clients are told to connect, given what was bound.
@@ -112,23 +125,6 @@ extension RunningNode {
     guard let resolved = realpath(path, nil) else { return path }
     defer { free(resolved) }
     return String(cString: resolved)
-  }
-}
-
-/// Addresses as they will be bound.
-enum FreePort {
-  /// A name as the address it stands for, and port 0 as a port that is free: clients are told both before the listener is open,
-  /// and a name like localhost may lead them to the other family of addresses.
-  static func resolved(_ address: HostPort, _ group: any EventLoopGroup) async throws -> HostPort {
-    guard address.port == 0 || address.host == "localhost" else { return address }
-    do {
-      let channel = try await ServerBootstrap(group: group).serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-        .bind(host: address.host, port: address.port).get()
-      let bound = channel.localAddress
-      try await channel.close().get()
-      return HostPort(
-        host: address.host == "localhost" ? bound?.ipAddress ?? address.host : address.host, port: bound?.port ?? address.port)
-    } catch { throw StartFailure.explained(error, door: "Kafka", address: address) }
   }
 }
 

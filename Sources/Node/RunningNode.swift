@@ -65,7 +65,7 @@ struct RunningNode {
     let threads = Int(settings.number("num.network.threads"))
     let group = MultiThreadedEventLoopGroup(numberOfThreads: threads > 0 ? threads : System.coreCount)
     do {
-      let listen = try await FreePort.resolved(configuration.listen, group)
+      let (listener, listen) = try await bindListener(configuration.listen, group)
       let advertised = advertisedAddress(configuration, listen)
       cluster.register(
         NodeImage(id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: nil))
@@ -78,10 +78,10 @@ struct RunningNode {
           dataDirectory: absolutePath(configuration.dataDirectory), topicsDeleted: { groups.topicsDeleted($0) }),
         logger: Logger(label: "broker"), now: wallClockMilliseconds)
       do {
-        _ = try await broker.start(on: group, host: listen.host, port: listen.port)
+        try await broker.start(on: group, listener: listener)
       } catch {
         groups.close()
-        throw StartFailure.explained(error, door: "Kafka", address: configuration.listen)
+        throw error
       }
       return RunningNode(
         configuration: configuration, store: store, cluster: cluster, shards: shards, groups: groups, broker: broker,
@@ -122,8 +122,14 @@ struct RunningNode {
   private func gateway(_ http: HostPort) -> Gateway {
     let metrics = ProcessSetup.metrics
     let started = wallClockMilliseconds()
-    metrics.addGauges { [cluster] in NodeMetrics.samples(cluster, startedMilliseconds: started) }
     let settings = configuration.settings
+    let queuedRequestBytesMax = settings.number("queued.max.request.bytes")
+    metrics.addGauges { [cluster, broker] in
+      NodeMetrics.samples(cluster, startedMilliseconds: started) + [
+        MetricSample("kafka_queued_request_bytes", value: Double(broker.queuedRequestBytes)),
+        MetricSample("kafka_queued_request_bytes_max", value: Double(queuedRequestBytesMax)),
+      ]
+    }
     return Gateway(
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],

@@ -16,6 +16,13 @@ public enum JSONText {
     text.withUTF8 { append(string: UnsafeRawBufferPointer($0), to: &out) }
   }
 
+  /// `text` as a JSON string, quotes included.
+  public static func string(_ text: String) -> String {
+    var out: [UInt8] = []
+    append(string: text, to: &out)
+    return String(decoding: out, as: UTF8.self)
+  }
+
   private static func appendEscaped(_ utf8: UnsafeRawBufferPointer, to out: inout [UInt8]) {
     guard let base = utf8.baseAddress else { return }
     let count = utf8.count

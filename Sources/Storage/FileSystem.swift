@@ -14,10 +14,19 @@ enum FileSystem {
 
   /// Creates a directory, readable by its owner only; one that exists is fine. Its parent is synced.
   static func makeDirectory(_ path: String) throws(StorageError) {
-    if mkdir(path, 0o700) == 0 { return try syncDirectory(parent(of: path)) }
-    guard errno == EEXIST else { throw .system(call: "mkdir", path: path, number: errno) }
+    if try makeUnsyncedDirectory(path) { return try syncDirectory(parent(of: path)) }
     // Whoever made it may have been killed before the sync; a parent that cannot be read is not ours.
     try? syncDirectory(parent(of: path))
+  }
+
+  /// As `makeDirectory`; its parent is the caller's to sync.
+  ///
+  /// - Returns: false if it exists.
+  @discardableResult
+  static func makeUnsyncedDirectory(_ path: String) throws(StorageError) -> Bool {
+    if mkdir(path, 0o700) == 0 { return true }
+    guard errno == EEXIST else { throw .system(call: "mkdir", path: path, number: errno) }
+    return false
   }
 
   /// Makes the entries of a directory durable.

@@ -8,11 +8,11 @@ public final class LogStore: Sendable {
   public let node: NodeDatabase
   let shared: StoreShared
   private let lock: DirectoryLock
-  private let maintenance: StoreMaintenance
+  let maintenance: StoreMaintenance
   let partitions = Mutex<[TopicPartition: PartitionLog]>([:])
   /// What an orderly close wrote down; empty after any other end.
   private let known: [NodeDatabase.PartitionKey: LogOffsets]
-  private let isClosed = Mutex(false)
+  let isClosed = Mutex(false)
 
   /// How the directory of a partition that is being removed begins: with a character no topic's name has (`a.deleted-1` is a legal name of
   /// a topic), and without the topic's name, which may be as long as a file's name can be.
@@ -73,50 +73,6 @@ public final class LogStore: Sendable {
     maintenance.watch(log)
   }
 
-  /// Creates a partition's files, durable on return, and registers it. Blocks.
-  ///
-  /// Files of another topic that had the name (a creation or deletion that a crash cut short) are removed.
-  public func createPartition(
-    _ topicPartition: TopicPartition, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
-  ) throws(StorageError) {
-    if isClosed.withLock({ $0 }) { throw .closed }
-    if partition(topicPartition) != nil { throw .refused(.topicAlreadyExists) }
-    let directory = "\(shared.topicsDirectory)/\(topicPartition)"
-    if FileSystem.exists(directory) { try removeFiles(of: topicPartition) }
-    try FileSystem.makeDirectory(directory)
-    let state = PartitionState(
-      topicID: topicID, topicPartition: topicPartition, baseOffset: 0, generation: 0, logStartOffset: 0,
-      leaderEpoch: leaderEpoch.rawValue, commitSequence: 0)
-    try SegmentBuilder.build(state, in: directory, pageSize: shared.options.pageSize, now: shared.now())
-    try attachPartition(topicPartition, topicID: topicID, leaderEpoch: leaderEpoch, configuration: configuration)
-  }
-
-  /// Removes a partition and its files: its directory is renamed, durably, before anything is unlinked. Blocks.
-  public func deletePartition(_ topicPartition: TopicPartition) throws(StorageError) {
-    if let log = partitions.withLock({ $0.removeValue(forKey: topicPartition) }) {
-      let handover = Handover<Bool>()
-      shared.lane(of: log).submit { lane in
-        lane.delete(log)
-        handover.give(true)
-      } orElse: {
-        handover.give(false)
-      }
-      guard handover.take() else { throw .closed }
-      maintenance.forget(log)
-    }
-    try removeFiles(of: topicPartition)
-  }
-
-  private func removeFiles(of topicPartition: TopicPartition) throws(StorageError) {
-    let directory = "\(shared.topicsDirectory)/\(topicPartition)"
-    guard FileSystem.exists(directory) else { return }
-    var random = SystemRandomNumberGenerator()
-    let grave = "\(shared.topicsDirectory)/\(Self.gravePrefix)\(String(random.next(), radix: 36))"
-    try FileSystem.rename(directory, to: grave)
-    try FileSystem.syncDirectory(shared.topicsDirectory)
-    try FileSystem.removeDirectory(grave)
-  }
-
   private func lane(of topicPartition: TopicPartition) -> Int {
     // Neighbouring partitions on different lanes; the same in every life.
     let name = topicPartition.topic.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
@@ -157,7 +113,8 @@ public final class LogStore: Sendable {
   /// Runs long work that reads a lot, behind everything that is short: SQL, export.
   public func runScanOnReadThread(_ work: @Sendable @escaping () -> Void) { shared.readThreads.submitScan(work) }
 
-  /// Sets who is told, on the lane and once for each group, which partitions' high watermarks moved. It must only hop.
+  /// Sets who is told, on the lane and once for each group, which partitions' high watermarks moved; and which were fenced or deleted:
+  /// whoever waits for their records waits in vain. It must only hop.
   public func setHighWatermarkObserver(_ observer: @escaping @Sendable ([PartitionLog]) -> Void) {
     shared.setHighWatermarkObserver(observer)
   }

@@ -59,6 +59,8 @@ import Testing
     #expect(known.endOffset == 0)
     #expect(await epochEnd(0, current: 0)?.errorCode == ErrorCode.none)
     #expect(await epochEnd(0, current: 3)?.errorCode == .unknownLeaderEpoch)
+    let none = try #require(await epochEnd(-1))
+    #expect(none.errorCode == .none && none.leaderEpoch == -1 && none.endOffset == -1)
     #expect(await epochEnd(0, partition: 9)?.errorCode == .unknownTopicOrPartition)
   }
 

@@ -78,6 +78,13 @@ import Testing
     #expect(fixture.cluster.image.topics.keys.sorted() == ["good"])
   }
 
+  @Test("a request for more partitions than one may create is refused whole")
+  func tooMany() async {
+    let rows = await create(topic("a", 9_998), topic("b", -1))
+    #expect(rows.map(\.errorCode) == [.policyViolation, .policyViolation])
+    #expect(fixture.cluster.image.topics.isEmpty)
+  }
+
   @Test("partitions assigned to this node by hand are created, and validating creates nothing")
   func assignedAndValidated() async throws {
     let assigned = await create(topic("a", -1, replicas: -1, assignments: [[1], [1]]))

@@ -111,6 +111,10 @@ final class GroupHandlerTests: Sendable {
     #expect(described.groups[0].members.map { String(buffer: $0.memberAssignment) } == ["all"])
     let older: DescribeGroupsResponse = await ask { groups.handle(describe, version: 5, reply: $0) }
     #expect(older.groups.map(\.errorCode) == [.none, .none])
+    #expect(older.groups[0].authorizedOperations == .min, "it did not ask")
+    describe.includeAuthorizedOperations = true
+    let asking: DescribeGroupsResponse = await ask { groups.handle(describe, version: 6, reply: $0) }
+    #expect(asking.groups.map { $0.authorizedOperations != .min } == [true, false])
 
     var delete = DeleteGroupsRequest()
     delete.groupsNames = ["g", "unknown"]

@@ -60,7 +60,9 @@ struct BrokerUnderTest: Sendable {
     self.store = store
     self.cluster = cluster
     self.groups = groups
-    port = try await broker.start(on: group, host: "127.0.0.1", port: 0).port!
+    let listener = try await KafkaListener.bind(on: group, host: "127.0.0.1", port: 0)
+    port = listener.address.port!
+    try await broker.start(on: group, listener: listener)
   }
 
   private func stop() async throws {

@@ -2,6 +2,7 @@ import Glibc
 import KafkaProtocol
 import Model
 import NIOCore
+import NIOPosix
 import Testing
 
 @testable import Broker
@@ -51,6 +52,57 @@ struct ConnectionTests {
       try await client.send(both)
       #expect(try await client.reply(to: ApiVersionsRequest.self, version: 0).correlationID == 1)
       #expect(try await client.isClosed())
+    }
+  }
+
+  @Test(
+    "produce requests that are under way are answered before what follows them closes the connection",
+    arguments: [
+      RawClient.frame(key: 0, version: 9, body: [0xFF, 0xFF]), RawClient.frame(key: 999, version: 0),
+      ByteBuffer(integer: Int32(-5)),
+    ])
+  func repliesToProduceBeforeClose(bad: ByteBuffer) async throws {
+    try await BrokerUnderTest.run { broker in
+      try await broker.createTopic("t")
+      for _ in 0..<20 {
+        let client = try await broker.client()
+        var bytes = ByteBuffer()
+        for id: Int32 in 1...5 {
+          bytes.writeImmutableBuffer(
+            RawClient.frame(produceRequest("t", [(0, try batch(["\(id)"]))]), version: 9, correlationID: id))
+        }
+        bytes.writeImmutableBuffer(bad)
+        bytes.writeImmutableBuffer(RawClient.frame(ApiVersionsRequest(), version: 0, correlationID: 99))
+        try await client.send(bytes)
+        for id: Int32 in 1...5 {
+          let (found, response) = try await client.reply(to: ProduceRequest.self, version: 9)
+          #expect(found == id && response.responses[0].partitionResponses[0].errorCode == .none)
+        }
+        #expect(try await client.isClosed(), "nothing behind it is answered")
+      }
+      #expect(try await broker.eventually { try await broker.openConnections == 0 })
+    }
+  }
+
+  @Test("rubbish behind a fetch that waits ends the wait, is answered with what there is, and closes")
+  func rubbishBehindFetch() async throws {
+    try await BrokerUnderTest.run { broker in
+      try await broker.createTopic("t")
+      let client = try await broker.client()
+      var bytes = RawClient.frame(fetchRequest("t", [(0, 0)], waitMilliseconds: .max), version: 4, correlationID: 1)
+      bytes.writeInteger(Int32(-1))
+      try await client.send(bytes)
+      #expect(try await client.reply(to: FetchRequest.self, version: 4).correlationID == 1)
+      #expect(try await client.isClosed())
+    }
+  }
+
+  @Test("a client id that is not UTF-8 is served")
+  func clientIDNotUTF8() async throws {
+    try await BrokerUnderTest.run { broker in
+      let client = try await broker.client()
+      try await client.send(bytes: [0, 0, 0, 12, 0, 18, 0, 0, 0, 0, 0, 5, 0, 2, 0xC3, 0x28])
+      #expect(try await client.reply(to: ApiVersionsRequest.self, version: 0).correlationID == 5)
     }
   }
 
@@ -155,6 +207,24 @@ struct ConnectionTests {
         #expect(try await broker.eventually { try await broker.openConnections == 0 })
       }
     }
+  }
+
+  @Test("a client that connects before the broker accepts is served when it does")
+  func earlyClient() async throws {
+    let group = MultiThreadedEventLoopGroup.singleton
+    let listener = try await KafkaListener.bind(on: group, host: "127.0.0.1", port: 0)
+    let client = try await RawClient.connect(to: try #require(listener.address.port))
+    try await client.send(bytes: [0, 0, 0, 1, 42])
+    await #expect(throws: RawClient.Silence.self) { try await client.next(within: .milliseconds(100)) }
+    try await listener.accept { try $0.pipeline.syncOperations.addHandler(Echo()) }
+    #expect(try await client.next().map(Array.init(buffer:)) == [42])
+    await client.close()
+    try await listener.channel.close().get()
+  }
+
+  private final class Echo: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { context.writeAndFlush(data, promise: nil) }
   }
 
   @Test("5,000 half-open connections do not stop a client")

@@ -6,9 +6,15 @@ import Testing
 
 @Suite("Fetch sessions (KIP-227)")
 struct FetchSessionsTests {
-  private static func sessions(max: Int = 10) -> FetchSessions {
+  private static func sessions(max: Int = 10, partitionsMax: Int = 1000, clock: Clock = Clock()) -> FetchSessions {
     let next = Counter()
-    return FetchSessions(sessionsMax: max) { next.next() }
+    return FetchSessions(
+      sessionsMax: max, partitionsMax: partitionsMax, newID: { next.next() }, now: { clock.milliseconds })
+  }
+  private final class Clock: Sendable {
+    private let now = Mutex<Int64>(1_000)
+    var milliseconds: Int64 { now.withLock { $0 } }
+    func advance(seconds: Int64) { now.withLock { $0 += seconds * 1_000 } }
   }
   private final class Counter: Sendable {
     private let value = Mutex<Int32>(0)
@@ -67,17 +73,44 @@ struct FetchSessionsTests {
     }
   }
 
-  @Test("when all slots are taken, the session unused for longest gives way")
-  func eviction() throws {
-    let sessions = Self.sessions(max: 2)
-    let a = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0)], forgotten: [])
-    let b = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0)], forgotten: [])
-    _ = try sessions.plan(sessionID: a.sessionID, epoch: 1, named: [], forgotten: [])
-    _ = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0)], forgotten: [])
-    #expect(throws: ErrorCode.fetchSessionIDNotFound) {
-      try sessions.plan(sessionID: b.sessionID, epoch: 1, named: [], forgotten: [])
-    }
-    _ = try sessions.plan(sessionID: a.sessionID, epoch: 2, named: [], forgotten: [])
+  /// Whether the session is still there; using it.
+  private static func use(_ session: Int32, epoch: Int32, of sessions: FetchSessions) -> Bool {
+    (try? sessions.plan(sessionID: session, epoch: epoch, named: [], forgotten: [])) != nil
+  }
+  private static func begin(_ partitionCount: Int32, in sessions: FetchSessions) throws -> Int32 {
+    try sessions.plan(sessionID: 0, epoch: 0, named: (0..<partitionCount).map { interest($0) }, forgotten: []).sessionID
+  }
+
+  @Test("when all slots are taken, the session unused for longest gives way if that is more than two minutes")
+  func evictionOfIdle() throws {
+    let clock = Clock()
+    let sessions = Self.sessions(max: 2, clock: clock)
+    let a = try Self.begin(5, in: sessions)
+    let b = try Self.begin(5, in: sessions)
+    clock.advance(seconds: 60)
+    #expect(Self.use(a, epoch: 1, of: sessions))
+    clock.advance(seconds: 60)
+    #expect(try Self.begin(1, in: sessions) == 0, "exactly two minutes are not more")
+    clock.advance(seconds: 1)
+    #expect(try Self.begin(1, in: sessions) != 0)
+    #expect(Self.use(a, epoch: 2, of: sessions) && !Self.use(b, epoch: 1, of: sessions))
+  }
+
+  @Test("when all slots are taken by sessions in use, the smallest that has lasted two minutes gives way to a larger one only")
+  func evictionOfSmaller() throws {
+    let clock = Clock()
+    let sessions = Self.sessions(max: 3, clock: clock)
+    let small = try Self.begin(2, in: sessions)
+    let large = try Self.begin(9, in: sessions)
+    clock.advance(seconds: 100)
+    let young = try Self.begin(1, in: sessions)
+    #expect(try Self.begin(50, in: sessions) == 0, "nobody has lasted for two minutes")
+    clock.advance(seconds: 21)
+    #expect(Self.use(small, epoch: 1, of: sessions) && Self.use(large, epoch: 1, of: sessions))
+    #expect(try Self.begin(2, in: sessions) == 0, "as large is not larger")
+    #expect(try Self.begin(3, in: sessions) != 0)
+    #expect(!Self.use(small, epoch: 2, of: sessions))
+    #expect(Self.use(large, epoch: 2, of: sessions) && Self.use(young, epoch: 1, of: sessions))
   }
 
   @Test("a session that is left without partitions ends")
@@ -91,8 +124,7 @@ struct FetchSessionsTests {
 
   @Test("the partitions of all sessions together are bounded; who asks for more fetches without a session")
   func bounded() throws {
-    let next = Counter()
-    let sessions = FetchSessions(sessionsMax: 10, partitionsMax: 3) { next.next() }
+    let sessions = Self.sessions(partitionsMax: 3)
     let first = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0), Self.interest(1)], forgotten: []).sessionID
     #expect(first != 0)
     let second = try sessions.plan(sessionID: 0, epoch: 0, named: [Self.interest(0), Self.interest(1)], forgotten: [])

@@ -2,10 +2,11 @@ import Cluster
 import KafkaProtocol
 import Model
 import NIOCore
-import Storage
+import Synchronization
 import Testing
 
 @testable import Broker
+@testable import Storage
 
 @Suite("Fetch", .timeLimit(.minutes(1)))
 struct FetchTests {
@@ -179,6 +180,50 @@ struct FetchTests {
     }
   }
 
+  @Test("a fetch that waits for several partitions is answered at once when one of them is deleted")
+  func deletedWhileWaiting() async throws {
+    try await BrokerUnderTest.run { broker in
+      try await broker.createTopic("stays")
+      let client = try await broker.client()
+      for round in 0..<10 {
+        try await broker.createTopic("t")
+        var request = fetchRequest("stays", [(0, 0)], waitMilliseconds: .max)
+        request.topics += fetchRequest("t", [(0, 0)]).topics
+        try await client.send(RawClient.frame(request, version: 11, correlationID: 1))
+        // Sometimes before the fetch is parked, sometimes after.
+        if round % 2 == 0 { #expect(try await broker.eventually { !broker.broker.loops[0].parked.isEmpty }) }
+        try await broker.cluster.deleteTopic(named: "t")
+        let fetched = try await client.reply(to: FetchRequest.self, version: 11).response
+        #expect(fetched.parts.map(\.errorCode) == [.none, .unknownTopicOrPartition])
+        #expect(broker.broker.loops[0].parked.isEmpty)
+      }
+    }
+  }
+
+  @Test("a fetch at the end of a fenced partition is answered KAFKA_STORAGE_ERROR, also when it waits already")
+  func fenced() async throws {
+    try await BrokerUnderTest.run { broker in
+      try await broker.createTopic("t", partitions: 2)
+      let client = try await broker.client()
+      try await produce(client, ["a"])
+      let log = try #require(broker.store.partition(TopicPartition(topic: "t", partition: 0)))
+      let waiting = fetchRequest("t", [(1, 0), (0, 1)], waitMilliseconds: .max)
+      try await client.send(RawClient.frame(waiting, version: 11, correlationID: 1))
+      #expect(try await broker.eventually { !broker.broker.loops[0].parked.isEmpty })
+      log.store.lane(of: log).submit({ lane in try? lane.writer(of: log).fence("a test") }, orElse: {})
+      let ended = try await client.reply(to: FetchRequest.self, version: 11).response
+      #expect(ended.parts.map(\.errorCode) == [.none, .kafkaStorageError])
+      // It is rebuilt by itself; and then fails for good.
+      #expect(try await broker.eventually { log.failure == nil })
+      log.shared.withLock { $0.failure = "a test" }
+      let start = ContinuousClock.now
+      let fetched = try await client.ask(fetchRequest("t", [(0, 1)], waitMilliseconds: 10_000), version: 11)
+      #expect(fetched.parts.map(\.errorCode) == [.kafkaStorageError])
+      #expect(ContinuousClock.now - start < .seconds(5))
+      log.shared.withLock { $0.failure = nil }
+    }
+  }
+
   @Test("a fetch in a session is told of a topic that was deleted, and of the one that took its name")
   func sessionOverDeletion() async throws {
     try await BrokerUnderTest.run({ $0.autoCreateTopics = false }) { broker in
@@ -203,7 +248,7 @@ struct FetchTests {
       waiting.sessionID = begun.sessionID
       waiting.sessionEpoch = 2
       waiting.minBytes = 1
-      waiting.maxWaitMs = 1_500
+      waiting.maxWaitMs = .max
       try await client.send(RawClient.frame(waiting, version: 11, correlationID: 1))
       #expect(try await broker.eventually { !broker.broker.loops[0].parked.isEmpty })
       try await broker.cluster.deleteTopic(named: "t")

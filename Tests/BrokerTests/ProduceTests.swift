@@ -110,7 +110,7 @@ struct ProduceTests {
 
   @Test("a client is read again when the appends of others have made room")
   func backpressure() async throws {
-    try await BrokerUnderTest.run({ $0.produceBytesInFlightMax = 10_000 }) { broker in
+    try await BrokerUnderTest.run({ $0.queuedRequestBytesMax = 10_000 }) { broker in
       try await broker.createTopic("t")
       let value = String(repeating: "x", count: 9_000)
       try await withThrowingTaskGroup(of: Void.self) { group in
@@ -143,6 +143,11 @@ struct ProduceTests {
         ids.insert(response.producerID)
       }
       #expect(ids.count == 5)
+      // With the id it had, a producer that is not transactional gets another (KIP-360); half of one makes no sense.
+      request.producerID = try #require(ids.first)
+      #expect(try await client.ask(request, version: 4).errorCode == .invalidRequest)
+      request.producerEpoch = 0
+      #expect(!ids.contains(try await client.ask(request, version: 4).producerID))
       request.transactionalID = "x"
       let refused = try await client.ask(request, version: 4)
       #expect(refused.errorCode != .none && refused.producerID == -1)

@@ -38,6 +38,8 @@ final class RawClient: Sendable {
   func close() async { try? await channel.close().get() }
 
   func send(_ bytes: ByteBuffer) async throws { try await channel.writeAndFlush(bytes).get() }
+  /// Does not wait for the bytes to be taken.
+  func sendLater(_ bytes: ByteBuffer) { channel.writeAndFlush(bytes, promise: nil) }
   func send(bytes: [UInt8]) async throws { try await send(ByteBuffer(bytes: bytes)) }
 
   /// A request's frame, its length included.

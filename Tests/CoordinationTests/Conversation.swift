@@ -81,13 +81,14 @@ struct Conversation {
 
   mutating func commit(
     _ name: String?, generation: Int32? = nil, _ offset: Int64 = 42, topic: String = "t", metadata: String = "",
-    retention: Int64? = nil
+    retention: Int64? = nil, version: Int16 = 8
   ) -> [String] {
     let identity = MemberIdentity(memberID: name.map(Self.id) ?? "", instanceID: name.flatMap(Self.instance))
     let request = CommitRequest(
       member: identity, generationID: generation ?? (name == nil ? -1 : group.generationID),
       retentionMilliseconds: retention,
-      offsets: [OffsetToCommit(partition: TopicPartition(topic: topic, partition: 0), offset: offset, metadata: metadata)])
+      offsets: [OffsetToCommit(partition: TopicPartition(topic: topic, partition: 0), offset: offset, metadata: metadata)],
+      knowsGroupIDNotFound: version >= 9)
     let actions = group.commit(request, token: token("commit"), now: now)
     return tell(actions)
   }

@@ -231,6 +231,7 @@ struct MembershipTests {
     #expect(Conversation.answer { $0.leave("a") } == ["leave → UNKNOWN_MEMBER_ID"])
     #expect(Conversation.answer { $0.join("a", known: true) } == ["join a → UNKNOWN_MEMBER_ID a"])
     #expect(Conversation.answer { $0.commit("a", generation: 3) } == ["commit → ILLEGAL_GENERATION"])
+    #expect(Conversation.answer { $0.commit("a", generation: 3, version: 9) } == ["commit → GROUP_ID_NOT_FOUND"])
     #expect(Conversation.answer { $0.deleteGroup() } == ["delete group → GROUP_ID_NOT_FOUND"])
     #expect(Conversation.answer { $0.deleteOffsets(of: "t") } == ["delete offsets → GROUP_ID_NOT_FOUND"])
   }

@@ -32,6 +32,14 @@ import Testing
     #expect(frame.readableBytes == 3)
   }
 
+  @Test("a client id that is not UTF-8 is read with replacement characters, as in Kafka")
+  func clientIDNotUTF8() throws {
+    var frame = ByteBuffer(bytes: try #require(fromHex("0003 0000 00000001 0003 61ff62")))
+    let header = try RequestHeader.decode(from: &frame)
+    #expect(header.clientID == "a\u{FFFD}b")
+    #expect(frame.readableBytes == 0)
+  }
+
   @Test("the header of a request that nobody knows can be read")
   func unknownKey() throws {
     var frame = ByteBuffer(bytes: try #require(fromHex("0fff 0001 00000001 ffff 00")))

@@ -78,7 +78,7 @@ import Testing
       }
       let long = TopicPartition(topic: String(repeating: "n", count: TopicName.lengthMax), partition: 0)
       try store.store.createPartition(long, topicID: TestStore.topicID, leaderEpoch: .zero, configuration: .init())
-      try store.store.deletePartition(long)
+      try store.store.deletePartitions([long])
       mkdir(store.dataDirectory + "/topics/~deleted-1abc", 0o700)
       try store.reopen(attaching: [])
       #expect(try directoryEntries(store.dataDirectory + "/topics") == ["old.deleted-box-0"])

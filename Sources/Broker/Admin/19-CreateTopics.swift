@@ -7,6 +7,18 @@ internal import Model
 extension AdminContext {
   func handle(_ request: CreateTopicsRequest, version: Int16) async -> CreateTopicsResponse {
     var response = CreateTopicsResponse()
+    let asked = request.topics.reduce(0) { $0 + partitionsAsked(of: $1) }
+    guard asked <= Limits.partitionsPerRequestMax else {
+      response.topics = request.topics.map { topic in
+        var row = CreateTopicsResponse.CreatableTopicResult()
+        row.name = topic.name
+        row.errorCode = .policyViolation
+        row.errorMessage = "a request creates at most \(Limits.partitionsPerRequestMax) partitions; this one asks for \(asked)"
+        row.configs = []
+        return row
+      }
+      return response
+    }
     let repeated = request.topics.map(\.name).repeated()
     for name in repeated.sorted() {
       var row = CreateTopicsResponse.CreatableTopicResult()
@@ -31,6 +43,12 @@ extension AdminContext {
       response.topics.append(row)
     }
     return response
+  }
+
+  private func partitionsAsked(of topic: CreateTopicsRequest.CreatableTopic) -> Int {
+    if !topic.assignments.isEmpty { return topic.assignments.count }
+    return topic.numPartitions == -1
+      ? Int(cluster.image.nodeSettings.number("num.partitions")) : max(0, Int(topic.numPartitions))
   }
 
   private func partitionCount(of topic: CreateTopicsRequest.CreatableTopic) throws(ClusterError) -> Int32 {

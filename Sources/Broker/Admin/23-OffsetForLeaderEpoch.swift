@@ -41,6 +41,8 @@ extension AdminContext {
     if asked.currentLeaderEpoch >= 0 && asked.currentLeaderEpoch != current.rawValue {
       throw asked.currentLeaderEpoch < current.rawValue ? .fencedLeaderEpoch : .unknownLeaderEpoch
     }
-    return end ?? (LeaderEpoch(-1), Offset(-1))
+    // An epoch of -1 asks about none.
+    guard let end, asked.leaderEpoch >= 0 else { return (LeaderEpoch(-1), Offset(-1)) }
+    return end
   }
 }

@@ -50,6 +50,8 @@ enum AuthorizedOperations {
   static let cluster = bits([5, 7, 8, 9, 10, 11, 12])
   /// Read, Write, Create, Delete, Alter, Describe, DescribeConfigs, AlterConfigs.
   static let topic = bits([3, 4, 5, 6, 7, 8, 10, 11])
+  /// Read, Delete, Describe, DescribeConfigs, AlterConfigs.
+  static let group = bits([3, 6, 8, 10, 11])
 }
 
 /// Kafka's kinds of resources with configurations (ConfigResource.Type).

@@ -19,7 +19,7 @@ extension GroupCoordinator {
       member: MemberIdentity(memberID: request.memberID, instanceID: request.groupInstanceID),
       generationID: request.generationIDOrMemberEpoch,
       retentionMilliseconds: (2...4).contains(version) && request.retentionTimeMs >= 0 ? request.retentionTimeMs : nil,
-      offsets: offsets)
+      offsets: offsets, knowsGroupIDNotFound: version >= 9)
     submit(.commit(commit), to: request.groupID) { answer in
       guard case .commit(let results) = answer else { preconditionFailure("a commit was answered with \(answer)") }
       var next = results.makeIterator()

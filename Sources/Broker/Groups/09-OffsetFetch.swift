@@ -20,58 +20,45 @@ extension GroupCoordinator {
   }
 
   private typealias Asked = [(topic: String, partitions: [Int32])]
-  private typealias Found = [(topic: String, partitions: [(Int32, CommittedOffset?)])]
 
-  private static func answer(_ offsets: [TopicPartition: CommittedOffset], _ asked: Asked?) -> Found {
-    if let asked {
-      return asked.map { topic, partitions in
-        (topic, partitions.map { ($0, offsets[TopicPartition(topic: topic, partition: $0)]) })
+  /// - Parameter asked: nil for all that the group has committed.
+  private static func answer(
+    _ offsets: [TopicPartition: CommittedOffset], _ asked: Asked?
+  ) -> [OffsetFetchResponse.Topic] {
+    let wanted =
+      asked
+      ?? Dictionary(grouping: offsets.keys, by: \.topic).sorted { $0.key < $1.key }.map { topic, partitions in
+        (topic, partitions.map(\.partition).sorted())
       }
-    }
-    return Dictionary(grouping: offsets.keys, by: \.topic).sorted { $0.key < $1.key }.map { topic, partitions in
-      (topic, partitions.sorted().map { ($0.partition, offsets[$0]) })
+    return wanted.map { topic, partitions in
+      var row = OffsetFetchResponse.Topic()
+      row.name = topic
+      row.partitions = partitions.map { index in
+        let committed = offsets[TopicPartition(topic: topic, partition: index)]
+        var row = OffsetFetchResponse.Partition()
+        row.partitionIndex = index
+        row.committedOffset = committed?.offset ?? -1
+        row.committedLeaderEpoch = committed?.leaderEpoch ?? -1
+        row.metadata = committed?.metadata ?? ""
+        return row
+      }
+      return row
     }
   }
 
   private static func response(
-    to request: OffsetFetchRequest, _ version: Int16, _ find: (String, Asked?) -> Found
+    to request: OffsetFetchRequest, _ version: Int16, _ find: (String, Asked?) -> [OffsetFetchResponse.Topic]
   ) -> OffsetFetchResponse {
     var response = OffsetFetchResponse()
-    guard version >= 8 else {
-      response.topics = find(request.groupID, request.topics.map { $0.map { ($0.name, $0.partitionIndexes) } }).map {
-        topic, partitions in
-        var topicResponse = OffsetFetchResponse.Topic()
-        topicResponse.name = topic
-        topicResponse.partitions = partitions.map { index, committed in
-          var row = OffsetFetchResponse.Partition()
-          row.partitionIndex = index
-          row.committedOffset = committed?.offset ?? -1
-          row.committedLeaderEpoch = committed?.leaderEpoch ?? -1
-          row.metadata = committed?.metadata ?? ""
-          return row
-        }
-        return topicResponse
+    if version >= 8 {
+      response.groups = request.groups.map { asked in
+        var group = OffsetFetchResponse.Group()
+        group.groupID = asked.groupID
+        group.topics = find(asked.groupID, asked.topics.map { $0.map { ($0.name, $0.partitionIndexes) } })
+        return group
       }
-      return response
-    }
-    response.groups = request.groups.map { group in
-      var groupResponse = OffsetFetchResponse.Group()
-      groupResponse.groupID = group.groupID
-      groupResponse.topics = find(group.groupID, group.topics.map { $0.map { ($0.name, $0.partitionIndexes) } }).map {
-        topic, partitions in
-        var topicResponse = OffsetFetchResponse.Topics()
-        topicResponse.name = topic
-        topicResponse.partitions = partitions.map { index, committed in
-          var row = OffsetFetchResponse.Partitions()
-          row.partitionIndex = index
-          row.committedOffset = committed?.offset ?? -1
-          row.committedLeaderEpoch = committed?.leaderEpoch ?? -1
-          row.metadata = committed?.metadata ?? ""
-          return row
-        }
-        return topicResponse
-      }
-      return groupResponse
+    } else {
+      response.topics = find(request.groupID, request.topics.map { $0.map { ($0.name, $0.partitionIndexes) } })
     }
     return response
   }

@@ -9,7 +9,9 @@ extension GroupCoordinator {
     let isQueued = read { table in
       var response = DescribeGroupsResponse()
       response.groups = request.groups.map { groupID in
-        Self.described(groupID, table.machines[groupID]?.description, version)
+        var row = Self.described(groupID, table.machines[groupID]?.description, version)
+        if request.includeAuthorizedOperations, row.errorCode == .none { row.authorizedOperations = AuthorizedOperations.group }
+        return row
       }
       reply(response)
     }

@@ -18,9 +18,12 @@ extension Call {
       : request.topics!.filter { version >= 12 || $0.topicID == .zero }.compactMap(\.name)
         .filter { image.topics[$0] == nil && TopicName.complaint(about: $0) == nil }
     guard mayCreate, !missing.isEmpty else { return reply(Self.describe(request, wantsAll: wantsAll, broker, image, version)) }
+    // Whoever names more than this at once finds them unknown, asks again, and gets the next ones.
+    let topicsMax = Limits.partitionsPerRequestMax / Int(broker.configuration.defaultPartitionCount)
+    let created = Set(missing).sorted().prefix(max(1, topicsMax))
     Task {
       var failures: [String: ErrorCode] = [:]
-      for name in Set(missing) {
+      for name in created {
         do throws(ClusterError) {
           try await broker.cluster.createTopic(
             named: name, partitionCount: broker.configuration.defaultPartitionCount, configuration: [:])

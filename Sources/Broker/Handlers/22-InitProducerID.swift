@@ -15,6 +15,11 @@ extension Call {
       response.errorCode = transactionalID.isEmpty ? .invalidRequest : .transactionalIDAuthorizationFailed
       return reply(response)
     }
+    // The id that a producer had (KIP-360) comes with its epoch; without transactions it gets a new one.
+    guard (request.producerID == -1) == (request.producerEpoch == -1) else {
+      response.errorCode = .invalidRequest
+      return reply(response)
+    }
     let broker = connection.broker
     let refused = response
     broker.store.runOnReadThread {

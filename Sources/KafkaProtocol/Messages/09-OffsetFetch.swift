@@ -142,7 +142,7 @@ extension OffsetFetchResponse {
 
   public struct Group: WireStruct {
     public var groupID = ""
-    public var topics: [Topics] = []
+    public var topics: [Topic] = []
     public var errorCode = ErrorCode.none
     public var unknownTaggedFields: [TaggedField] = []
 
@@ -151,40 +151,6 @@ extension OffsetFetchResponse {
     public mutating func fields<C: FieldCoder>(_ c: inout C) throws(WireError) {
       try c.field(&groupID)
       try c.field(&topics)
-      try c.field(&errorCode)
-      try c.endOfStruct(&unknownTaggedFields)
-    }
-  }
-
-  public struct Topics: WireStruct {
-    public var name = ""
-    public var partitions: [Partitions] = []
-    public var unknownTaggedFields: [TaggedField] = []
-
-    public init() {}
-
-    public mutating func fields<C: FieldCoder>(_ c: inout C) throws(WireError) {
-      try c.field(&name)
-      try c.field(&partitions)
-      try c.endOfStruct(&unknownTaggedFields)
-    }
-  }
-
-  public struct Partitions: WireStruct {
-    public var partitionIndex: Int32 = 0
-    public var committedOffset: Int64 = 0
-    public var committedLeaderEpoch: Int32 = -1
-    public var metadata: String? = ""
-    public var errorCode = ErrorCode.none
-    public var unknownTaggedFields: [TaggedField] = []
-
-    public init() {}
-
-    public mutating func fields<C: FieldCoder>(_ c: inout C) throws(WireError) {
-      try c.field(&partitionIndex)
-      try c.field(&committedOffset)
-      try c.field(&committedLeaderEpoch)
-      try c.field(&metadata)
       try c.field(&errorCode)
       try c.endOfStruct(&unknownTaggedFields)
     }

@@ -1,0 +1,116 @@
+public import Model
+internal import Synchronization
+
+// Partitions by the topic: a thousand of them one after the other would take seconds, nearly all of it waiting for the disk.
+
+extension LogStore {
+  /// Threads that create or remove partitions side by side; the disk's journal takes their syncs together.
+  private static let concurrencyMax = 8
+
+  /// Creates the files of partitions of one topic, durable on return, and registers them. Blocks.
+  ///
+  /// Files of another topic that had the name (a creation or deletion that a crash cut short) are removed.
+  ///
+  /// - Throws: none of them is registered; files of some may be left, for `deletePartitions`.
+  public func createPartitions(
+    of topic: String, _ numbers: Range<Int32>, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
+  ) throws(StorageError) {
+    if isClosed.withLock({ $0 }) { throw .closed }
+    let names = numbers.map { TopicPartition(topic: topic, partition: $0) }
+    let isTaken = partitions.withLock { known in names.contains { known[$0] != nil } }
+    if isTaken { throw .refused(.topicAlreadyExists) }
+    try removeFiles(of: names)
+    for name in names { try FileSystem.makeUnsyncedDirectory(directory(of: name)) }
+    try FileSystem.syncDirectory(shared.topicsDirectory)
+    try Self.concurrently(names) { [shared] name throws(StorageError) in
+      let state = PartitionState(
+        topicID: topicID, topicPartition: name, baseOffset: 0, generation: 0, logStartOffset: 0,
+        leaderEpoch: leaderEpoch.rawValue, commitSequence: 0)
+      try SegmentBuilder.build(
+        state, in: "\(shared.topicsDirectory)/\(name)", pageSize: shared.options.pageSize, now: shared.now())
+    }
+    for name in names {
+      try attachPartition(name, topicID: topicID, leaderEpoch: leaderEpoch, configuration: configuration)
+    }
+  }
+
+  /// Removes partitions and their files: the directories are renamed, durably, before anything is unlinked. Blocks.
+  ///
+  /// - Throws: none of them is registered any more; files of some may be left, for another call.
+  public func deletePartitions(_ names: [TopicPartition]) throws(StorageError) {
+    let logs = partitions.withLock { known in names.compactMap { known.removeValue(forKey: $0) } }
+    let handovers = logs.map { log in
+      let handover = Handover<Bool>()
+      shared.lane(of: log).submit { lane in
+        lane.delete(log)
+        handover.give(true)
+      } orElse: {
+        handover.give(false)
+      }
+      return handover
+    }
+    let areGone = handovers.map { $0.take() }
+    for log in logs { maintenance.forget(log) }
+    shared.highWatermarkObserver.withLock { $0 }?(logs)
+    if areGone.contains(false) { throw .closed }
+    try removeFiles(of: names)
+  }
+
+  /// Creates one partition, as above.
+  public func createPartition(
+    _ name: TopicPartition, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
+  ) throws(StorageError) {
+    try createPartitions(
+      of: name.topic, name.partition..<name.partition + 1, topicID: topicID, leaderEpoch: leaderEpoch,
+      configuration: configuration)
+  }
+
+  private func directory(of name: TopicPartition) -> String { "\(shared.topicsDirectory)/\(name)" }
+
+  private func removeFiles(of names: [TopicPartition]) throws(StorageError) {
+    var random = SystemRandomNumberGenerator()
+    var graves: [String] = []
+    for name in names where FileSystem.exists(directory(of: name)) {
+      let grave = "\(shared.topicsDirectory)/\(Self.gravePrefix)\(String(random.next(), radix: 36))"
+      try FileSystem.rename(directory(of: name), to: grave)
+      graves.append(grave)
+    }
+    guard !graves.isEmpty else { return }
+    try FileSystem.syncDirectory(shared.topicsDirectory)
+    try Self.concurrently(graves) { grave throws(StorageError) in try FileSystem.removeDirectory(grave) }
+  }
+
+  /// Calls `work` for each of `items`, several at a time; all calls have returned when this does.
+  ///
+  /// - Throws: the first error; items that were not begun by then are left out.
+  private static func concurrently<Item: Sendable>(
+    _ items: [Item], _ work: @escaping @Sendable (Item) throws(StorageError) -> Void
+  ) throws(StorageError) {
+    let progress = Progress()
+    @Sendable func takeTurns() {
+      while let index = progress.next(below: items.count) {
+        do throws(StorageError) { try work(items[index]) } catch { progress.fail(error) }
+      }
+    }
+    let helpers = (1..<max(1, min(concurrencyMax, items.count))).map { StorageThread("topic-\($0)", takeTurns) }
+    takeTurns()
+    for helper in helpers { helper.join() }
+    if let failure = progress.failure { throw failure }
+  }
+
+  private final class Progress: Sendable {
+    private let state = Mutex<(next: Int, failure: StorageError?)>((0, nil))
+
+    var failure: StorageError? { state.withLock { $0.failure } }
+
+    func next(below end: Int) -> Int? {
+      state.withLock { state in
+        guard state.failure == nil, state.next < end else { return nil }
+        defer { state.next += 1 }
+        return state.next
+      }
+    }
+
+    func fail(_ error: StorageError) { state.withLock { if $0.failure == nil { $0.failure = error } } }
+  }
+}
