@@ -270,4 +270,5 @@ def files(broker):
         assert 0 <= json.loads(done.stdout)["n"] <= 5000, done.stdout
 
 
-main()
+if __name__ == "__main__":
+    main()
