@@ -37,7 +37,7 @@ class SmallDisk:
         os.mkdir(self.path)
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "quire-faults", self.path], capture_output=True)
         self.is_mounted = done.returncode == 0
-        if not self.is_mounted or os.environ.get("QUIRE_FAULTS_PRETEND"):
+        if not self.is_mounted or os.environ.get("FAULTS_PRETEND"):
             self.unmount()
             with open(f"{scratch}/fault", "w") as fault:
                 fault.write(f"room {size}")

@@ -55,14 +55,6 @@ def refusals(scratch):
             lines = done.stderr.strip().splitlines()
             assert len(lines) == 1 and word in lines[0], lines[:5]
             equal(done.stdout, "", "stdout")
-    os.chmod(existing, 0o700)
-    with check("one clear line: a second node on the directory says who has it, and the first one serves on"), Node(existing) as broker:
-        done = node.run("serve", "--data-dir", existing, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", seconds=30)
-        equal(done.returncode, 1, "exit")
-        lines = done.stderr.strip().splitlines()
-        assert len(lines) == 1 and existing in lines[0], lines[:5]
-        os.environ["QUIRE_BOOTSTRAP"] = broker.kafka
-        create("still-here")
 
 
 # ---- a thousand partitions
