@@ -26,6 +26,15 @@ need_quire() {
   export QUIRE
 }
 
+# Sets POWERLOSS_RECORDER: the library that makes faults and records what a node does to its files.
+need_recorder() {
+  local source=$root/tools/powerloss-src/record.c
+  export POWERLOSS_RECORDER=$root/.build/tools/record.so
+  mkdir -p "$root/.build/tools"
+  [[ $source -nt $POWERLOSS_RECORDER ]] || return 0
+  gcc -std=gnu17 -O1 -Wall -Wextra -D_LARGEFILE64_SOURCE -shared -fPIC -o "$POWERLOSS_RECORDER" "$source"
+}
+
 # start_node DATA [serve options]: sets node_pid, QUIRE_BOOTSTRAP and QUIRE_SERVER. Ports are free ones, read from the
 # line in which the node says that it is ready.
 start_node() {

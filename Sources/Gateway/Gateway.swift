@@ -66,7 +66,7 @@ public final class Gateway: Service {
     self.configuration = configuration
     self.metrics = metrics
     self.readiness = readiness
-    self.history = HistoryRoutes(doors: doors, concurrentMax: configuration.concurrentQueriesMax)
+    self.history = HistoryRoutes(doors: doors, concurrentMax: configuration.concurrentQueriesMax, logger: logger)
     self.group = group
     self.logger = logger
     self.started.withLock { $0 = Announcement(call: started) }

@@ -152,10 +152,8 @@ struct RunningNode {
   /// Closes what `start` opened, in the reverse order; the doors are closed already.
   func stop() async {
     cluster.close()
-    do {
-      try shards.close()
-      try store.close()
-    } catch { logger.error("the store did not close in order", metadata: ["error": "\(error)"]) }
+    do { try shards.close() } catch { logger.error("the groups did not close in order", metadata: ["error": "\(error)"]) }
+    do { try store.close() } catch { logger.error("the store did not close in order", metadata: ["error": "\(error)"]) }
     try? await group.shutdownGracefully()
     logger.notice("Quire has stopped")
   }

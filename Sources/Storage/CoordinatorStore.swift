@@ -229,5 +229,9 @@ final class CoordinatorShard {
   }
 
   /// Copies the WAL into the file; the next start finds nothing to recover.
-  func close() { _ = try? connection.checkpoint(.truncate) }
+  func close() {
+    _ = try? connection.checkpoint(.truncate)
+    // Closing then removes the -wal.
+    connection.setCheckpointOnClose(true)
+  }
 }

@@ -51,7 +51,7 @@ extension LogStore {
     }
     let areGone = handovers.map { $0.take() }
     for log in logs { maintenance.forget(log) }
-    shared.highWatermarkObserver.withLock { $0 }?(logs)
+    shared.highWatermarksMoved(of: logs)
     if areGone.contains(false) { throw .closed }
     try removeFiles(of: names)
   }

@@ -32,23 +32,25 @@ public final class LogStore: Sendable {
     let directory = options.dataDirectory
     try FileSystem.makeDirectory(directory)
     let lock = try DirectoryLock(directory)
+    let reserve = DiskReserve(path: directory + "/reserve", bytes: options.reserveBytes)
+    reserve.makeRoomToStart()
     try FileSystem.makeDirectory(directory + "/topics")
     for name in try FileSystem.list(directory + "/topics") where name.hasPrefix(gravePrefix) {
       try FileSystem.removeDirectory("\(directory)/topics/\(name)")
     }
     let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
     let known = node.closedCleanly ? try node.checkpoints().filter { $0.value.logEndOffset.rawValue >= 0 } : [:]
-    return LogStore(options, logger: logger, now: now, node: node, lock: lock, known: known)
+    return LogStore(options, reserve: reserve, logger: logger, now: now, node: node, lock: lock, known: known)
   }
 
   private init(
-    _ options: StoreOptions, logger: Logger, now: @escaping @Sendable () -> Int64, node: NodeDatabase, lock: DirectoryLock,
-    known: [NodeDatabase.PartitionKey: LogOffsets]
+    _ options: StoreOptions, reserve: DiskReserve, logger: Logger, now: @escaping @Sendable () -> Int64, node: NodeDatabase,
+    lock: DirectoryLock, known: [NodeDatabase.PartitionKey: LogOffsets]
   ) {
     self.node = node
     self.lock = lock
     self.known = known
-    shared = StoreShared(options, logger: logger, now: now)
+    shared = StoreShared(options, reserve: reserve, logger: logger, now: now)
     shared.startLanes()
     maintenance = StoreMaintenance(shared, node: node, written: known)
   }
@@ -125,7 +127,13 @@ public final class LogStore: Sendable {
   public func enforceRetention(now: Int64) {
     for log in partitions.withLock({ Array($0.values) }) {
       shared.lane(of: log).submit { lane in
-        do throws(StorageError) { try lane.stateWriter(of: log).enforceRetention(now: now) } catch {
+        do throws(StorageError) {
+          do throws(StorageError) { try lane.stateWriter(of: log).enforceRetention(now: now) } catch {
+            // Also opening the partition takes room.
+            guard error.isDiskFull, lane.store.reserve.release() else { throw error }
+            try lane.stateWriter(of: log).enforceRetention(now: now)
+          }
+        } catch {
           lane.store.logger.warning(
             "retention failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
         }

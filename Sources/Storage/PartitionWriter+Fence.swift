@@ -25,7 +25,7 @@ extension PartitionWriter {
     store.metrics.fencedPartitions.increment()
     store.logger.error("partition fenced", metadata: ["partition": "\(log.topicPartition)", "reason": "\(reason)"])
     lane.watch(self)
-    store.highWatermarkObserver.withLock { $0 }?([log])
+    store.highWatermarksMoved(of: [log])
   }
 
   /// Copies what is durable into a new file on a read thread; the lane goes on with its other partitions.

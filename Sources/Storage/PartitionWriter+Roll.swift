@@ -97,7 +97,7 @@ extension PartitionWriter {
   /// - Returns: true when nothing is left.
   func finish() -> Bool {
     if fenceReason != nil { startRebuild() }
-    closing = closing.filter { !seal($0) }
+    if monotonicNanoseconds() >= sealRetryAt { closing = closing.filter { !seal($0) } }
     removals = removals.filter { !remove($0) }
     return closing.isEmpty && removals.isEmpty && fenceReason == nil
   }
@@ -107,7 +107,8 @@ extension PartitionWriter {
   /// - Returns: false while a reader is in the way; to be tried again.
   private func seal(_ closing: ClosingSegment) -> Bool {
     let file = closing.file
-    guard fenceReason == nil, file.closeGate() else { return false }
+    // A first failure stands for all: on a full disk each of them would fail, ten times a second.
+    guard fenceReason == nil, monotonicNanoseconds() >= sealRetryAt, file.closeGate() else { return false }
     defer { file.openGate() }
     store.readers.drop(file)
     do throws(StorageError) {
@@ -120,9 +121,10 @@ extension PartitionWriter {
         lane.noteOpened()
       }
       var isFolded = false
-      do throws(SQLiteError) { isFolded = !(try writer.checkpoint(.truncate).isBusy) } catch {
-        store.logger.warning("sealing failed", metadata: ["file": "\(file.path)", "error": "\(error)"])
-      }
+      do throws(SQLiteError) {
+        guard store.reserve.allowsFolding(writer.walBytes) else { throw SQLiteError(code: 13, message: "the disk is full") }
+        isFolded = !(try writer.checkpoint(.truncate).isBusy)
+      } catch { sealingFailed(file, error) }
       guard isFolded else {
         if closing.writer == nil {
           writer.close(removesWAL: false)
@@ -138,13 +140,18 @@ extension PartitionWriter {
         return false
       }
     } catch {
-      store.logger.warning("sealing failed", metadata: ["file": "\(file.path)", "error": "\(error)"])
+      sealingFailed(file, error)
       return false
     }
     file.becomeSealed()
     store.metrics.segmentsSealed.increment()
     hash(file)
     return true
+  }
+
+  private func sealingFailed(_ file: SegmentFile, _ error: any Error) {
+    sealRetryAt = monotonicNanoseconds() + 1_000_000_000
+    store.logger.warning("sealing failed", metadata: ["file": "\(file.path)", "error": "\(error)"])
   }
 
   /// Computes the hash of a sealed file beside everything else and records it in the active segment.

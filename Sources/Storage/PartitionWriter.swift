@@ -29,6 +29,8 @@ final class PartitionWriter {
   var lastUse: UInt64 = 0
   /// Monotonic nanoseconds before which a roll that failed is not tried again.
   var rollRetryAt: Int64 = 0
+  /// Likewise for sealing.
+  var sealRetryAt: Int64 = 0
 
   /// The changes of a transaction that is open.
   struct Transaction {
@@ -141,6 +143,7 @@ final class PartitionWriter {
           message: "sequence \(batch.header.baseSequence) of producer \(batch.header.producerID) does not follow the last one")
       }
     }
+    if store.reserve.isSpent { throw .system(call: "write", path: active.path, number: noSpaceLeft) }
     do throws(SQLiteError) {
       if transaction == nil {
         try segmentWriter.begin()
@@ -260,7 +263,7 @@ final class PartitionWriter {
   ///
   /// - Precondition: no transaction is open, and the high watermark is at the end: nothing past it may leave the WAL.
   func checkpoint() {
-    guard let segment, transaction == nil else { return }
+    guard let segment, transaction == nil, store.reserve.allowsFolding(segment.uncheckpointedBytes) else { return }
     let start = monotonicNanoseconds()
     do throws(SQLiteError) { _ = try segment.checkpoint(.passive) } catch {
       if error.isSyncFailure { fence("a checkpoint could not be synced: \(error)") }
@@ -295,7 +298,7 @@ final class PartitionWriter {
     for closing in closing {
       guard let writer = closing.writer else { continue }
       store.readers.drop(closing.file)
-      let isFolded = (try? writer.checkpoint(.truncate))?.isBusy == false
+      let isFolded = store.reserve.allowsFolding(writer.walBytes) && (try? writer.checkpoint(.truncate))?.isBusy == false
       writer.close(removesWAL: isFolded)
     }
     if closeIdle() { return }

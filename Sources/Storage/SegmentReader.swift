@@ -23,6 +23,7 @@ public final class SegmentReader {
   private var data: Statement?
   private var current: Row?
   private var expected: Int64?
+  private var wanted: ClosedRange<Int64> = 0...0
   private var isDescending = false
   private var isFiltered = false
   /// `deinit` runs too when `init` throws.
@@ -62,6 +63,7 @@ public final class SegmentReader {
     rows = nil
     current = nil
     expected = nil
+    wanted = offsets
     self.isDescending = isDescending
     isFiltered = timestamps.lowerBound > segment.minTimestamp || timestamps.upperBound < segment.maxTimestamp
     // A window of time is narrowed down by the index alone; it is in offset order as well.
@@ -96,6 +98,11 @@ public final class SegmentReader {
     guard let rows else { return nil }
     data?.reset()
     current = nil
+    // Not a step further than asked for: the next row may be on a page that cannot be read.
+    if let expected, isDescending ? expected < wanted.lowerBound : expected > wanted.upperBound {
+      self.rows = nil
+      return nil
+    }
     do throws(SQLiteError) {
       guard try rows.step() else {
         self.rows = nil

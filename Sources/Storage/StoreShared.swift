@@ -33,7 +33,7 @@ final class StoreShared: @unchecked Sendable {
     if let observer = observer.withLock({ $0 }) { observer.call(logs) }
   }
 
-  init(_ options: StoreOptions, logger: Logger, now: @escaping @Sendable () -> Int64) {
+  init(_ options: StoreOptions, reserve: DiskReserve, logger: Logger, now: @escaping @Sendable () -> Int64) {
     self.options = options
     self.logger = logger
     self.now = now
@@ -41,7 +41,7 @@ final class StoreShared: @unchecked Sendable {
     databases = OpenDatabases(max: options.openDatabasesMax, laneCount: options.laneCount, metrics: metrics)
     readers = ReaderCache(databases: databases, cacheKiB: options.readerCacheKiB, logger: logger)
     readThreads = ReadThreads(count: options.readThreadCount)
-    reserve = DiskReserve(path: options.dataDirectory + "/reserve", bytes: options.reserveBytes)
+    self.reserve = reserve
   }
 
   func startLanes() {

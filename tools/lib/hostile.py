@@ -216,7 +216,8 @@ def refusals(broker, scratch):
             equal(done.stdout, "", "stdout")
 
     free = ("--http", "127.0.0.1:0")
-    refused("a second node on the data directory", "serve", "--data-dir", broker.data, "--listen", "127.0.0.1:0", *free)
+    refused("a second node on the data directory", "serve", "--data-dir", broker.data, "--listen", "127.0.0.1:0", *free,
+            says=broker.data)
     refused("a taken port", "serve", "--data-dir", f"{scratch}/other", "--listen", broker.kafka, *free, says=broker.kafka.split(":")[1])
     refused("a bad address", "serve", "--data-dir", f"{scratch}/other", "--listen", "nonsense", *free, status=2)
     refused("an unknown option", "serve", "--no-such-option", status=2)
@@ -270,4 +271,5 @@ def files(broker):
         assert 0 <= json.loads(done.stdout)["n"] <= 5000, done.stdout
 
 
-main()
+if __name__ == "__main__":
+    main()

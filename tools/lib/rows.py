@@ -1,7 +1,8 @@
 """A file of JSON rows goes in by kcat and comes out identical; SQL over it equals what the file says; an export holds it once.
 
-    rows.py [FILE]      without FILE: 336,776 made-up departures of a year
+    rows.py [FILE]      without FILE: the 336,776 flights of flights.py, or as many made-up ones where they cannot be fetched
 """
+import calendar
 import collections
 import csv
 import io
@@ -11,12 +12,16 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 
+import flights
 import node
 from checks import check, equal, finish
+from confluent_kafka import Producer
 from node import Node
 
-COUNT = 336_776
+COUNT = flights.COUNT
+PARTITIONS = 4
 CARRIERS = ("UA", "AA", "B6", "DL", "EV", "MQ", "US", "WN", "VX", "FL", "AS", "9E", "F9", "HA", "YV", "OO")
 
 
@@ -35,7 +40,13 @@ def main():
     with tempfile.TemporaryDirectory(prefix="quire-rows-") as scratch:
         path = sys.argv[1] if len(sys.argv) > 1 else f"{scratch}/rows.jsonl"
         if len(sys.argv) < 2:
-            make(path)
+            try:
+                flights.write(path)
+                print(f"# {COUNT} real flights", flush=True)
+            except Exception as error:
+                said = getattr(error, "stderr", None) or b""
+                print(f"# NOT THE REAL FILE, but made-up rows: {error} {said.decode()[-300:]}", flush=True)
+                make(path)
         with open(path, "rb") as file:
             lines = file.read().splitlines()
         with check("rows: the node stops cleanly"), Node(f"{scratch}/data") as broker:
@@ -48,6 +59,8 @@ def main():
                 equal(out.splitlines(), lines, "line")
             values = [json.loads(line) for line in lines]
             questions(values)
+            with check("rows: in again with the time of each flight as timestamp, and SQL windows of time as the file says"):
+                timed(broker, lines, values)
             with check("rows: an export holds every record once"):
                 export(scratch, lines)
     finish()
@@ -88,6 +101,47 @@ def questions(values):
         middle = len(values) // 2
         (found,) = query(f"SELECT value FROM rows WHERE partition = 0 AND offset = {middle}")
         equal(json.loads(found[0]), values[middle], "value")
+
+
+def timed(broker, lines, values):
+    """The file is not in the order of time: its months are 1, 10, 11, 12, 2 and so on."""
+    done = node.run("topic", "create", "timed", "--partitions", str(PARTITIONS), "--topic-config", "retention.ms=-1")
+    assert done.returncode == 0, done.stderr
+    moments = [int(calendar.timegm(time.strptime(hour, "%Y-%m-%dT%H:%M:%SZ"))) * 1000 for hour in hours(values)]
+    at = dict(zip(hours(values), moments))
+    failures = []
+    producer = Producer({"bootstrap.servers": broker.kafka, "linger.ms": 20, "compression.type": "zstd",
+                         "queue.buffering.max.messages": len(lines)})
+    for number, (line, value) in enumerate(zip(lines, values)):
+        producer.produce("timed", line, value["carrier"], number % PARTITIONS, timestamp=at[value["time_hour"]],
+                         on_delivery=lambda error, _: failures.append(str(error)) if error else None)
+        if number % 1000 == 0:
+            producer.poll(0)
+    assert producer.flush(60) == 0 and not failures, failures[:3]
+    first, last = min(moments), max(moments)
+    rng = random.Random(1)
+    windows = [(first, last + 1), (last, last + 1), (first, first), (last + 1, last + 10**9)]
+    windows += [(begin, begin + rng.choice((1, 3_600_000, 86_400_000, 30 * 86_400_000))) for begin in rng.sample(moments, 6)]
+    for begin, end in windows:
+        inside = [value for value in values if begin <= at[value["time_hour"]] < end]
+        equal(query(f"SELECT count(*), coalesce(sum(value ->> '$.distance'), 0), count(DISTINCT key) FROM timed "
+                    f"WHERE timestamp >= {begin} AND timestamp < {end}"),
+              [[str(len(inside)), str(sum(value["distance"] for value in inside)), str(len({v["carrier"] for v in inside}))]],
+              f"window {begin} to {end}")
+        by_partition = query(f"SELECT partition, min(offset), count(*) FROM timed WHERE timestamp >= {begin} AND timestamp < {end} "
+                             f"GROUP BY partition ORDER BY partition")
+        numbers = collections.defaultdict(list)
+        for number, value in enumerate(values):
+            if begin <= at[value["time_hour"]] < end:
+                numbers[number % PARTITIONS].append(number // PARTITIONS)
+        equal(by_partition, [[str(p), str(numbers[p][0]), str(len(numbers[p]))] for p in sorted(numbers)], f"window {begin} to {end}")
+    months = collections.Counter(value["time_hour"][:7] for value in values)
+    equal(query("SELECT strftime('%Y-%m', timestamp / 1000, 'unixepoch') AS month, count(*) FROM timed GROUP BY month ORDER BY month"),
+          [[month, str(count)] for month, count in sorted(months.items())], "month")
+
+
+def hours(values):
+    return sorted({value["time_hour"] for value in values})
 
 
 def export(scratch, lines):

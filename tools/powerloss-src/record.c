@@ -5,13 +5,16 @@
 // writes are made and logged under one lock, so the log has their true order. A sync is logged when it begins and when it
 // has ended: it covers what was logged before it began, once it has ended.
 //
-// $POWERLOSS_FAULT, if set, names a file whose presence makes syncs fail with EIO (content "sync") or writes fail with
-// ENOSPC (content "full") from then on.
+// $POWERLOSS_FAULT, if set, names a file that says what fails from then on, as long as it is there: `sync WORD` makes syncs of
+// files and directories with WORD in their path fail with EIO; `room BYTES` makes a disk of that size of the directory, so
+// that writes which would need more fail with ENOSPC.
 //
 // Shared-memory files (-shm) are not followed: no power cut leaves anything of them that SQLite would trust.
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -22,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -38,7 +42,8 @@ struct __attribute__((packed)) entry {
 };                        // rename: old and new parent. unlink: parent. Payload: bytes written, or names (two with a NUL between).
 
 enum { descriptors_max = 1 << 16 };
-static struct { uint64_t inode; bool synchronous; } followed[descriptors_max];   // inode 0: not one of ours
+// inode 0: not one of ours. Shared memory is not followed, but takes room.
+static struct { uint64_t inode; bool synchronous, takes_room; } followed[descriptors_max];
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char root[PATH_MAX];
@@ -72,14 +77,57 @@ static void note(enum operation operation, uint64_t inode, uint64_t a, uint64_t 
 
 static bool active(void) { return log_descriptor >= 0; }
 
-static bool fault(const char *word) {
+// Whether the file of faults begins with `word`; then what follows it, in `rest`.
+static bool fault(const char *word, char rest[NAME_MAX]) {
   if (!fault_path) return false;
-  char text[16] = "";
+  char text[NAME_MAX] = "";
   int descriptor = (int)syscall(SYS_openat, AT_FDCWD, fault_path, O_RDONLY | O_CLOEXEC, 0);
   if (descriptor < 0) return false;
   ssize_t count = syscall(SYS_read, descriptor, text, sizeof text - 1);
   syscall(SYS_close, descriptor);
-  return count > 0 && !strncmp(text, word, strlen(word));
+  size_t length = strlen(word);
+  if (count <= 0 || strncmp(text, word, length)) return false;
+  strcpy(rest, text + length);
+  return true;
+}
+
+static bool sync_fails(int descriptor) {
+  char word[NAME_MAX], link[64], path[PATH_MAX] = "";
+  if (!fault("sync ", word)) return false;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+  return readlink(link, path, sizeof path - 1) > 0 && strstr(path, word);
+}
+
+static pthread_mutex_t room_lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t bytes_used;
+
+static int add_bytes(const char *path, const struct stat *status, int kind, struct FTW *place) {
+  (void)path, (void)place;
+  if (kind == FTW_F) bytes_used += status->st_blocks * 512;
+  return 0;
+}
+
+// Bytes left of the disk that the directory is made to be; as many as anybody could want, without that fault.
+static int64_t room_left(void) {
+  char size[NAME_MAX];
+  if (!fault("room ", size)) return INT64_MAX;
+  pthread_mutex_lock(&room_lock);
+  bytes_used = 0;
+  nftw(root, add_bytes, 16, FTW_PHYS);
+  int64_t left = atoll(size) - bytes_used;
+  pthread_mutex_unlock(&room_lock);
+  return left > 0 ? left : 0;
+}
+
+static bool takes_room(int descriptor) {
+  return fault_path && descriptor >= 0 && descriptor < descriptors_max && followed[descriptor].takes_room;
+}
+
+// Whether a file may grow to `end`.
+static bool has_room(int descriptor, int64_t end) {
+  struct stat status;
+  if (!takes_room(descriptor) || fstat(descriptor, &status) || end <= status.st_size) return true;
+  return ((end + 4095) & ~4095) - ((status.st_size + 4095) & ~4095) <= room_left();
 }
 
 static bool is_below_root(const char *path) {
@@ -121,11 +169,14 @@ static bool locate(int directory, const char *path, char parent[PATH_MAX], char 
 static void follow(int descriptor, int flags, bool is_new) {
   if (descriptor >= descriptors_max) return;
   followed[descriptor].inode = 0;
+  followed[descriptor].takes_room = false;
   char link[64], path[PATH_MAX] = "";
   snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
   struct stat status;
-  if (readlink(link, path, sizeof path - 1) < 0 || !is_below_root(path) || is_shared_memory(path)) return;
+  if (readlink(link, path, sizeof path - 1) < 0 || !is_below_root(path)) return;
   if (fstat(descriptor, &status) || !(S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) return;
+  followed[descriptor].takes_room = S_ISREG(status.st_mode);
+  if (is_shared_memory(path)) return;
   followed[descriptor].inode = status.st_ino;
   followed[descriptor].synchronous = flags & (O_SYNC | O_DSYNC);
   if (is_new) {
@@ -178,7 +229,7 @@ int creat(const char *path, mode_t mode) { return open_and_follow(AT_FDCWD, path
 int creat64(const char *path, mode_t mode) { return creat(path, mode); }
 
 int close(int descriptor) {
-  if (descriptor >= 0 && descriptor < descriptors_max) followed[descriptor].inode = 0;
+  if (descriptor >= 0 && descriptor < descriptors_max) followed[descriptor].inode = 0, followed[descriptor].takes_room = false;
   return (int)syscall(SYS_close, descriptor);
 }
 
@@ -196,10 +247,14 @@ static void note_synced(uint64_t inode) {
 // Writes at `offset`, or where the descriptor stands if that is negative.
 static ssize_t write_and_note(int descriptor, const struct iovec *parts, int count, off_t offset) {
   uint64_t inode = inode_followed(descriptor);
+  if (takes_room(descriptor)) {
+    int64_t end = offset < 0 ? lseek(descriptor, 0, SEEK_CUR) : offset;
+    for (int i = 0; i < count; i++) end += (int64_t)parts[i].iov_len;
+    if (!has_room(descriptor, end)) return errno = ENOSPC, -1;
+  }
   if (!inode)
     return offset < 0 ? syscall(SYS_writev, descriptor, parts, count)
                       : syscall(SYS_pwritev, descriptor, parts, count, (long)offset, 0L);
-  if (fault("full")) return errno = ENOSPC, -1;
   pthread_mutex_lock(&lock);
   ssize_t written = offset < 0 ? syscall(SYS_writev, descriptor, parts, count)
                                : syscall(SYS_pwritev, descriptor, parts, count, (long)offset, 0L);
@@ -220,7 +275,7 @@ static ssize_t write_and_note(int descriptor, const struct iovec *parts, int cou
 }
 
 ssize_t write(int descriptor, const void *bytes, size_t count) {
-  if (!inode_followed(descriptor)) return syscall(SYS_write, descriptor, bytes, count);
+  if (!takes_room(descriptor) && !inode_followed(descriptor)) return syscall(SYS_write, descriptor, bytes, count);
   return write_and_note(descriptor, &(struct iovec){(void *)bytes, count}, 1, -1);
 }
 ssize_t pwrite64(int descriptor, const void *bytes, size_t count, off_t offset) {
@@ -262,7 +317,7 @@ int truncate(const char *path, off_t length) { return truncate64(path, length); 
 int fallocate64(int descriptor, int mode, off_t offset, off_t count) {
   uint64_t inode = inode_followed(descriptor);
   if (!inode) return (int)syscall(SYS_fallocate, descriptor, mode, offset, count);
-  if (fault("full")) return errno = ENOSPC, -1;
+  if (!has_room(descriptor, offset + count)) return errno = ENOSPC, -1;
   pthread_mutex_lock(&lock);
   struct stat status;
   int result = (int)syscall(SYS_fallocate, descriptor, mode, offset, count), error = errno;
@@ -276,6 +331,16 @@ int fallocate(int descriptor, int mode, off_t offset, off_t count) { return fall
 int posix_fallocate64(int descriptor, off_t offset, off_t count) { return fallocate64(descriptor, 0, offset, count) ? errno : 0; }
 int posix_fallocate(int descriptor, off_t offset, off_t count) { return posix_fallocate64(descriptor, offset, count); }
 
+int statvfs64(const char *path, struct statvfs64 *disk) {
+  static int (*real)(const char *, struct statvfs64 *);
+  if (!real) real = (int (*)(const char *, struct statvfs64 *))dlsym(RTLD_NEXT, "statvfs64");
+  int result = real(path, disk);
+  int64_t left = active() ? room_left() : INT64_MAX;
+  if (!result && left < INT64_MAX) disk->f_bavail = disk->f_bfree = (fsblkcnt64_t)left / disk->f_frsize;
+  return result;
+}
+int statvfs(const char *path, struct statvfs *disk) { return statvfs64(path, (struct statvfs64 *)disk); }
+
 static int sync_and_note(int descriptor, long call) {
   uint64_t inode = inode_followed(descriptor);
   if (!inode) return (int)syscall(call, descriptor);
@@ -283,7 +348,7 @@ static int sync_and_note(int descriptor, long call) {
   uint64_t ticket = ++tickets;
   note(op_sync_begin, inode, ticket, 0, NULL, 0);
   pthread_mutex_unlock(&lock);
-  int result = fault("sync") ? (errno = EIO, -1) : (int)syscall(call, descriptor), error = errno;
+  int result = sync_fails(descriptor) ? (errno = EIO, -1) : (int)syscall(call, descriptor), error = errno;
   pthread_mutex_lock(&lock);
   note(op_sync_end, inode, ticket, !result, NULL, 0);
   pthread_mutex_unlock(&lock);

@@ -1,11 +1,12 @@
 import Hummingbird
+import Logging
 import NIOCore
 import Synchronization
 
 /// `POST /v1/query` and `POST /v1/export`: rows stream while they are found.
 ///
 /// An error before the first byte is answered with status 400 and its sentence. One after it cannot be: the connection is cut off
-/// without the final chunk, so that no client takes half an answer for a whole one.
+/// without the final chunk, so that no client takes half an answer for a whole one, and the log says why.
 final class HistoryRoutes: Sendable {
   static let bodyBytesMax = 1 << 20
   /// How long a stopping node lets answers in progress go on.
@@ -18,11 +19,13 @@ final class HistoryRoutes: Sendable {
 
   private let doors: HistoryDoors
   private let concurrentMax: Int
+  private let logger: Logger
   private let running = Mutex(Running())
 
-  init(doors: HistoryDoors, concurrentMax: Int) {
+  init(doors: HistoryDoors, concurrentMax: Int, logger: Logger) {
     self.doors = doors
     self.concurrentMax = concurrentMax
+    self.logger = logger
   }
 
   func query(_ request: Request, _ context: GatewayContext) async throws -> Response {
@@ -105,7 +108,9 @@ final class HistoryRoutes: Sendable {
             switch await output.next() {
             case .bytes(let more): try await writer.write(more)
             case .end: return try await writer.finish(nil)
-            case .failure(let message): throw AnswerCutOff(reason: message)
+            case .failure(let message):
+              self.logger.warning("an answer was cut off", metadata: ["reason": "\(message)"])
+              throw AnswerCutOff(reason: message)
             }
           }
         } catch {

@@ -38,7 +38,8 @@ struct HTTPDoor: Sendable {
   /// What `take` threw, told apart from what went wrong with the connection.
   private struct TakeFailure: Error { var cause: any Error }
 
-  private static let cutOff = CommandFailure("the answer was cut off: the server stopped or met an error in the middle of it")
+  private static let cutOff = CommandFailure(
+    "the answer was cut off: the server stopped, or met an error in the middle of it, which its log names")
 
   private typealias Connection = NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>
 

@@ -65,6 +65,8 @@ extension Doctor {
       }
       let segments = names.compactMap { SegmentName(fileName: $0) }.sorted()
       guard let active = segments.last else {
+        // A creation that a crash cut short; the directory has been noted already.
+        guard known != nil || !image.isKnown else { return nil }
         examination.found(
           Finding(directory, "the partition has no segment", remedy: "restore its directory from a copy, or delete the topic"))
         return nil
