@@ -21,6 +21,9 @@ public enum Limits {
   public static let walBytesMax = 64 << 20
   /// Largest segment file: below 1 GiB, where SQLite's lock page would lie.
   public static let segmentFileBytesMax = 1000 << 20
+  /// Largest record batch that is read from a segment: SQLite's own bound of a value. Not that of a request, which is configured, as is
+  /// `max.message.bytes`: what was acknowledged must be readable under any setting.
+  public static let storedBatchBytesMax = 1_000_000_000
   /// Databases open at once on a node (LRU): each costs up to four descriptors.
   public static let openDatabasesMax = 256
   /// Bytes of recent batches kept in memory for fetches at the end of a partition, and in all partitions together.

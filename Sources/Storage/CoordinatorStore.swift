@@ -74,6 +74,7 @@ final class CoordinatorShard {
       try connection.execute("PRAGMA synchronous=FULL")
     } catch { throw .sqlite(error) }
     do throws(MigrationError) { try Migrator.apply(.coordinator, to: connection) } catch { throw .migration(error) }
+    try WALRenewal.renew(connection)
     connection.setAutomaticCheckpoint(pages: 1000)
     do throws(SQLiteError) {
       putOffset = try connection.prepare(

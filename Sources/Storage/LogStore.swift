@@ -211,7 +211,7 @@ public final class LogStore: Sendable {
       }
       if let history = log.pinHistory(&pinned) { histories.append(history) }
     }
-    return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned)
+    return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned, logger: shared.logger)
   }
 
   /// Finishes what was handed over, makes everything durable, folds the WALs, and notes that the end was orderly.

@@ -18,7 +18,7 @@ public enum OfflineStore {
         histories.append(PartitionHistory(unreadable: name, topicID: topicID, because: error))
       }
     }
-    return HistorySnapshot(histories, bound: .checkpoint, pinned: [])
+    return HistorySnapshot(histories, bound: .checkpoint, pinned: [], logger: nil)
   }
 
   private static func history(
@@ -31,18 +31,21 @@ public enum OfflineStore {
     let highWatermark = max(start, min(checkpoint?.highWatermark.rawValue ?? start, found.extent.endOffset))
     var references: [SegmentReference] = []
     for record in found.state.segments where record.endOffset > start && record.baseOffset < highWatermark {
-      let file = SegmentName(baseOffset: record.baseOffset, generation: record.generation).fileName
+      let file = SegmentFile(
+        directory: directory, name: SegmentName(baseOffset: record.baseOffset, generation: record.generation),
+        phase: record.seal == nil ? .closing : .sealed, record: record)
       references.append(
         SegmentReference(
-          path: "\(directory)/\(file)", baseOffset: Offset(record.baseOffset),
+          path: file.path, baseOffset: Offset(record.baseOffset),
           endOffset: Offset(min(record.endOffset, highWatermark)), isSealed: record.seal != nil,
-          minTimestamp: record.minTimestamp, maxTimestamp: record.maxTimestamp, file: nil))
+          minTimestamp: record.minTimestamp, maxTimestamp: record.maxTimestamp, file: file))
     }
     references.append(
       SegmentReference(
         path: found.path, baseOffset: Offset(found.state.baseOffset),
         endOffset: Offset(max(found.state.baseOffset, highWatermark)), isSealed: false,
-        minTimestamp: found.extent.minTimestamp, maxTimestamp: found.extent.maxTimestamp, file: nil))
+        minTimestamp: found.extent.minTimestamp, maxTimestamp: found.extent.maxTimestamp,
+        file: SegmentFile(directory: directory, name: found.name, phase: .active, record: nil)))
     return PartitionHistory(
       topicPartition: name, topicID: topicID, logStartOffset: Offset(start), highWatermark: Offset(highWatermark),
       segments: references)

@@ -13,7 +13,10 @@ extension PartitionWriter {
     guard fenceReason == nil else { return }
     fenceReason = reason
     log.shared.withLock { $0.failure = reason }
-    FenceMark(name: active.name, endOffset: extent.endOffset).write(log.directory)
+    do throws(StorageError) { try FenceMark(name: active.name, endOffset: extent.endOffset).write(log.directory) } catch {
+      store.logger.error(
+        "the fence could not be marked on disk", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
+    }
     transaction = nil
     if let segment {
       segment.rollback()

@@ -86,10 +86,7 @@ extension PartitionWriter {
     guard file.claimRemoval() else { return false }
     store.readers.drop(file)
     if let index = closing.firstIndex(where: { $0.file === file }) {
-      if let writer = closing[index].writer {
-        writer.close(removesWAL: false)
-        lane.noteClosed()
-      }
+      closeWriter(of: closing[index], removesWAL: false)
       closing.remove(at: index)
     }
     do throws(StorageError) {

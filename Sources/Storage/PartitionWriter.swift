@@ -38,18 +38,6 @@ final class PartitionWriter {
     var batches: [(bytes: ByteBuffer, baseOffset: Int64, nextOffset: Int64)] = []
   }
 
-  /// A segment that has a successor, until its WAL is folded into it.
-  final class ClosingSegment {
-    let file: SegmentFile
-    /// Nil when it is opened only to be sealed: after a crash, or a first try that found a reader.
-    var writer: SegmentWriter?
-
-    init(file: SegmentFile, writer: SegmentWriter?) {
-      self.file = file
-      self.writer = writer
-    }
-  }
-
   var store: StoreShared { lane.store }
   var options: StoreOptions { lane.store.options }
   var isOpen: Bool { segment != nil }
@@ -295,8 +283,9 @@ final class PartitionWriter {
     for closing in closing {
       guard let writer = closing.writer else { continue }
       store.readers.drop(closing.file)
+      // One that fails is folded anew by the next start.
       let isFolded = (try? writer.checkpoint(.truncate))?.isBusy == false
-      writer.close(removesWAL: isFolded)
+      closeWriter(of: closing, removesWAL: isFolded)
     }
     if closeIdle() { return }
     segment?.close(removesWAL: false)
@@ -306,11 +295,7 @@ final class PartitionWriter {
   /// Closes everything without a care for what is in it: the partition is being deleted.
   func abandon() {
     transaction = nil
-    for closing in closing {
-      guard let writer = closing.writer else { continue }
-      writer.close(removesWAL: false)
-      lane.noteClosed()
-    }
+    for closing in closing { closeWriter(of: closing, removesWAL: false) }
     closing = []
     removals = []
     guard let segment else { return }

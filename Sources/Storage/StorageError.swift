@@ -47,6 +47,15 @@ extension StorageError {
 
   public var code: ErrorCode { errorCode }
 
+  /// A sync failed: what it was to make durable is not trusted any more.
+  var isSyncFailure: Bool {
+    switch self {
+    case .sqlite(let error), .migration(.sqlite(let error)): error.isSyncFailure
+    case .system(let call, _, _): call == "fsync" || call == "fdatasync"
+    default: false
+    }
+  }
+
   /// The disk had no room: what failed may work later, without any repair.
   public var isDiskFull: Bool {
     switch self {

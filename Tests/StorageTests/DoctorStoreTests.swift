@@ -35,7 +35,7 @@ import Testing
         if round % 10 == 0 { store.store.enforceRetention(now: store.clock.now) }
         if round % 50 == 49 {
           let copy = "\(store.directory)/copy-\(round)"
-          try copyTree(store.dataDirectory, to: copy)
+          try copyAtOneMoment(store.dataDirectory, to: copy)
           let (findings, summary) = try Self.damages(copy)
           #expect(findings == [])
           #expect(summary.records >= round)
