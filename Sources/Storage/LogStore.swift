@@ -164,15 +164,14 @@ public final class LogStore: Sendable {
 
   // Housekeeping
 
-  /// Lets go of what retention no longer keeps, in every partition; returns at once, the lanes do it between appends.
+  /// Lets go of what retention no longer keeps, in every partition; returns at once, the lanes do it when nobody waits for them.
   public func enforceRetention(now: Int64) {
     for log in partitions.withLock({ Array($0.values) }) {
-      shared.lane(of: log).submit { lane in
+      shared.lane(of: log).submitInBackground { lane in
         do throws(StorageError) { try lane.stateWriter(of: log).enforceRetention(now: now) } catch {
           lane.store.logger.warning(
             "retention failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
         }
-      } orElse: {
       }
     }
   }

@@ -8,37 +8,50 @@ extension PartitionWriter {
   /// Whether an append of `byteCount` bytes belongs in a new segment.
   func needsRoll(for byteCount: Int, now: Int64) -> Bool {
     let extent = transaction?.extent ?? self.extent
-    guard extent.endOffset > state.baseOffset, monotonicNanoseconds() >= rollRetryAt else { return false }
+    guard extent.endOffset > state.baseOffset else { return false }
+    // Also right after a roll that failed: what goes on growing meanwhile has its bound here.
+    if isFileFull(for: byteCount) { return true }
+    guard mayRoll else { return false }
     let configuration = configuration
-    if extent.batchBytes + Int64(byteCount) > configuration.segmentBytes || isFileFull(for: byteCount) { return true }
+    if extent.batchBytes + Int64(byteCount) > configuration.segmentBytes { return true }
     return extent.firstAppendMilliseconds.map { now - $0 >= configuration.segmentMilliseconds } ?? false
   }
 
+  private var mayRoll: Bool { monotonicNanoseconds() >= rollRetryAt }
+
   /// Whether the file could pass its hard bound: rows and index come on top of the batches.
   private func isFileFull(for byteCount: Int) -> Bool {
-    guard let segment else { return extent.batchBytes + Int64(byteCount) > Int64(options.segmentFileBytesMax) }
-    return segment.fileBytesMax + byteCount + byteCount / 2 > options.segmentFileBytesMax
+    let uncommitted = Int((transaction?.extent.batchBytes ?? extent.batchBytes) - extent.batchBytes)
+    let added = uncommitted + byteCount
+    return (segment?.fileBytesMax ?? Int(extent.batchBytes)) + added + added / 2 > options.segmentFileBytesMax
   }
 
   /// Rolls in front of an append. If it cannot, the old segment goes on as long as its file may still grow.
   ///
   /// - Throws: it cannot grow.
-  func rollForAppend(now: Int64) throws(StorageError) {
+  func rollForAppend(of byteCount: Int, now: Int64) throws(StorageError) {
+    // Only a full file asks before it is due.
+    if let rollFailure, !mayRoll { throw rollFailure }
     do throws(StorageError) { try roll(now: now) } catch {
       if fenceReason != nil { throw error }
-      rollRetryAt = monotonicNanoseconds() + 1_000_000_000
-      guard !isFileFull(for: 0) else { throw error }
+      noteRollFailure(error)
+      guard !isFileFull(for: byteCount) else { throw error }
       store.logger.warning("roll failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
     }
   }
 
   /// Rolls because readers keep the WAL from starting over.
   func rollForWAL() {
-    guard extent.endOffset > state.baseOffset, monotonicNanoseconds() >= rollRetryAt else { return }
+    guard extent.endOffset > state.baseOffset, mayRoll else { return }
     do throws(StorageError) { try roll(now: store.now()) } catch {
-      rollRetryAt = monotonicNanoseconds() + 1_000_000_000
+      noteRollFailure(error)
       store.logger.warning("roll failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
     }
+  }
+
+  private func noteRollFailure(_ error: StorageError) {
+    rollFailure = error
+    rollRetryAt = monotonicNanoseconds() + 1_000_000_000
   }
 
   /// Begins a new segment: the old tail is synced, the successor carries the partition's whole state and is durable under its
@@ -77,6 +90,7 @@ extension PartitionWriter {
       } catch { fence("a failed roll could not be undone: \(error)") }
       throw error
     }
+    (rollFailure, rollRetryAt) = (nil, 0)
     lane.noteOpened()
     let file = SegmentFile(directory: log.directory, name: name, phase: .active, record: nil)
     active.becomeClosing(record)

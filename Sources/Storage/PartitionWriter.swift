@@ -27,8 +27,9 @@ final class PartitionWriter {
   var fenceReason: String?
   var isRebuilding = false
   var lastUse: UInt64 = 0
-  /// Monotonic nanoseconds before which a roll that failed is not tried again.
+  /// Monotonic nanoseconds before which a roll that failed is not tried again, and why it did.
   var rollRetryAt: Int64 = 0
+  var rollFailure: StorageError?
 
   /// The changes of a transaction that is open.
   struct Transaction {

@@ -8,7 +8,7 @@ internal import Synchronization
 ///
 /// A turn: one job, then one group of appends, bounded in bytes; what was queued while the group's syncs ran is the next one.
 ///
-// Safe because: `queue`, `jobs` and `isStopping` are guarded by `monitor`; everything else is touched on the lane's thread only.
+// Safe because: `queue`, the jobs and `isStopping` are guarded by `monitor`; everything else is touched on the lane's thread only.
 final class StorageLane: @unchecked Sendable {
   typealias Job = @Sendable (StorageLane) -> Void
 
@@ -16,7 +16,10 @@ final class StorageLane: @unchecked Sendable {
   unowned let store: StoreShared
   private let monitor = Monitor()
   private var queue: [AppendRequest] = []
-  private var jobs = Deque<(run: Job, orElse: @Sendable () -> Void)>()
+  private var jobs = Deque<Job>()
+  /// One of them runs in a turn that has no other job, and in each sixteenth.
+  private var backgroundJobs = Deque<Job>()
+  private var turn = 0
   private var isWaiting = false
   private var isStopping = false
 
@@ -63,17 +66,27 @@ final class StorageLane: @unchecked Sendable {
   func submit(_ job: @escaping Job, orElse: @escaping @Sendable () -> Void) {
     monitor.lock()
     let isAccepted = !isStopping
-    if isAccepted { jobs.append((job, orElse)) }
+    if isAccepted { jobs.append(job) }
     let wake = isWaiting
     monitor.unlock()
     if wake { monitor.signal() }
     if !isAccepted { orElse() }
   }
 
+  /// Submits work that nobody waits for; what has not begun when the lane is stopped is dropped.
+  func submitInBackground(_ job: @escaping Job) {
+    monitor.lock()
+    if !isStopping { backgroundJobs.append(job) }
+    let wake = isWaiting
+    monitor.unlock()
+    if wake { monitor.signal() }
+  }
+
   /// Finishes what was submitted, closes every file and ends the thread.
   func stop() {
     monitor.lock()
     isStopping = true
+    backgroundJobs = []
     monitor.signal()
     monitor.unlock()
     thread?.join()
@@ -104,7 +117,7 @@ final class StorageLane: @unchecked Sendable {
   private func waitForWork(_ group: inout [AppendRequest]) -> Bool {
     monitor.lock()
     defer { monitor.unlock() }
-    while queue.isEmpty, jobs.isEmpty {
+    while queue.isEmpty, jobs.isEmpty, backgroundJobs.isEmpty {
       if isStopping { return false }
       isWaiting = true
       if unfinished.isEmpty { monitor.wait() } else { monitor.wait(until: nextTick) }
@@ -135,7 +148,8 @@ final class StorageLane: @unchecked Sendable {
   private func nextJob() -> Job? {
     monitor.lock()
     defer { monitor.unlock() }
-    return jobs.popFirst()?.run
+    turn += 1
+    return turn % 16 == 0 ? backgroundJobs.popFirst() ?? jobs.popFirst() : jobs.popFirst() ?? backgroundJobs.popFirst()
   }
 
   // Writers
@@ -275,7 +289,7 @@ final class StorageLane: @unchecked Sendable {
       if writer.groupFailure != nil { return true }
       if writer.needsRoll(for: request.byteCount, now: now) {
         if writer.isInTransaction { return false }
-        try writer.rollForAppend(now: now)
+        try writer.rollForAppend(of: request.byteCount, now: now)
       }
       let wasInTransaction = writer.isInTransaction
       do throws(StorageError) { request.outcome = try writer.append(request, now: now) } catch { writer.failGroup(error) }
