@@ -143,7 +143,7 @@ public final class LocalClusterStore: Sendable {
     let unfinished = try transaction { connection throws(SQLiteError) in try ClusterTables.unfinished(connection) }
     for entry in unfinished where isWanted(entry.partition) {
       do throws(StorageError) {
-        try store.deletePartition(entry.partition)
+        try store.deletePartition(entry.partition, topicID: entry.topicID)
       } catch { throw ClusterError(.kafkaStorageError, "the files of \(entry.partition) cannot be removed: \(error)") }
       let number = entry.partition.partition
       try transaction { connection throws(SQLiteError) in

@@ -33,6 +33,9 @@ public enum Limits {
   public static let decompressedBatchBytesMax = 1 << 30
   /// Batches remembered for each idempotent producer in a partition (as Kafka: the client has at most five in flight).
   public static let producerBatchesRemembered = 5
+  /// Idempotent producers remembered in one partition, at some 250 bytes in memory each, all of which a roll copies. Kafka has no bound
+  /// but time (`producer.id.expiration.ms`); here the tenth that appended longest ago is forgotten as well when there are more.
+  public static let producersPerPartitionMax = 10_000
 
   // Cluster
   /// Partitions of one topic, and topics and partitions named in one administrative request: each partition costs a file and

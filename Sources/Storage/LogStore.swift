@@ -34,7 +34,10 @@ public final class LogStore: Sendable {
     let lock = try DirectoryLock(directory)
     try FileSystem.makeDirectory(directory + "/topics")
     for name in try FileSystem.list(directory + "/topics") where name.hasPrefix(gravePrefix) {
-      try FileSystem.removeDirectory("\(directory)/topics/\(name)")
+      // What somebody put there, or the disk keeps, is in nobody's way.
+      do throws(StorageError) { try FileSystem.removeDirectory("\(directory)/topics/\(name)") } catch {
+        logger.warning("the files of a deleted partition are still there", metadata: ["directory": "\(name)", "error": "\(error)"])
+      }
     }
     let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
     let known = node.closedCleanly ? try node.checkpoints().filter { $0.value.logEndOffset.rawValue >= 0 } : [:]
@@ -75,14 +78,22 @@ public final class LogStore: Sendable {
 
   /// Creates a partition's files, durable on return, and registers it. Blocks.
   ///
-  /// Files of another topic that had the name (a creation or deletion that a crash cut short) are removed.
+  /// A directory of that name without any segment, of a creation that a crash cut short, is removed.
+  ///
+  /// - Throws: also where the name's directory holds somebody else's log: it is never touched.
   public func createPartition(
     _ topicPartition: TopicPartition, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
   ) throws(StorageError) {
     if isClosed.withLock({ $0 }) { throw .closed }
     if partition(topicPartition) != nil { throw .refused(.topicAlreadyExists) }
     let directory = "\(shared.topicsDirectory)/\(topicPartition)"
-    if FileSystem.exists(directory) { try removeFiles(of: topicPartition) }
+    switch PartitionOwner(of: directory) {
+    case .none: break
+    case .nobody: try removeFiles(of: topicPartition)
+    case .topic(let owner) where owner == topicID: try removeFiles(of: topicPartition)
+    case .topic(let owner): throw .occupied(directory, "holds the log of another topic (id \(owner)) that quire.db does not know")
+    case .unreadable(let error): throw .occupied(directory, "holds a log that cannot be read (\(error))")
+    }
     try FileSystem.makeDirectory(directory)
     let state = PartitionState(
       topicID: topicID, topicPartition: topicPartition, baseOffset: 0, generation: 0, logStartOffset: 0,
@@ -91,20 +102,36 @@ public final class LogStore: Sendable {
     try attachPartition(topicPartition, topicID: topicID, leaderEpoch: leaderEpoch, configuration: configuration)
   }
 
-  /// Removes a partition and its files: its directory is renamed, durably, before anything is unlinked. Blocks.
-  public func deletePartition(_ topicPartition: TopicPartition) throws(StorageError) {
-    if let log = partitions.withLock({ $0.removeValue(forKey: topicPartition) }) {
-      let handover = Handover<Bool>()
-      shared.lane(of: log).submit { lane in
-        lane.delete(log)
-        handover.give(true)
-      } orElse: {
-        handover.give(false)
-      }
-      guard handover.take() else { throw .closed }
-      maintenance.forget(log)
+  /// Removes a partition of a topic and its files: its directory is renamed, durably, before anything is unlinked. Blocks.
+  ///
+  /// What has the name and is another topic's stays, for instance after quire.db was restored from an older copy.
+  public func deletePartition(_ topicPartition: TopicPartition, topicID: TopicID) throws(StorageError) {
+    let registered = partition(topicPartition)
+    if let registered, registered.topicID != topicID { return }
+    // Whose log it is was looked at when it was loaded.
+    let isKnown = registered?.shared.withLock { $0.isLoaded } ?? false
+    if !isKnown, case .topic(let owner) = PartitionOwner(of: "\(shared.topicsDirectory)/\(topicPartition)"), owner != topicID {
+      shared.logger.warning(
+        "a directory is kept: it holds the log of another topic",
+        metadata: ["partition": "\(topicPartition)", "topic id": "\(owner)", "deleted": "\(topicID)"])
+      if let registered { try unregister(registered) }
+      return
     }
+    if let registered { try unregister(registered) }
     try removeFiles(of: topicPartition)
+  }
+
+  private func unregister(_ log: PartitionLog) throws(StorageError) {
+    _ = partitions.withLock { $0.removeValue(forKey: log.topicPartition) }
+    let handover = Handover<Bool>()
+    shared.lane(of: log).submit { lane in
+      lane.delete(log)
+      handover.give(true)
+    } orElse: {
+      handover.give(false)
+    }
+    guard handover.take() else { throw .closed }
+    maintenance.forget(log)
   }
 
   private func removeFiles(of topicPartition: TopicPartition) throws(StorageError) {

@@ -35,6 +35,8 @@ final class PartitionWriter {
   struct Transaction {
     var extent: ActiveExtent
     var producers: [Int64: ProducerState] = [:]
+    /// Producers that are forgotten for it.
+    var forgotten: [Int64] = []
     var epoch: EpochStart?
     var batches: [(bytes: ByteBuffer, baseOffset: Int64, nextOffset: Int64)] = []
   }
@@ -184,8 +186,11 @@ final class PartitionWriter {
   ///
   /// - Throws: nothing was committed; the transaction is still to be ended (`failGroup`).
   func commitAppends() throws(StorageError) {
+    let forgotten = producersToForget()
+    if !forgotten.isEmpty { transaction?.forgotten = forgotten }
     guard let transaction else { return }
     do throws(SQLiteError) {
+      if !forgotten.isEmpty { try segmentWriter.deleteProducers(forgotten) }
       for (id, producer) in transaction.producers { try segmentWriter.upsert(producer, id: id) }
       if let epoch = transaction.epoch { try segmentWriter.insert(epoch) }
       var next = state
@@ -200,6 +205,17 @@ final class PartitionWriter {
     }
   }
 
+  /// Where the transaction makes more producers known than are remembered: the tenth that appended longest ago, at least.
+  private func producersToForget() -> [Int64] {
+    guard let new = transaction?.producers else { return [] }
+    let count = state.producers.count + new.keys.reduce(0) { state.producers[$1] == nil ? $0 + 1 : $0 }
+    let excess = count - options.producersPerPartitionMax
+    guard excess > 0 else { return [] }
+    let others = state.producers.filter { new[$0.key] == nil }
+    let oldest = others.sorted { $0.value.lastAppendMilliseconds < $1.value.lastAppendMilliseconds }
+    return oldest.prefix(max(excess, options.producersPerPartitionMax / 10)).map(\.key)
+  }
+
   /// Takes the commit that is durable now into memory: state, then high watermark and tail.
   func publishAppends(_ tails: inout TailBudget) {
     guard let transaction else { return }
@@ -208,6 +224,7 @@ final class PartitionWriter {
     state.leaderEpoch = leaderEpoch
     extent = transaction.extent
     state.producers.merge(transaction.producers) { $1 }
+    for id in transaction.forgotten { state.producers[id] = nil }
     if let epoch = transaction.epoch { state.epochs.append(epoch) }
     let offsets = currentOffsets
     let batches = transaction.batches.map { ($0.bytes.detachedIfSmall(), $0.baseOffset, $0.nextOffset) }

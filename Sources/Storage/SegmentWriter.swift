@@ -156,6 +156,14 @@ final class SegmentWriter {
     try row.run()
   }
 
+  func deleteProducers(_ ids: some Collection<Int64>) throws(SQLiteError) {
+    let row = try connection.prepare(SegmentSQL.deleteProducer)
+    for id in ids {
+      row.bind(id, at: 1)
+      try row.run()
+    }
+  }
+
   func insert(_ epoch: EpochStart) throws(SQLiteError) {
     try connection.execute("INSERT OR REPLACE INTO leader_epoch VALUES (\(epoch.epoch), \(epoch.startOffset))")
   }

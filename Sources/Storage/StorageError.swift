@@ -25,6 +25,8 @@ public enum StorageError: Error, Sendable {
   case damaged(StorageDamage)
   /// The partition takes and gives nothing until it has been rebuilt.
   case fenced(String)
+  /// A directory that is wanted for a new partition holds what may not be removed; path and reason.
+  case occupied(String, String)
   case unknownPartition(TopicPartition)
   case offsetOutOfRange(Offset, start: Offset, end: Offset)
   /// The request itself was wrong.
@@ -78,6 +80,7 @@ extension StorageError: CustomStringConvertible {
       let offset = damage.offset.map { ", offset \($0)" } ?? ""
       return "\(damage.file)\(batch)\(offset): \(damage.reason)"
     case .fenced(let words): return words
+    case .occupied(let directory, let words): return "\(directory) \(words); move it out of the data directory first"
     case .unknownPartition(let partition): return "there is no partition \(partition)"
     case .offsetOutOfRange(let offset, let start, let end): return "offset \(offset) is not within \(start) to \(end)"
     case .refused(let code): return "\(code)"
