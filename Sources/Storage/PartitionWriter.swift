@@ -26,6 +26,9 @@ final class PartitionWriter {
   var groupFailure: StorageError?
   var fenceReason: String?
   var isRebuilding = false
+  var rebuildRetry = RetryDelay(firstMilliseconds: 5_000, longestMilliseconds: 600_000)
+  /// Why the last try to rebuild failed: said once, not at each try.
+  var rebuildComplaint: String?
   var lastUse: UInt64 = 0
   /// Monotonic nanoseconds before which a roll that failed is not tried again, and why it did.
   var rollRetryAt: Int64 = 0
@@ -66,8 +69,9 @@ final class PartitionWriter {
     active = recovered.active
     segment = recovered.writer
     closing = recovered.closing.map { ClosingSegment(file: $0, writer: nil) }
-    lane.noteOpened()
+    if segment != nil { lane.noteOpened() }
     publishSegments((recovered.sealed + recovered.closing).sorted { $0.baseOffset < $1.baseOffset } + [active])
+    if let reason = recovered.fenceReason { stayFenced(reason) }
     if !closing.isEmpty { lane.watch(self) }
   }
 
@@ -313,6 +317,8 @@ final class PartitionWriter {
   /// Closes everything without a care for what is in it: the partition is being deleted.
   func abandon() {
     transaction = nil
+    if fenceReason != nil { store.noteFenced(-1) }
+    fenceReason = nil
     for closing in closing { closeWriter(of: closing, removesWAL: false) }
     closing = []
     removals = []

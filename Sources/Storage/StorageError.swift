@@ -23,7 +23,7 @@ public enum StorageError: Error, Sendable {
   case system(call: String, path: String, number: CInt)
   /// What was asked for cannot be read; everything else can.
   case damaged(StorageDamage)
-  /// The partition takes and gives nothing until it has been rebuilt.
+  /// The partition takes nothing until it has been rebuilt.
   case fenced(String)
   /// A directory that is wanted for a new partition holds what may not be removed; path and reason.
   case occupied(String, String)

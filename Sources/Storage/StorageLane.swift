@@ -156,18 +156,24 @@ final class StorageLane: @unchecked Sendable {
 
   /// The partition's writer with its segment open; loads it at its first use.
   func writer(of log: PartitionLog) throws(StorageError) -> PartitionWriter {
-    let id = ObjectIdentifier(log)
+    let writer = try stateWriter(of: log)
     useCounter += 1
-    if let writer = writers[id] {
-      writer.lastUse = useCounter
-      try writer.makeReady()
-      return writer
-    }
+    writer.lastUse = useCounter
+    try writer.makeReady()
+    return writer
+  }
+
+  /// The partition's writer, with its segment open or not, for work that opens it only if there is something to change; loads it at
+  /// its first use.
+  func stateWriter(of log: PartitionLog) throws(StorageError) -> PartitionWriter {
+    let id = ObjectIdentifier(log)
+    if let writer = writers[id] { return writer }
     let isDeleted = log.shared.withLock { $0.isDeleted }
     guard !isDeleted else { throw .unknownPartition(log.topicPartition) }
     makeRoom(sparing: nil)
     do throws(StorageError) {
       let writer = try PartitionWriter(loading: log, lane: self)
+      useCounter += 1
       writer.lastUse = useCounter
       writers[id] = writer
       return writer
@@ -176,12 +182,6 @@ final class StorageLane: @unchecked Sendable {
         "partition could not be opened", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
       throw error
     }
-  }
-
-  /// The partition's writer, with its segment open or not: for work that opens it only if there is something to change.
-  func stateWriter(of log: PartitionLog) throws(StorageError) -> PartitionWriter {
-    if let writer = writers[ObjectIdentifier(log)] { return writer }
-    return try writer(of: log)
   }
 
   func loadedWriter(of log: PartitionLog) -> PartitionWriter? { writers[ObjectIdentifier(log)] }

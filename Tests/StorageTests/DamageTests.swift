@@ -65,6 +65,35 @@ import Testing
     }
   }
 
+  @Test("below what a fenced log had durable keeps it fenced, and costs its own range only: the rest is read on")
+  func fencedAndDamaged() throws {
+    try withStore { store in
+      try store.create()
+      for index in 0..<6 { try store.append(["needle-\(index)-"]) }
+      try store.store.close()
+      let path = "\(store.partitionDirectory())/00000000000000000000.db"
+      try damage(path, at: "needle-2-")
+      let mark = open(store.partitionDirectory() + "/fenced", O_CREAT | O_WRONLY, 0o600)
+      let line = Array("00000000000000000000.db 5\n".utf8)
+      write(mark, line, line.count)
+      close(mark)
+      try store.begin(attaching: [0], epoch: 1)
+      let first = try store.append(["refused"])
+      #expect(first.error == .kafkaStorageError)
+      #expect(try store.log().read(from: Offset(0), maxBytes: 1 << 20).nextOffset == Offset(2))
+      #expect(throws: StorageError.self) { try store.log().read(from: Offset(2), maxBytes: 1 << 20) }
+      #expect(try store.readAll(from: 3).map(\.value) == ["needle-3-", "needle-4-"])
+      #expect(store.log().offsets?.highWatermark == Offset(5) && store.log().failure != nil)
+      var notices: [Doctor.Finding] = []
+      _ = try Doctor.examine(dataDirectory: store.dataDirectory) { if $0.severity == .notice { notices.append($0) } }
+      #expect(notices.contains { $0.file == path && $0.problem.contains("fenced") })
+      // The next life meets the same.
+      try store.reopen(epoch: 2)
+      #expect(!store.store.closedCleanly)
+      #expect(try store.readAll(from: 3).count == 2)
+    }
+  }
+
   /// A segment that was sealed, and then changed by somebody else.
   private func withChangedSegment(_ change: String, _ body: (TestStore, _ path: String) throws -> Void) throws {
     try withStore { store in
