@@ -175,7 +175,7 @@ import Testing
       var snapshot: HistorySnapshot?
       #expect(
         try eventually {
-          snapshot = try OfflineStore.snapshot(dataDirectory: store.dataDirectory)
+          snapshot = try OfflineStore(dataDirectory: store.dataDirectory).snapshot(of: nil)
           return snapshot?.partitions.first?.highWatermark == Offset(20)
         })
       var offsets: [Int64] = []
