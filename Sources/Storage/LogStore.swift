@@ -36,7 +36,8 @@ public final class LogStore: Sendable {
     for name in try FileSystem.list(directory + "/topics") where name.hasPrefix(gravePrefix) {
       // What somebody put there, or the disk keeps, is in nobody's way.
       do throws(StorageError) { try FileSystem.removeDirectory("\(directory)/topics/\(name)") } catch {
-        logger.warning("the files of a deleted partition are still there", metadata: ["directory": "\(name)", "error": "\(error)"])
+        logger.warning(
+          "the files of a deleted partition are still there", metadata: ["directory": "\(name)", "error": "\(error)"])
       }
     }
     let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
@@ -91,7 +92,8 @@ public final class LogStore: Sendable {
     case .none: break
     case .nobody: try removeFiles(of: topicPartition)
     case .topic(let owner) where owner == topicID: try removeFiles(of: topicPartition)
-    case .topic(let owner): throw .occupied(directory, "holds the log of another topic (id \(owner)) that quire.db does not know")
+    case .topic(let owner):
+      throw .occupied(directory, "holds the log of another topic (id \(owner)) that quire.db does not know")
     case .unreadable(let error): throw .occupied(directory, "holds a log that cannot be read (\(error))")
     }
     try FileSystem.makeDirectory(directory)

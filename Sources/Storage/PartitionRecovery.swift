@@ -31,7 +31,8 @@ enum PartitionRecovery {
     }
     if let fence = FenceMark.read(directory), fence.name == newest {
       do throws(StorageError) {
-        newest = try SegmentRebuild.rebuild(newest, in: directory, upTo: fence.endOffset, state: nil, options: options, now: now)
+        newest = try SegmentRebuild.rebuild(
+          newest, in: directory, upTo: fence.endOffset, state: nil, options: options, now: now)
       } catch { return try fenced(log, newest, upTo: fence.endOffset, because: error) }
       names.append(newest)
     }

@@ -42,7 +42,7 @@ extension PartitionWriter {
 
   /// Copies what is durable into a new file on a read thread; the lane goes on with its other partitions.
   func startRebuild() {
-    guard !isRebuilding, rebuildRetry.isDue else { return }
+    guard !isRebuilding, rebuildRetry.isDue() else { return }
     isRebuilding = true
     let (name, endOffset, state, options, now) = (active.name, extent.endOffset, state, options, store.now())
     let (log, store) = (log, store)

@@ -33,7 +33,7 @@ extension PartitionWriter {
 
   /// - Returns: true when the segment is sealed.
   private func finish(_ closing: ClosingSegment) -> Bool {
-    guard fenceReason == nil, closing.retry.isDue else { return false }
+    guard fenceReason == nil, closing.retry.isDue() else { return false }
     if closing.isDistrusted {
       startCopy(of: closing)
       return false

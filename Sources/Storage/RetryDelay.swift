@@ -13,10 +13,10 @@ struct RetryDelay {
     next = first
   }
 
-  var isDue: Bool { monotonicNanoseconds() >= due }
+  func isDue(at now: Int64 = monotonicNanoseconds()) -> Bool { now >= due }
 
-  mutating func noteFailure() {
-    due = monotonicNanoseconds() + next
+  mutating func noteFailure(at now: Int64 = monotonicNanoseconds()) {
+    due = now + next
     next = min(2 * next, longest)
   }
 

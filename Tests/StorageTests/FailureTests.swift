@@ -145,7 +145,7 @@ enum SmallDisk {
     }
   }
 
-  @Test("a failed sync that could not be marked, since the disk took nothing: what the next start finds in a WAL it writes anew")
+  @Test("where the disk took no mark of a failed sync either, the next start writes anew what it finds in a WAL")
   func unmarkedFence() throws {
     try withStore({ $0.readThreadCount = 1 }) { store in
       try store.create()

@@ -134,10 +134,11 @@ import Testing
 
   @Test("a segment whose roll fails again and again does not grow past the bound of its file")
   func boundWhileRollsFail() throws {
-    try withStore({
-      $0.segmentFileBytesMax = 400 << 10
-      $0.checkpointBytes = 64 << 10
-    }) { store in
+    func bound(_ options: inout StoreOptions) {
+      options.segmentFileBytesMax = 400 << 10
+      options.checkpointBytes = 64 << 10
+    }
+    try withStore(bound) { store in
       try store.create()
       try store.append(["first"])
       // Where the drafts of successors would be written.
@@ -157,28 +158,43 @@ import Testing
     }
   }
 
+  @Test("what fails is tried again soon, then twice as late each time, and never later than the longest delay")
+  func retryDelay() {
+    var retry = RetryDelay(firstMilliseconds: 100, longestMilliseconds: 350)
+    #expect(retry.isDue(at: 0))
+    for delay in [100, 200, 350, 350] as [Int64] {
+      retry.noteFailure(at: 0)
+      #expect(!retry.isDue(at: delay * 1_000_000 - 1) && retry.isDue(at: delay * 1_000_000))
+    }
+    retry.reset()
+    #expect(retry.isDue(at: 0))
+  }
+
   @Test("work on a partition that somebody waits for overtakes a pass of retention over all of them")
   func overtaking() throws {
     try withStore { store in
       for partition in 0..<40 { try store.create(Int32(partition)) }
       try store.reopen(attaching: Array(0..<40))
       let gate = Gate()
-      store.store.shared.lanes[0].submit { _ in gate.wait() } orElse: {
+      store.store.shared.lanes[0].submit { _ in
+        gate.wait()
+      } orElse: {
       }
       store.store.enforceRetention(now: store.clock.now)
       let inbox = Inbox()
       store.log(39).loadSegments { _ in inbox.appendsCompleted([]) }
       let loadedFirst = Mutex<Int?>(nil)
+      @Sendable func isLoaded(_ log: PartitionLog) -> Bool { log.shared.withLock { $0.isLoaded } }
       let logs = (0..<39).map { store.log(Int32($0)) }
       store.store.shared.lanes[0].submit { _ in
-        let loaded = logs.filter { $0.shared.withLock { $0.isLoaded } }.count
+        let loaded = logs.count(where: isLoaded)
         loadedFirst.withLock { $0 = loaded }
       } orElse: {
       }
       gate.open()
       #expect(eventually { loadedFirst.withLock { $0 != nil } })
       #expect(loadedFirst.withLock { $0! } < 5)
-      #expect(eventually { logs.allSatisfy { $0.shared.withLock { $0.isLoaded } } })
+      #expect(eventually { logs.allSatisfy(isLoaded) })
     }
   }
 }
