@@ -131,7 +131,7 @@ let package = Package(
       ["Model", "Records", "KafkaProtocol", "Metadata", "Coordination", "Storage", "Cluster", nioCore, nioPosix, logging]),
     .testTarget(
       name: "BrokerGroupsTests",
-      dependencies: ["Broker", "Storage", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
+      dependencies: ["Broker", "Storage", "SQLite", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     tests("QuireCLI", ["Model", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),

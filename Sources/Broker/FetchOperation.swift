@@ -11,7 +11,8 @@ internal import Storage
 ///        └── high watermark moved ◄── parked until enough bytes or the deadline ◄── too little
 /// ```
 ///
-/// A partition that is deleted or fails while a fetch waits for it ends the wait.
+/// A partition that is deleted while a fetch waits for it ends the wait. One that is fenced does not: it is read on, and goes on when it
+/// is rebuilt.
 ///
 /// Partitions are served in the order of the request wherever their records are, so that busy ones cannot starve one that lags behind.
 // Safe because: it lives on its connection's event loop; a read thread gets values and hands values back.
@@ -126,9 +127,8 @@ final class FetchOperation: @unchecked Sendable {
       result.error = error
       return result
     }
-    guard allowance.isFirst || allowance.bytes > 0 else { return result }
+    guard interest.offset < offsets.highWatermark.rawValue, allowance.isFirst || allowance.bytes > 0 else { return result }
     let room = allowance.room(for: interest)
-    // Also at the end: a partition that has failed says so here.
     switch log.readTail(from: Offset(interest.offset), maxBytes: room) {
     case .batches(let records):
       if records.byteCount <= room || allowance.isFirst { result.take(records) }
@@ -211,7 +211,7 @@ final class FetchOperation: @unchecked Sendable {
       guard let log = part.log else { continue }
       let known = max(part.interest.offset, knownHighWatermarks[index])
       if let offsets = log.offsets, offsets.highWatermark.rawValue > known { return wake() }
-      if log.failure != nil { return wake() }
+      if log.isDeleted { return wake() }
     }
   }
 
@@ -223,13 +223,13 @@ final class FetchOperation: @unchecked Sendable {
     parkedOn = []
   }
 
-  /// A partition has records, has failed, or has gone.
+  /// A partition has records, or has gone.
   func wake() {
     guard isParked else { return }
     for (index, part) in parts.enumerated() {
       guard let log = part.log else { continue }
       if let offsets = log.offsets { knownHighWatermarks[index] = offsets.highWatermark.rawValue }
-      if log.failure != nil, noteDeletion(index) { isOver = true }
+      if log.isDeleted, noteDeletion(index) { isOver = true }
     }
     unpark()
     gather()

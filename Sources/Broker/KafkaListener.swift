@@ -11,8 +11,12 @@ public struct KafkaListener: Sendable {
   let channel: any Channel
   private let acceptor: Acceptor
 
+  private struct Initializer {
+    let call: @Sendable (any Channel) throws -> Void
+  }
+
   private final class Acceptor: Sendable {
-    let initialize = Mutex<(@Sendable (any Channel) throws -> Void)?>(nil)
+    let initializer = Mutex<Initializer?>(nil)
   }
 
   /// - Parameter group: the loops that connections will be spread over.
@@ -28,7 +32,7 @@ public struct KafkaListener: Sendable {
       .childChannelOption(.socketOption(.so_keepalive), value: 1)
       .childChannelOption(.maxMessagesPerRead, value: 4)
       .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture { try acceptor.initialize.withLock { $0 }?(channel) }
+        channel.eventLoop.makeCompletedFuture { try acceptor.initializer.withLock { $0 }?.call(channel) }
       }
       .bind(host: host, port: port).get()
     return KafkaListener(address: channel.localAddress!, channel: channel, acceptor: acceptor)
@@ -38,7 +42,7 @@ public struct KafkaListener: Sendable {
   ///
   /// - Parameter initialize: called with each on its event loop; one that it throws for is closed.
   func accept(_ initialize: @escaping @Sendable (any Channel) throws -> Void) async throws {
-    acceptor.initialize.withLock { $0 = initialize }
+    acceptor.initializer.withLock { $0 = Initializer(call: initialize) }
     try await channel.setOption(.autoRead, value: true).get()
   }
 }

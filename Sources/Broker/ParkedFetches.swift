@@ -25,7 +25,7 @@ final class ParkedFetches: @unchecked Sendable {
     }
   }
 
-  /// New records lie below the high watermark of these partitions, or the partitions have failed or are gone.
+  /// New records lie below the high watermark of these partitions, or the partitions are gone.
   func wake(_ partitions: [PartitionLog]) {
     for partition in partitions {
       guard let fetches = byPartition[ObjectIdentifier(partition)]?.values else { continue }

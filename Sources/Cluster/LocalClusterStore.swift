@@ -141,18 +141,18 @@ public final class LocalClusterStore: Sendable {
   /// - Parameter isWanted: which of the noted partitions.
   func removeUnfinished(_ isWanted: (TopicPartition) -> Bool) throws(ClusterError) {
     let unfinished = try transaction { connection throws(SQLiteError) in try ClusterTables.unfinished(connection) }
-    let wanted = unfinished.filter { isWanted($0.partition) }
-    guard !wanted.isEmpty else { return }
-    do throws(StorageError) {
-      try store.deletePartitions(wanted.map(\.partition))
-    } catch {
-      let topics = Set(wanted.map(\.partition.topic)).sorted().joined(separator: ", ")
-      throw ClusterError(.kafkaStorageError, "the files of \(topics) cannot be removed: \(error)")
-    }
-    try transaction { connection throws(SQLiteError) in
-      for entry in wanted {
-        let number = entry.partition.partition
-        try ClusterTables.endFiles(of: entry.topicID, partitions: number..<number + 1, connection)
+    for (topicID, wanted) in Dictionary(grouping: unfinished.filter { isWanted($0.partition) }, by: \.topicID) {
+      do throws(StorageError) {
+        try store.deletePartitions(wanted.map(\.partition), topicID: topicID)
+      } catch {
+        let topics = Set(wanted.map(\.partition.topic)).sorted().joined(separator: ", ")
+        throw ClusterError(.kafkaStorageError, "the files of \(topics) cannot be removed: \(error)")
+      }
+      try transaction { connection throws(SQLiteError) in
+        for entry in wanted {
+          let number = entry.partition.partition
+          try ClusterTables.endFiles(of: topicID, partitions: number..<number + 1, connection)
+        }
       }
     }
   }

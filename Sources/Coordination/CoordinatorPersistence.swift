@@ -7,8 +7,20 @@ public protocol CoordinatorPersistence: AnyObject, Sendable {
 
   /// Makes the changes durable: on disk on return, in one transaction for each shard that they touch.
   ///
-  /// - Throws: what kept it from doing so. Changes of some shards may have been made; of one shard all or none.
-  func apply(_ changes: [GroupChanges]) throws
+  /// - Throws: the groups whose changes were not made; those of every other group are durable.
+  func apply(_ changes: [GroupChanges]) throws(UnappliedChanges)
+}
+
+/// Changes that did not become durable.
+public struct UnappliedChanges: Error {
+  public var groupIDs: Set<String>
+  /// What kept them, or the first of them.
+  public var cause: any Error
+
+  public init(groupIDs: Set<String>, cause: any Error) {
+    self.groupIDs = groupIDs
+    self.cause = cause
+  }
 }
 
 /// A group as it was found on disk.

@@ -27,6 +27,9 @@ public enum Limits {
   public static let walBytesMax = 64 << 20
   /// Largest segment file: below 1 GiB, where SQLite's lock page would lie.
   public static let segmentFileBytesMax = 1000 << 20
+  /// Largest record batch that is read from a segment: SQLite's own bound of a value. Not that of a request, which is configured, as is
+  /// `max.message.bytes`: what was acknowledged must be readable under any setting.
+  public static let storedBatchBytesMax = 1_000_000_000
   /// Databases open at once on a node (LRU): each costs up to four descriptors.
   public static let openDatabasesMax = 256
   /// Bytes of recent batches kept in memory for fetches at the end of a partition, and in all partitions together.
@@ -36,6 +39,9 @@ public enum Limits {
   public static let decompressedBatchBytesMax = 1 << 30
   /// Batches remembered for each idempotent producer in a partition (as Kafka: the client has at most five in flight).
   public static let producerBatchesRemembered = 5
+  /// Idempotent producers remembered in one partition, at some 250 bytes in memory each, all of which a roll copies. Kafka has no bound
+  /// but time (`producer.id.expiration.ms`); here the tenth that appended longest ago is forgotten as well when there are more.
+  public static let producersPerPartitionMax = 10_000
 
   // Cluster
   /// Partitions of one topic: each costs a file and two syncs to create, several side by side.

@@ -135,7 +135,7 @@ struct RunningNode {
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
         concurrentQueriesMax: Int(settings.number("quire.query.concurrency"))),
       doors: .over(
-        source: { [store] topics in SnapshotHistory(try store.snapshot(of: topics)) },
+        catalog: StoreCatalog(store),
         limits: SQLLimits(time: .milliseconds(settings.number("quire.query.timeout.ms"))), now: wallClockMilliseconds,
         runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
       metrics: metrics, readiness: { [state] in state.now }, group: group, logger: Logger(label: "http"),

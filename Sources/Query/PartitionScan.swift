@@ -26,6 +26,7 @@ final class PartitionScan {
 
   let extent: PartitionExtent
   private let index: Int
+  private let source: any HistorySource
   private let context: ScanContext
   private var request: Request
   /// The batches stay open at the end, because the scan will be restarted.
@@ -41,11 +42,12 @@ final class PartitionScan {
   /// The header of the current record's batch.
   private(set) var header: BatchHeader?
 
-  init(_ index: Int, request: Request, context: ScanContext, staysOpen: Bool) {
+  init(_ index: Int, of source: any HistorySource, request: Request, context: ScanContext, staysOpen: Bool) {
     self.index = index
+    self.source = source
     self.context = context
     self.staysOpen = staysOpen
-    extent = context.source.partitions[index]
+    extent = source.partitions[index]
     self.request = Self.visible(request, in: extent)
   }
 
@@ -96,7 +98,7 @@ final class PartitionScan {
       opened = batches
     } else {
       context.statistics.partitionsOpened += 1
-      opened = try context.source.openBatches(of: index)
+      opened = try source.openBatches(of: index)
       batches = opened
     }
     try opened.seek(

@@ -11,13 +11,13 @@ public final class RecordScan {
 
   /// - Parameter index: the partition's position in the source.
   public init(_ source: any HistorySource, partition index: Int, range: HistoryRange, control: ScanControl) {
-    context = ScanContext(source: source, control: control)
+    context = ScanContext(control: control)
     var request = PartitionScan.Request(offsets: .none, timestamps: .none, isDescending: false, columns: .max)
     if let selection = range.selection(in: source.partitions[index]) {
       request.offsets = Interval(low: selection.offsets.lowerBound, high: selection.offsets.upperBound)
       request.timestamps = Interval(low: selection.timestamps.lowerBound, high: selection.timestamps.upperBound)
     }
-    scan = PartitionScan(index, request: request, context: context, staysOpen: false)
+    scan = PartitionScan(index, of: source, request: request, context: context, staysOpen: false)
   }
 
   /// Moves to the next record; false behind the last.

@@ -1,7 +1,8 @@
 internal import Model
 internal import SQLite
 
-/// SQL over one cut of history: every topic of the source is a table.
+/// SQL over one cut of history: every topic is a table. The cut of a topic is taken when a statement first reads it, together with
+/// those of all topics that statement names.
 ///
 /// Read-only by construction: its database is empty and in memory, it can open no file but counted temporary ones, the authorizer
 /// lets nothing pass but SELECT, and tables of topics have no way to be written. Used by one thread at a time, which blocks; only
@@ -30,10 +31,10 @@ public final class SQLSession {
   private static let progressSteps = 2000
 
   /// - Throws: `.unavailable`.
-  public init(source: any HistorySource, limits: SQLLimits, control: ScanControl) throws(QueryError) {
+  public init(catalog: any HistoryCatalog, limits: SQLLimits, control: ScanControl) throws(QueryError) {
     self.limits = limits
     self.control = control
-    context = ScanContext(source: source, control: control)
+    context = ScanContext(control: control)
     do throws(VirtualTableError) {
       temporary = try TemporaryStorage(bytesMax: Int64(limits.temporaryBytes)) { control.isCancelled || control.isLate }
     } catch {
@@ -42,7 +43,7 @@ public final class SQLSession {
     do throws(SQLiteError) {
       connection = try Connection(path: ":memory:", mode: .create, vfs: temporary.vfsName)
       try connection.execute("PRAGMA temp_store=FILE; PRAGMA cache_size=-\(max(1, limits.cacheBytes >> 10))")
-      try Self.registerTopics(on: connection, context: context)
+      try Self.registerTopics(of: catalog, on: connection, context: context)
       // Connected now, because SQLite asks the authorizer about a virtual table's declaration as if somebody created a table.
       _ = try connection.prepare("SELECT 1 FROM json_each('[]'), json_tree('[]')")
     } catch {
@@ -57,6 +58,11 @@ public final class SQLSession {
     let context = self.context
     connection.setAuthorizer { Self.permits($0, context) }
     connection.setProgressHandler(steps: Self.progressSteps) { control.isCancelled || control.isLate }
+  }
+
+  /// Over a cut that was taken already.
+  public convenience init(source: any HistorySource, limits: SQLLimits, control: ScanControl) throws(QueryError) {
+    try self.init(catalog: CutCatalog(source: source), limits: limits, control: control)
   }
 
   deinit {
@@ -201,11 +207,20 @@ public final class SQLSession {
       .union(["sqlite_schema", "sqlite_master", "sqlite_temp_schema", "sqlite_temp_master"])
   }()
 
-  private static func registerTopics(on connection: Connection, context: ScanContext) throws(SQLiteError) {
-    let catalog = TopicCatalog(context.source.partitions, taken: takenNames)
+  private static func registerTopics(
+    of history: any HistoryCatalog, on connection: Connection, context: ScanContext
+  ) throws(SQLiteError) {
+    let catalog = TopicCatalog(history.topics, taken: takenNames)
+    let cuts = TopicCuts(history)
     for table in catalog.tables {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in
-        TopicTable(topic: table.topic, partitions: table.partitions, context: context)
+        let size: TopicSize?
+        do throws(HistoryError) { size = try cuts.prepare(table.topic) } catch {
+          context.failure = error
+          throw .failed(error.message)
+        }
+        guard let size else { throw .failed("the topic \(table.topic) is gone") }
+        return TopicTable(topic: table.topic, size: size, cuts: cuts, context: context)
       }
     }
     for (name, advice) in catalog.ambiguous {

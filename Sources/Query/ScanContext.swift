@@ -1,6 +1,5 @@
 /// What the scans of one query have in common. Used by the thread that runs the query.
 final class ScanContext {
-  let source: any HistorySource
   let control: ScanControl
   var statistics = ScanStatistics()
   /// Why a scan failed, before SQLite made a message of it.
@@ -12,8 +11,5 @@ final class ScanContext {
   /// For text that is made on the way to SQLite.
   var text: [UInt8] = []
 
-  init(source: any HistorySource, control: ScanControl) {
-    self.source = source
-    self.control = control
-  }
+  init(control: ScanControl) { self.control = control }
 }

@@ -7,27 +7,23 @@ struct TopicCatalog {
   struct Table {
     var name: String
     var topic: String
-    /// Positions in the source.
-    var partitions: [Int]
   }
   var tables: [Table] = []
   /// A plain name that means several topics, and what to write instead.
   var ambiguous: [(name: String, advice: String)] = []
 
   /// - Parameter taken: names that are SQLite's, in lower case.
-  init(_ partitions: [PartitionExtent], taken: Set<String>) {
-    var positions: [String: [Int]] = [:]
-    for (i, extent) in partitions.enumerated() { positions[extent.topic, default: []].append(i) }
-    for (lowered, topics) in Dictionary(grouping: positions.keys, by: { $0.lowercased() }) {
+  init(_ topics: [String], taken: Set<String>) {
+    for (lowered, topics) in Dictionary(grouping: topics, by: { $0.lowercased() }) {
       let sorted = topics.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
       let isTaken = taken.contains(lowered)
       if sorted.count == 1 && !isTaken {
-        tables.append(Table(name: sorted[0], topic: sorted[0], partitions: positions[sorted[0]]!))
+        tables.append(Table(name: sorted[0], topic: sorted[0]))
         continue
       }
       var advice: [String] = []
       for (i, topic) in sorted.enumerated() {
-        tables.append(Table(name: "\(topic)@\(i + 1)", topic: topic, partitions: positions[topic]!))
+        tables.append(Table(name: "\(topic)@\(i + 1)", topic: topic))
         advice.append("\"\(topic)@\(i + 1)\" for topic \(topic)")
       }
       if !isTaken {

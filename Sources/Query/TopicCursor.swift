@@ -4,6 +4,7 @@ internal import SQLite
 /// A scan over one topic: one partition after the other, or all merged by offset.
 final class TopicCursor: VirtualTableCursor {
   private let table: TopicTable
+  private let cut: TopicTable.Cut
   private let context: ScanContext
   /// Bits of a row id that hold the partition's position; the others hold the offset.
   private let partitionBits: Int64
@@ -34,11 +35,12 @@ final class TopicCursor: VirtualTableCursor {
     }
   }
 
-  init(_ table: TopicTable) throws(VirtualTableError) {
+  init(_ table: TopicTable, _ cut: TopicTable.Cut) throws(VirtualTableError) {
     self.table = table
+    self.cut = cut
     context = table.context
-    partitionBits = Int64(Int64.bitWidth - Int64(max(0, table.partitions.count - 1)).leadingZeroBitCount)
-    let highest = table.partitions.map { table.context.source.partitions[$0].highWatermark }.max() ?? 0
+    partitionBits = Int64(Int64.bitWidth - Int64(max(0, cut.partitions.count - 1)).leadingZeroBitCount)
+    let highest = cut.partitions.map { cut.source.partitions[$0].highWatermark }.max() ?? 0
     // SQLite tells rows apart by their row ids, so two must never be equal. With 1,000 partitions this leaves offsets of 2⁵².
     guard highest <= Int64.max >> (partitionBits + 1) else {
       throw .failed("offsets of topic \(table.topic) are too large to be told apart in SQL")
@@ -65,8 +67,8 @@ final class TopicCursor: VirtualTableCursor {
     }
     let request = PartitionScan.Request(
       offsets: bounds.offsets, timestamps: bounds.timestamps, isDescending: offsetsDescending, columns: plan.columns)
-    let positions = table.partitions.indices.filter {
-      bounds.includes(partition: context.source.partitions[table.partitions[$0]].partition)
+    let positions = cut.partitions.indices.filter {
+      bounds.includes(partition: cut.source.partitions[cut.partitions[$0]].partition)
     }
     let isFew = positions.count <= Self.keptMax
     if !isFew || kept.count > Self.keptMax { kept = [:] }
@@ -77,7 +79,7 @@ final class TopicCursor: VirtualTableCursor {
         known.restart(request)
         scan = known
       } else {
-        scan = PartitionScan(table.partitions[position], request: request, context: context, staysOpen: isFew)
+        scan = PartitionScan(cut.partitions[position], of: cut.source, request: request, context: context, staysOpen: isFew)
         if isFew { kept[position] = scan }
       }
       if scan.isEmpty { continue }

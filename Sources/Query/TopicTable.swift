@@ -2,20 +2,26 @@ internal import SQLite
 
 /// One topic as a table.
 final class TopicTable: VirtualTable {
+  /// What is read: the topic's part of a cut.
+  struct Cut {
+    var source: any HistorySource
+    /// Positions of the topic's partitions in the source, ascending by partition.
+    var partitions: [Int]
+  }
+
   let topic: String
-  /// Positions of the topic's partitions in the source, ascending by partition.
-  let partitions: [Int]
   let context: ScanContext
+  private let cuts: TopicCuts
   private let planner: ScanPlanner
   /// What was chosen so far; a plan's position is its number for SQLite.
   private(set) var plans: [ScanPlan] = []
 
-  init(topic: String, partitions: [Int], context: ScanContext) {
+  /// - Parameter size: as it is now; the cut comes later.
+  init(topic: String, size: TopicSize, cuts: TopicCuts, context: ScanContext) {
     self.topic = topic
-    self.partitions = partitions
     self.context = context
-    let records = partitions.reduce(Int64(0)) { $0.addingSaturating(context.source.partitions[$1].offsetCount) }
-    planner = ScanPlanner(partitionCount: partitions.count, recordCount: records)
+    self.cuts = cuts
+    planner = ScanPlanner(partitionCount: size.partitions, recordCount: size.offsets)
   }
 
   override var declaration: String { TopicColumn.declaration }
@@ -34,7 +40,14 @@ final class TopicTable: VirtualTable {
       plan: number, description: choice.plan.description, cost: choice.cost, rows: choice.rows, isOrdered: choice.isOrdered)
   }
 
-  override func makeCursor() throws(VirtualTableError) -> VirtualTableCursor { try TopicCursor(self) }
+  override func makeCursor() throws(VirtualTableError) -> VirtualTableCursor {
+    let cut: Cut
+    do throws(HistoryError) { cut = try cuts.cut(of: topic) } catch {
+      context.failure = error
+      throw .failed(error.message)
+    }
+    return try TopicCursor(self, cut)
+  }
 }
 
 extension Int64 {

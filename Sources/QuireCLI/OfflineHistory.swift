@@ -8,12 +8,12 @@ enum OfflineHistory {
   static func query(
     _ sql: String, _ parameters: [String: SQLParameter], _ format: OutputFormat, dataDirectory: String
   ) async throws {
-    let history = try open(dataDirectory)
+    let catalog = DirectoryCatalog(try open(dataDirectory))
     let control = ScanControl()
     try await stoppable(control) {
       let output = OutputStream.standardOutput()
       // A person waits for the answer and can stop it: no limits on time and length as behind a node's HTTP door.
-      let session = try SQLSession(source: history, limits: SQLLimits(time: nil, outputBytes: nil), control: control)
+      let session = try SQLSession(catalog: catalog, limits: SQLLimits(time: nil, outputBytes: nil), control: control)
       let writer = format.makeWriter { bytes in
         try bytes.withUnsafeBytes { try output.write($0) }
         try output.flush()
@@ -34,7 +34,7 @@ enum OfflineHistory {
   static func export(
     _ topics: [String], _ range: HistoryRange, dataDirectory: String, take: ([UInt8]) throws(ExportError) -> Void
   ) async throws {
-    let history = try open(dataDirectory)
+    let history = SnapshotHistory(try open(dataDirectory).snapshot(of: topics))
     let control = ScanControl()
     try await stoppable(control) {
       let export = try JSONLinesExport(source: history, topics: topics, range: range)
@@ -42,12 +42,10 @@ enum OfflineHistory {
     }
   }
 
-  private static func open(_ dataDirectory: String) throws -> SnapshotHistory {
-    let snapshot = try OfflineStore.snapshot(dataDirectory: dataDirectory)
-    if case .checkpoint = snapshot.bound {
-      say("reading \(dataDirectory) up to the high watermarks written down there; a running node may be further")
-    }
-    return SnapshotHistory(snapshot)
+  private static func open(_ dataDirectory: String) throws -> OfflineStore {
+    let store = try OfflineStore(dataDirectory: dataDirectory)
+    say("reading \(dataDirectory) up to the high watermarks written down there; a running node may be further")
+    return store
   }
 
   /// Runs work that blocks; Ctrl-C ends it through `control`.

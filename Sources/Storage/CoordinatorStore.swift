@@ -34,12 +34,21 @@ public final class CoordinatorStore: CoordinatorPersistence {
     }
   }
 
-  public func apply(_ changes: [GroupChanges]) throws {
-    try shards.withLock { shards in
+  /// A shard that fails does not keep the others from committing.
+  public func apply(_ changes: [GroupChanges]) throws(UnappliedChanges) {
+    let unapplied: UnappliedChanges? = shards.withLock { shards in
       var byShard: [Int: [GroupChanges]] = [:]
       for change in changes { byShard[Self.shard(of: change.groupID, among: shards.all.count), default: []].append(change) }
-      for (number, changes) in byShard.sorted(by: { $0.key < $1.key }) { try shards.all[number].apply(changes) }
+      var unapplied: UnappliedChanges?
+      for (number, changes) in byShard.sorted(by: { $0.key < $1.key }) {
+        do throws(StorageError) { try shards.all[number].apply(changes) } catch {
+          if unapplied == nil { unapplied = UnappliedChanges(groupIDs: [], cause: error) }
+          unapplied?.groupIDs.formUnion(changes.map(\.groupID))
+        }
+      }
+      return unapplied
     }
+    if let unapplied { throw unapplied }
   }
 
   /// Checkpoints and closes every shard.
@@ -74,6 +83,7 @@ final class CoordinatorShard {
       try connection.execute("PRAGMA synchronous=FULL")
     } catch { throw .sqlite(error) }
     do throws(MigrationError) { try Migrator.apply(.coordinator, to: connection) } catch { throw .migration(error) }
+    try WALRenewal.renew(connection)
     connection.setAutomaticCheckpoint(pages: 1000)
     do throws(SQLiteError) {
       putOffset = try connection.prepare(

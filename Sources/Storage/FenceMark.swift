@@ -7,18 +7,21 @@ struct FenceMark {
 
   private static func path(_ directory: String) -> String { directory + "/fenced" }
 
-  /// Written as well as the disk allows: it is what failed.
-  func write(_ directory: String) {
+  /// - Throws: there may be no mark, for the disk is what failed. The WAL counts only once it is written anew (`WALRenewal`); without
+  ///   the mark that takes what was committed and never acknowledged along.
+  func write(_ directory: String) throws(StorageError) {
     let draft = Self.path(directory) + ".tmp"
     let descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { return }
+    guard descriptor >= 0 else { throw .system(call: "open", path: draft, number: errno) }
     let line = Array("\(name.fileName) \(endOffset)\n".utf8)
     let isWhole = Glibc.write(descriptor, line, line.count) == line.count
-    fsync(descriptor)
+    let isSynced = fsync(descriptor) == 0
+    let number = errno
     close(descriptor)
     // A torn mark would read as none.
-    guard isWhole, rename(draft, Self.path(directory)) == 0 else { return }
-    try? FileSystem.syncDirectory(directory)
+    guard isWhole, isSynced else { throw .system(call: "fsync", path: draft, number: number) }
+    try FileSystem.rename(draft, to: Self.path(directory))
+    try FileSystem.syncDirectory(directory)
   }
 
   static func read(_ directory: String) -> FenceMark? {

@@ -1,3 +1,4 @@
+internal import Logging
 public import Model
 
 /// One segment of a partition's history.
@@ -10,8 +11,8 @@ public struct SegmentReference: Sendable {
   /// True bounds of its records' timestamps when the snapshot was taken, milliseconds; `minTimestamp > maxTimestamp` when empty.
   public let minTimestamp: TimestampMilliseconds
   public let maxTimestamp: TimestampMilliseconds
-  /// Nil when the files are read beside a node, not by it.
-  let file: SegmentFile?
+  /// Shared by the node; made for the snapshot where files are read beside a node.
+  let file: SegmentFile
 }
 
 /// One partition of a snapshot.
@@ -67,9 +68,12 @@ public final class HistorySnapshot: @unchecked Sendable {
   public let partitions: [PartitionHistory]
   public let bound: Bound
   private let pinned: [SegmentFile]
+  /// Who is told of damaged files; nil for nobody.
+  let logger: Logger?
 
   /// - Parameter pinned: pinned by the caller; unpinned when the snapshot goes.
-  init(_ partitions: [PartitionHistory], bound: Bound, pinned: [SegmentFile]) {
+  init(_ partitions: [PartitionHistory], bound: Bound, pinned: [SegmentFile], logger: Logger?) {
+    self.logger = logger
     self.partitions = partitions.sorted { $0.topicPartition < $1.topicPartition }
     self.bound = bound
     self.pinned = pinned

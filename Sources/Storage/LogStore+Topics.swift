@@ -1,3 +1,4 @@
+internal import Logging
 public import Model
 internal import Synchronization
 
@@ -9,9 +10,10 @@ extension LogStore {
 
   /// Creates the files of partitions of one topic, durable on return, and registers them. Blocks.
   ///
-  /// Files of another topic that had the name (a creation or deletion that a crash cut short) are removed.
+  /// Directories of these names without any segment, or of this topic, are removed: a crash cut a creation short.
   ///
-  /// - Throws: none of them is registered; files of some may be left, for `deletePartitions`.
+  /// - Throws: none of them is registered; files of some may be left, for `deletePartitions`. Also where a directory holds somebody
+  ///   else's log: it is never touched.
   public func createPartitions(
     of topic: String, _ numbers: Range<Int32>, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
   ) throws(StorageError) {
@@ -19,6 +21,7 @@ extension LogStore {
     let names = numbers.map { TopicPartition(topic: topic, partition: $0) }
     let isTaken = partitions.withLock { known in names.contains { known[$0] != nil } }
     if isTaken { throw .refused(.topicAlreadyExists) }
+    for name in names { try checkVacancy(of: directory(of: name), for: topicID) }
     try removeFiles(of: names)
     for name in names { try FileSystem.makeUnsyncedDirectory(directory(of: name)) }
     try FileSystem.syncDirectory(shared.topicsDirectory)
@@ -34,11 +37,45 @@ extension LogStore {
     }
   }
 
-  /// Removes partitions and their files: the directories are renamed, durably, before anything is unlinked. Blocks.
+  /// - Throws: the directory holds a log that is not this topic's.
+  private func checkVacancy(of directory: String, for topicID: TopicID) throws(StorageError) {
+    switch PartitionOwner(of: directory) {
+    case .none, .nobody: break
+    case .topic(let owner) where owner == topicID: break
+    case .topic(let owner):
+      throw .occupied(directory, "holds the log of another topic (id \(owner)) that quire.db does not know")
+    case .unreadable(let error): throw .occupied(directory, "holds a log that cannot be read (\(error))")
+    }
+  }
+
+  /// Removes partitions of one topic and their files: the directories are renamed, durably, before anything is unlinked. Blocks.
+  ///
+  /// What has the name and is another topic's stays, for instance after quire.db was restored from an older copy.
   ///
   /// - Throws: none of them is registered any more; files of some may be left, for another call.
-  public func deletePartitions(_ names: [TopicPartition]) throws(StorageError) {
-    let logs = partitions.withLock { known in names.compactMap { known.removeValue(forKey: $0) } }
+  public func deletePartitions(_ names: [TopicPartition], topicID: TopicID) throws(StorageError) {
+    var logs: [PartitionLog] = []
+    var removable: [TopicPartition] = []
+    for name in names {
+      let log = partition(name)
+      if let log, log.topicID != topicID { continue }
+      if let log { logs.append(log) }
+      // Whose log it is was looked at when it was loaded.
+      let isKnown = log?.shared.withLock { $0.isLoaded } ?? false
+      if !isKnown, case .topic(let owner) = PartitionOwner(of: directory(of: name)), owner != topicID {
+        shared.logger.warning(
+          "a directory is kept: it holds the log of another topic",
+          metadata: ["partition": "\(name)", "topic id": "\(owner)", "deleted": "\(topicID)"])
+      } else {
+        removable.append(name)
+      }
+    }
+    try unregister(logs)
+    try removeFiles(of: removable)
+  }
+
+  private func unregister(_ logs: [PartitionLog]) throws(StorageError) {
+    partitions.withLock { known in for log in logs { known[log.topicPartition] = nil } }
     let handovers = logs.map { log in
       let handover = Handover<Bool>()
       shared.lane(of: log).submit { lane in
@@ -53,7 +90,6 @@ extension LogStore {
     for log in logs { maintenance.forget(log) }
     shared.highWatermarksMoved(of: logs)
     if areGone.contains(false) { throw .closed }
-    try removeFiles(of: names)
   }
 
   /// Creates one partition, as above.
@@ -63,6 +99,11 @@ extension LogStore {
     try createPartitions(
       of: name.topic, name.partition..<name.partition + 1, topicID: topicID, leaderEpoch: leaderEpoch,
       configuration: configuration)
+  }
+
+  /// Removes one partition, as above.
+  public func deletePartition(_ name: TopicPartition, topicID: TopicID) throws(StorageError) {
+    try deletePartitions([name], topicID: topicID)
   }
 
   private func directory(of name: TopicPartition) -> String { "\(shared.topicsDirectory)/\(name)" }

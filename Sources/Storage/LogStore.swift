@@ -36,7 +36,11 @@ public final class LogStore: Sendable {
     reserve.makeRoomToStart()
     try FileSystem.makeDirectory(directory + "/topics")
     for name in try FileSystem.list(directory + "/topics") where name.hasPrefix(gravePrefix) {
-      try FileSystem.removeDirectory("\(directory)/topics/\(name)")
+      // What somebody put there, or the disk keeps, is in nobody's way.
+      do throws(StorageError) { try FileSystem.removeDirectory("\(directory)/topics/\(name)") } catch {
+        logger.warning(
+          "the files of a deleted partition are still there", metadata: ["directory": "\(name)", "error": "\(error)"])
+      }
     }
     let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
     let known = node.closedCleanly ? try node.checkpoints().filter { $0.value.logEndOffset.rawValue >= 0 } : [:]
@@ -123,10 +127,10 @@ public final class LogStore: Sendable {
 
   // Housekeeping
 
-  /// Lets go of what retention no longer keeps, in every partition; returns at once, the lanes do it between appends.
+  /// Lets go of what retention no longer keeps, in every partition; returns at once, the lanes do it when nobody waits for them.
   public func enforceRetention(now: Int64) {
     for log in partitions.withLock({ Array($0.values) }) {
-      shared.lane(of: log).submit { lane in
+      shared.lane(of: log).submitInBackground { lane in
         do throws(StorageError) {
           do throws(StorageError) { try lane.stateWriter(of: log).enforceRetention(now: now) } catch {
             // Also opening the partition takes room.
@@ -137,7 +141,6 @@ public final class LogStore: Sendable {
           lane.store.logger.warning(
             "retention failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
         }
-      } orElse: {
       }
     }
   }
@@ -160,23 +163,66 @@ public final class LogStore: Sendable {
     }
   }
 
-  /// Pins the history of `topics` (nil: of all) as one cut. Blocks while partitions are loaded.
+  // History
+
+  /// The topics that have partitions here.
+  public var topics: [String] { partitions.withLock { Array(Set($0.keys.map(\.topic))) } }
+
+  private func logs(of topics: Set<String>?) -> [PartitionLog] {
+    partitions.withLock { $0.values.filter { topics?.contains($0.topicPartition.topic) ?? true } }
+  }
+
+  /// Opens the partitions of a topic, so that a snapshot of it need not wait. Blocks.
   ///
-  /// A partition that cannot be opened fails the snapshot.
+  /// - Returns: how many there are, and about how many records in those that can be opened; nil if there is no such topic.
+  /// - Throws: `.closed`.
+  public func load(_ topic: String) throws(StorageError) -> (partitions: Int, offsets: Int64)? {
+    let loaded = try load(logs(of: [topic]))
+    if loaded.isEmpty { return nil }
+    let offsets = loaded.reduce(Int64(0)) { total, log in
+      guard case .success(let offsets) = log.outcome else { return total }
+      return total + offsets.highWatermark.rawValue - offsets.logStartOffset.rawValue
+    }
+    return (loaded.count, offsets)
+  }
+
+  private func load(
+    _ logs: [PartitionLog]
+  ) throws(StorageError) -> [(log: PartitionLog, outcome: Result<LogOffsets, StorageError>)] {
+    let waiting = logs.map { log in
+      let handover = Handover<Result<LogOffsets, StorageError>>()
+      log.loadSegments { handover.give($0) }
+      return (log: log, handover: handover)
+    }
+    var loaded: [(log: PartitionLog, outcome: Result<LogOffsets, StorageError>)] = []
+    for (log, handover) in waiting {
+      let outcome = handover.take()
+      switch outcome {
+      case .failure(.closed): throw .closed
+      // Deleted meanwhile.
+      case .failure(.unknownPartition): break
+      default: loaded.append((log, outcome))
+      }
+    }
+    return loaded
+  }
+
+  /// Pins the history of `topics` (nil: of all) as one cut. Blocks while partitions are loaded; the high watermarks are those of the
+  /// moment when all are.
+  ///
+  /// A partition that cannot be opened is part of it with its failure.
   public func snapshot(of topics: [String]?) throws(StorageError) -> HistorySnapshot {
-    let wanted = topics.map { Set($0) }
-    let logs = partitions.withLock { $0.values.filter { wanted?.contains($0.topicPartition.topic) ?? true } }
+    let loaded = try load(logs(of: topics.map { Set($0) }))
     var pinned: [SegmentFile] = []
     var histories: [PartitionHistory] = []
-    for log in logs {
-      do throws(StorageError) { try log.loadNow() } catch {
-        if case .closed = error { throw error }
+    for (log, outcome) in loaded {
+      if case .failure(let error) = outcome {
         histories.append(PartitionHistory(unreadable: log.topicPartition, topicID: log.topicID, because: error))
-        continue
+      } else if let history = log.pinHistory(&pinned) {
+        histories.append(history)
       }
-      if let history = log.pinHistory(&pinned) { histories.append(history) }
     }
-    return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned)
+    return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned, logger: shared.logger)
   }
 
   /// Finishes what was handed over, makes everything durable, folds the WALs, and notes that the end was orderly.

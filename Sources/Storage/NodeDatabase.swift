@@ -33,6 +33,7 @@ public final class NodeDatabase: Sendable {
       return connection
     }
     do throws(MigrationError) { try Migrator.apply(.node, to: connection) } catch { throw .migration(error) }
+    try WALRenewal.renew(connection)
     if isNew { try FileSystem.syncDirectory(FileSystem.parent(of: path)) }
     var random = SystemRandomNumberGenerator()
     let newClusterID = TopicID.random { random.next() }.description

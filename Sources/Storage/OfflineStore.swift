@@ -2,23 +2,48 @@ internal import Model
 internal import SQLite
 
 /// Reads a data directory without owning it: beside a running node, or when none runs. Writes nothing to any database.
-public enum OfflineStore {
-  /// The history of every topic, up to the high watermarks that are written down in the node database.
+public struct OfflineStore: Sendable {
+  private let dataDirectory: String
+  private let catalog: OfflineCatalog
+
+  /// Reads what the node database says at this moment: which topics there are, and up to where they may be read.
   ///
   /// - Throws: a directory that is none of ours or of a newer Quire.
-  public static func snapshot(dataDirectory: String) throws(StorageError) -> HistorySnapshot {
+  public init(dataDirectory: String) throws(StorageError) {
     SQLiteLibrary.configure()
-    let catalog = try OfflineCatalog(dataDirectory: dataDirectory)
+    self.dataDirectory = dataDirectory
+    catalog = try OfflineCatalog(dataDirectory: dataDirectory)
+  }
+
+  /// The topics of the node database, by name.
+  public var topics: [String] { Set(catalog.partitions.map(\.name.topic)).sorted() }
+
+  /// How many partitions a topic has, and about how many records there are in them; nil if there is no such topic.
+  public func size(of topic: String) -> (partitions: Int, offsets: Int64)? {
+    let partitions = catalog.partitions.filter { $0.name.topic == topic }
+    if partitions.isEmpty { return nil }
+    let offsets = partitions.reduce(Int64(0)) { total, partition in
+      let known = catalog.checkpoint(of: partition)
+      let count = known.map { $0.highWatermark.rawValue.subtractingReportingOverflow($0.logStartOffset.rawValue).partialValue }
+      return total.addingReportingOverflow(max(0, count ?? 0)).partialValue
+    }
+    return (partitions.count, max(0, offsets))
+  }
+
+  /// The history of some topics (nil: of all), up to the high watermarks that were written down.
+  public func snapshot(of topics: [String]?) throws(StorageError) -> HistorySnapshot {
+    let wanted = topics.map { Set($0) }
     var histories: [PartitionHistory] = []
-    for (name, topicID) in catalog.partitions {
-      let checkpoint = catalog.checkpoints[NodeDatabase.PartitionKey(topicID: topicID, partition: name.partition)]
+    for partition in catalog.partitions where wanted?.contains(partition.name.topic) ?? true {
+      let (name, topicID) = partition
       do throws(StorageError) {
-        if let history = try history(of: name, topicID, in: dataDirectory, checkpoint) { histories.append(history) }
+        let history = try Self.history(of: name, topicID, in: dataDirectory, catalog.checkpoint(of: partition))
+        if let history { histories.append(history) }
       } catch {
         histories.append(PartitionHistory(unreadable: name, topicID: topicID, because: error))
       }
     }
-    return HistorySnapshot(histories, bound: .checkpoint, pinned: [])
+    return HistorySnapshot(histories, bound: .checkpoint, pinned: [], logger: nil)
   }
 
   private static func history(
@@ -31,18 +56,21 @@ public enum OfflineStore {
     let highWatermark = max(start, min(checkpoint?.highWatermark.rawValue ?? start, found.extent.endOffset))
     var references: [SegmentReference] = []
     for record in found.state.segments where record.endOffset > start && record.baseOffset < highWatermark {
-      let file = SegmentName(baseOffset: record.baseOffset, generation: record.generation).fileName
+      let file = SegmentFile(
+        directory: directory, name: SegmentName(baseOffset: record.baseOffset, generation: record.generation),
+        phase: record.seal == nil ? .closing : .sealed, record: record)
       references.append(
         SegmentReference(
-          path: "\(directory)/\(file)", baseOffset: Offset(record.baseOffset),
+          path: file.path, baseOffset: Offset(record.baseOffset),
           endOffset: Offset(min(record.endOffset, highWatermark)), isSealed: record.seal != nil,
-          minTimestamp: record.minTimestamp, maxTimestamp: record.maxTimestamp, file: nil))
+          minTimestamp: record.minTimestamp, maxTimestamp: record.maxTimestamp, file: file))
     }
     references.append(
       SegmentReference(
         path: found.path, baseOffset: Offset(found.state.baseOffset),
         endOffset: Offset(max(found.state.baseOffset, highWatermark)), isSealed: false,
-        minTimestamp: found.extent.minTimestamp, maxTimestamp: found.extent.maxTimestamp, file: nil))
+        minTimestamp: found.extent.minTimestamp, maxTimestamp: found.extent.maxTimestamp,
+        file: SegmentFile(directory: directory, name: found.name, phase: .active, record: nil)))
     return PartitionHistory(
       topicPartition: name, topicID: topicID, logStartOffset: Offset(start), highWatermark: Offset(highWatermark),
       segments: references)
@@ -51,8 +79,14 @@ public enum OfflineStore {
 
 /// What the node database of a directory says, read and let go of.
 struct OfflineCatalog {
-  var partitions: [(name: TopicPartition, topicID: TopicID)] = []
+  typealias Partition = (name: TopicPartition, topicID: TopicID)
+
+  var partitions: [Partition] = []
   var checkpoints: [NodeDatabase.PartitionKey: LogOffsets]
+
+  func checkpoint(of partition: Partition) -> LogOffsets? {
+    checkpoints[NodeDatabase.PartitionKey(topicID: partition.topicID, partition: partition.name.partition)]
+  }
 
   init(dataDirectory: String) throws(StorageError) {
     let path = dataDirectory + "/quire.db"

@@ -25,8 +25,7 @@ extension PartitionLog {
   private func view() throws(StorageError) -> View {
     try loadNow()
     let result: Result<View, StorageError> = shared.withLock {
-      if let failure = $0.failure { return .failure(.fenced(failure)) }
-      guard let offsets = $0.offsets, $0.isLoaded else { return .failure(.closed) }
+      guard let offsets = $0.offsets, $0.isLoaded, !$0.isDeleted else { return .failure(.closed) }
       return .success(View(offsets: offsets, segments: $0.segments, active: $0.active))
     }
     return try result.get()
@@ -109,16 +108,21 @@ extension PartitionLog {
     let view = try view()
     let start = view.offsets.logStartOffset.rawValue
     for index in view.segments.indices where view.end(of: index) > start && view.maxTimestamp(of: index) >= timestamp {
+      // There every batch is looked at, because the index may be what is damaged.
+      let isDamaged = try store.readers.isDamaged(view.segments[index])
       var from = max(start, view.segments[index].baseOffset)
       var isFirst = true
       while from < view.end(of: index) {
         let position = from
         let isFromIndex = isFirst
-        let base = try store.readers.withConnection(to: view.segments[index]) { connection throws(StorageError) in
-          isFromIndex
-            ? try connection.firstBatch(atOrAfter: timestamp, from: position)
-            : try storage { () throws(SQLiteError) in try connection.nextBatch(atOrAfter: timestamp, from: position) }
-        }
+        let base: Int64? =
+          isDamaged
+          ? position
+          : try store.readers.withConnection(to: view.segments[index]) { connection throws(StorageError) in
+            isFromIndex
+              ? try connection.firstBatch(atOrAfter: timestamp, from: position)
+              : try storage { () throws(SQLiteError) in try connection.nextBatch(atOrAfter: timestamp, from: position) }
+          }
         isFirst = false
         guard let base, base < view.end(of: index) else { break }
         let batch = try wholeBatch(at: max(base, start), in: view.segments[index], below: view.end(of: index))
@@ -142,13 +146,17 @@ extension PartitionLog {
       if let best, best.timestamp >= view.maxTimestamp(of: index) { break }
       let segment = view.segments[index]
       let maximum = view.maxTimestamp(of: index)
-      let base = try store.readers.withConnection(to: segment) { connection throws(StorageError) -> Int64? in
-        if let base = try connection.firstBatch(atOrAfter: maximum, from: start) { return base }
-        return try connection.batchOfMaxTimestamp(from: start)
-      }
-      var next = base
-      while let base = next, base < view.end(of: index) {
-        let batch = try wholeBatch(at: max(base, start), in: segment, below: view.end(of: index))
+      let end = view.end(of: index)
+      let isDamaged = try store.readers.isDamaged(segment)
+      var next: Int64? =
+        isDamaged
+        ? max(start, segment.baseOffset)
+        : try store.readers.withConnection(to: segment) { connection throws(StorageError) -> Int64? in
+          if let base = try connection.firstBatch(atOrAfter: maximum, from: start), base < end { return base }
+          return try connection.batchOfMaxTimestamp(from: start, below: end)
+        }
+      while let base = next, base < end {
+        let batch = try wholeBatch(at: max(base, start), in: segment, below: end)
         var largest: (Offset, TimestampMilliseconds)?
         _ = try firstRecord(of: batch, in: segment) { offset, timestamp in
           if offset >= start, largest.map({ timestamp > $0.1 }) ?? true { largest = (Offset(offset), timestamp) }
@@ -158,10 +166,13 @@ extension PartitionLog {
           best = largest
         }
         // Where the log start lies within the batch, the record that had its maximum may be gone: then another batch has it.
-        guard base < start else { break }
-        next = try store.readers.withConnection(to: segment) { connection throws(StorageError) in
-          try connection.batchOfMaxTimestamp(from: batch.nextOffset.rawValue)
-        }
+        guard base < start || isDamaged else { break }
+        next =
+          isDamaged
+          ? batch.nextOffset.rawValue
+          : try store.readers.withConnection(to: segment) { connection throws(StorageError) in
+            try connection.batchOfMaxTimestamp(from: batch.nextOffset.rawValue, below: end)
+          }
       }
     }
     return best

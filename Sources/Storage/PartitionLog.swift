@@ -24,7 +24,7 @@ public final class PartitionLog: Sendable {
     var active = ActiveExtent(endOffset: 0)
     var epochs: [EpochStart] = []
     var tail = LogTail()
-    /// Why nothing can be appended or read: fenced, or it could not be opened.
+    /// Why nothing can be appended: fenced, or deleted.
     var failure: String?
     var isDeleted = false
     var isLoaded: Bool { !segments.isEmpty }
@@ -47,8 +47,11 @@ public final class PartitionLog: Sendable {
   /// Where the log begins and ends; nil until it is loaded (or known from an orderly close), and while it has failed to load.
   public var offsets: LogOffsets? { shared.withLock { $0.offsets } }
 
-  /// Why the partition takes and gives nothing at the moment; nil while it is well.
+  /// Why the partition takes nothing at the moment; nil while it is well. What is durable is read on.
   public var failure: String? { shared.withLock { $0.failure } }
+
+  /// The partition is gone, with all it had.
+  public var isDeleted: Bool { shared.withLock { $0.isDeleted } }
 
   public var configuration: TopicConfiguration { shared.withLock { $0.configuration } }
 
@@ -61,13 +64,13 @@ public final class PartitionLog: Sendable {
   /// As `load`, but for the segments too, which an orderly close does not tell.
   func loadSegments(_ completion: @escaping @Sendable (Result<LogOffsets, StorageError>) -> Void) {
     let known: Result<LogOffsets, StorageError>? = shared.withLock {
-      if let failure = $0.failure { return .failure(.fenced(failure)) }
+      if $0.isDeleted { return .failure(.unknownPartition(topicPartition)) }
       return $0.isLoaded ? $0.offsets.map { .success($0) } : nil
     }
     if let known { return completion(known) }
     store.lane(of: self).submit { lane in
       do throws(StorageError) {
-        _ = try lane.writer(of: self)
+        _ = try lane.stateWriter(of: self)
         let offsets = self.offsets
         completion(offsets.map { .success($0) } ?? .failure(.closed))
       } catch { completion(.failure(error)) }
@@ -89,7 +92,7 @@ public final class PartitionLog: Sendable {
   /// - Parameter maxBytes: bytes; the first batch is returned whole even if it is larger.
   public func readTail(from offset: Offset, maxBytes: Int) -> TailRead {
     shared.withLock {
-      guard let offsets = $0.offsets, $0.failure == nil else { return .notInMemory }
+      guard let offsets = $0.offsets, !$0.isDeleted else { return .notInMemory }
       if offset >= offsets.highWatermark { return .atEnd }
       guard offset >= offsets.logStartOffset, let records = $0.tail.read(from: offset.rawValue, maxBytes: maxBytes) else {
         return .notInMemory
@@ -119,7 +122,7 @@ public final class PartitionLog: Sendable {
     let handover = Handover<Result<[ProducerDescription], StorageError>>()
     store.lane(of: self).submit { lane in
       do throws(StorageError) {
-        let producers = try lane.writer(of: self).state.producers
+        let producers = try lane.stateWriter(of: self).state.producers
         handover.give(
           .success(
             producers.sorted { $0.key < $1.key }.map {

@@ -8,7 +8,10 @@ enum PartitionRecovery {
     var state: PartitionState
     var extent: ActiveExtent
     var active: SegmentFile
-    var writer: SegmentWriter
+    /// Nil where the partition stays fenced.
+    var writer: SegmentWriter?
+    /// Why nothing can be appended, although everything that is intact can be read.
+    var fenceReason: String?
     var sealed: [SegmentFile] = []
     var closing: [SegmentFile] = []
   }
@@ -27,30 +30,21 @@ enum PartitionRecovery {
         StorageDamage(file: directory, baseOffset: nil, offset: nil, reason: "the partition has no segment"))
     }
     if let fence = FenceMark.read(directory), fence.name == newest {
-      newest = try SegmentRebuild.rebuild(newest, in: directory, upTo: fence.endOffset, state: nil, options: options, now: now)
+      do throws(StorageError) {
+        newest = try SegmentRebuild.rebuild(
+          newest, in: directory, upTo: fence.endOffset, state: nil, options: options, now: now)
+      } catch { return try fenced(log, newest, upTo: fence.endOffset, because: error) }
       names.append(newest)
     }
     FenceMark.remove(directory)
     let path = "\(directory)/\(newest.fileName)"
     let writer = try SegmentWriter(path: path, cacheKiB: options.writerCacheKiB, syncsWAL: true)
     do throws(StorageError) {
-      guard let (state, extent) = try storage({ () throws(SQLiteError) in try SegmentSQL.load(writer.connection) }) else {
-        throw .damaged(
-          StorageDamage(file: path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
-      }
-      try check(state, against: log, newest, path)
-      var found = Found(
-        state: state, extent: extent,
-        active: SegmentFile(directory: directory, name: newest, phase: .active, record: nil), writer: writer)
-      var wanted = Set([newest])
-      for record in state.segments {
-        let name = SegmentName(baseOffset: record.baseOffset, generation: record.generation)
-        wanted.insert(name)
-        let isSealed = record.seal != nil
-        let file = SegmentFile(directory: directory, name: name, phase: isSealed ? .sealed : .closing, record: record)
-        if isSealed { found.sealed.append(file) } else { found.closing.append(file) }
-      }
+      let loaded = try storage { () throws(SQLiteError) in try SegmentSQL.load(writer.connection) }
+      var found = try check(loaded, log, newest)
+      found.writer = writer
       // What the active segment does not name: older generations, and what retention let go of before a crash.
+      let wanted = Set([newest] + (found.sealed + found.closing).map(\.name))
       for name in names where !wanted.contains(name) { try SegmentBuilder.removeDatabase("\(directory)/\(name.fileName)") }
       return found
     } catch {
@@ -59,9 +53,24 @@ enum PartitionRecovery {
     }
   }
 
+  /// A segment that cannot be rebuilt now, to be read as far as it is intact; nothing is removed.
+  private static func fenced(
+    _ log: PartitionLog, _ name: SegmentName, upTo endOffset: Int64, because error: StorageError
+  ) throws(StorageError) -> Found {
+    let source = try OfflineConnection.open("\(log.directory)/\(name.fileName)", .segment, isImmutable: false)
+    var found = try check(try SegmentRebuild.durablePart(of: source, upTo: endOffset), log, name)
+    found.fenceReason = "\(error)"
+    return found
+  }
+
+  /// What a newest segment says of its partition, if it is of that.
   private static func check(
-    _ state: PartitionState, against log: PartitionLog, _ name: SegmentName, _ path: String
-  ) throws(StorageError) {
+    _ loaded: (state: PartitionState, extent: ActiveExtent)?, _ log: PartitionLog, _ name: SegmentName
+  ) throws(StorageError) -> Found {
+    let path = "\(log.directory)/\(name.fileName)"
+    guard let (state, extent) = loaded else {
+      throw .damaged(StorageDamage(file: path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
+    }
     guard state.topicID == log.topicID, state.topicPartition == log.topicPartition, state.baseOffset == name.baseOffset,
       state.generation == name.generation
     else {
@@ -70,5 +79,15 @@ enum PartitionRecovery {
           file: path, baseOffset: nil, offset: nil,
           reason: "the segment belongs to \(state.topicPartition) (topic id \(state.topicID), base \(state.baseOffset))"))
     }
+    var found = Found(
+      state: state, extent: extent,
+      active: SegmentFile(directory: log.directory, name: name, phase: .active, record: nil))
+    for record in state.segments {
+      let name = SegmentName(baseOffset: record.baseOffset, generation: record.generation)
+      let isSealed = record.seal != nil
+      let file = SegmentFile(directory: log.directory, name: name, phase: isSealed ? .sealed : .closing, record: record)
+      if isSealed { found.sealed.append(file) } else { found.closing.append(file) }
+    }
+    return found
   }
 }

@@ -8,12 +8,16 @@ internal import Synchronization
 // not after reopening; what is durable is copied, verified, into a new file.
 
 extension PartitionWriter {
-  /// Takes the partition out of service until it has been rebuilt. What was committed and not synced is lost to it.
+  /// Takes the partition's appends out of service until it has been rebuilt. What was committed and not synced is lost to it; what is
+  /// below the high watermark was durable before and is read on.
   func fence(_ reason: String) {
     guard fenceReason == nil else { return }
     fenceReason = reason
     log.shared.withLock { $0.failure = reason }
-    FenceMark(name: active.name, endOffset: extent.endOffset).write(log.directory)
+    do throws(StorageError) { try FenceMark(name: active.name, endOffset: extent.endOffset).write(log.directory) } catch {
+      store.logger.error(
+        "the fence could not be marked on disk", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
+    }
     transaction = nil
     if let segment {
       segment.rollback()
@@ -22,15 +26,23 @@ extension PartitionWriter {
       setSegment(nil)
     }
     store.readers.drop(active)
-    store.metrics.fencedPartitions.increment()
+    store.noteFenced(1)
     store.logger.error("partition fenced", metadata: ["partition": "\(log.topicPartition)", "reason": "\(reason)"])
     lane.watch(self)
-    store.highWatermarksMoved(of: [log])
+  }
+
+  /// Goes on with a fence of an earlier life that could not be lifted when the partition was opened.
+  func stayFenced(_ reason: String) {
+    fenceReason = reason
+    log.shared.withLock { $0.failure = reason }
+    store.noteFenced(1)
+    noteRebuildFailure(reason)
+    lane.watch(self)
   }
 
   /// Copies what is durable into a new file on a read thread; the lane goes on with its other partitions.
   func startRebuild() {
-    guard !isRebuilding, monotonicNanoseconds() >= rollRetryAt else { return }
+    guard !isRebuilding, rebuildRetry.isDue() else { return }
     isRebuilding = true
     let (name, endOffset, state, options, now) = (active.name, extent.endOffset, state, options, store.now())
     let (log, store) = (log, store)
@@ -71,14 +83,25 @@ extension PartitionWriter {
       state = rebuilt
       self.extent = extent
       fenceReason = nil
+      rebuildRetry.reset()
+      rebuildComplaint = nil
+      store.noteFenced(-1)
       FenceMark.remove(log.directory)
       publishSegments(log.shared.withLock { $0.segments }.dropLast() + [active])
       removals.append(old)
       store.logger.notice("partition rebuilt", metadata: ["partition": "\(log.topicPartition)", "file": "\(path)"])
-    } catch {
-      rollRetryAt = monotonicNanoseconds() + 5_000_000_000
-      store.logger.error("rebuild failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
-    }
+    } catch { noteRebuildFailure("\(error)") }
     lane.watch(self)
+  }
+
+  /// The partition stays fenced and is read on; the next try comes later than the last one.
+  private func noteRebuildFailure(_ complaint: String) {
+    rebuildRetry.noteFailure()
+    store.metrics.rebuildsFailed.increment()
+    guard rebuildComplaint != complaint else { return }
+    rebuildComplaint = complaint
+    store.logger.error(
+      "the partition stays fenced: what was durable cannot be copied whole; it is read as far as it is intact, and takes no appends",
+      metadata: ["partition": "\(log.topicPartition)", "error": "\(complaint)"])
   }
 }

@@ -86,10 +86,7 @@ extension PartitionWriter {
     guard file.claimRemoval() else { return false }
     store.readers.drop(file)
     if let index = closing.firstIndex(where: { $0.file === file }) {
-      if let writer = closing[index].writer {
-        writer.close(removesWAL: false)
-        lane.noteClosed()
-      }
+      closeWriter(of: closing[index], removesWAL: false)
       closing.remove(at: index)
     }
     do throws(StorageError) {
@@ -107,12 +104,8 @@ extension PartitionWriter {
     let expired = state.producers.filter { now - $0.value.lastAppendMilliseconds > options.producerExpirationMilliseconds }.keys
     guard !expired.isEmpty else { return }
     try commitChange { segment, state throws(SQLiteError) in
-      let statement = try segment.connection.prepare("DELETE FROM producer_state WHERE producer_id = ?")
-      for id in expired {
-        statement.bind(id, at: 1)
-        try statement.run()
-        state.producers[id] = nil
-      }
+      try segment.deleteProducers(expired)
+      for id in expired { state.producers[id] = nil }
     }
     store.metrics.producersExpired.increment(by: expired.count)
   }

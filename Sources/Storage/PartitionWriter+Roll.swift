@@ -8,37 +8,50 @@ extension PartitionWriter {
   /// Whether an append of `byteCount` bytes belongs in a new segment.
   func needsRoll(for byteCount: Int, now: Int64) -> Bool {
     let extent = transaction?.extent ?? self.extent
-    guard extent.endOffset > state.baseOffset, monotonicNanoseconds() >= rollRetryAt else { return false }
+    guard extent.endOffset > state.baseOffset else { return false }
+    // Also right after a roll that failed: what goes on growing meanwhile has its bound here.
+    if isFileFull(for: byteCount) { return true }
+    guard mayRoll else { return false }
     let configuration = configuration
-    if extent.batchBytes + Int64(byteCount) > configuration.segmentBytes || isFileFull(for: byteCount) { return true }
+    if extent.batchBytes + Int64(byteCount) > configuration.segmentBytes { return true }
     return extent.firstAppendMilliseconds.map { now - $0 >= configuration.segmentMilliseconds } ?? false
   }
 
+  private var mayRoll: Bool { monotonicNanoseconds() >= rollRetryAt }
+
   /// Whether the file could pass its hard bound: rows and index come on top of the batches.
   private func isFileFull(for byteCount: Int) -> Bool {
-    guard let segment else { return extent.batchBytes + Int64(byteCount) > Int64(options.segmentFileBytesMax) }
-    return segment.fileBytesMax + byteCount + byteCount / 2 > options.segmentFileBytesMax
+    let uncommitted = Int((transaction?.extent.batchBytes ?? extent.batchBytes) - extent.batchBytes)
+    let added = uncommitted + byteCount
+    return (segment?.fileBytesMax ?? Int(extent.batchBytes)) + added + added / 2 > options.segmentFileBytesMax
   }
 
   /// Rolls in front of an append. If it cannot, the old segment goes on as long as its file may still grow.
   ///
   /// - Throws: it cannot grow.
-  func rollForAppend(now: Int64) throws(StorageError) {
+  func rollForAppend(of byteCount: Int, now: Int64) throws(StorageError) {
+    // Only a full file asks before it is due.
+    if let rollFailure, !mayRoll { throw rollFailure }
     do throws(StorageError) { try roll(now: now) } catch {
       if fenceReason != nil { throw error }
-      rollRetryAt = monotonicNanoseconds() + 1_000_000_000
-      guard !isFileFull(for: 0) else { throw error }
+      noteRollFailure(error)
+      guard !isFileFull(for: byteCount) else { throw error }
       store.logger.warning("roll failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
     }
   }
 
   /// Rolls because readers keep the WAL from starting over.
   func rollForWAL() {
-    guard extent.endOffset > state.baseOffset, monotonicNanoseconds() >= rollRetryAt else { return }
+    guard extent.endOffset > state.baseOffset, mayRoll else { return }
     do throws(StorageError) { try roll(now: store.now()) } catch {
-      rollRetryAt = monotonicNanoseconds() + 1_000_000_000
+      noteRollFailure(error)
       store.logger.warning("roll failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
     }
+  }
+
+  private func noteRollFailure(_ error: StorageError) {
+    rollFailure = error
+    rollRetryAt = monotonicNanoseconds() + 1_000_000_000
   }
 
   /// Begins a new segment: the old tail is synced, the successor carries the partition's whole state and is durable under its
@@ -77,6 +90,7 @@ extension PartitionWriter {
       } catch { fence("a failed roll could not be undone: \(error)") }
       throw error
     }
+    (rollFailure, rollRetryAt) = (nil, 0)
     lane.noteOpened()
     let file = SegmentFile(directory: log.directory, name: name, phase: .active, record: nil)
     active.becomeClosing(record)
@@ -88,104 +102,6 @@ extension PartitionWriter {
     publishSegments(log.shared.withLock { $0.segments } + [file])
     store.metrics.segmentsRolled.increment()
     lane.watch(self)
-  }
-
-  // Sealing
-
-  /// Does what can be done of what is unfinished: seals, removes files, lifts a fence.
-  ///
-  /// - Returns: true when nothing is left.
-  func finish() -> Bool {
-    if fenceReason != nil { startRebuild() }
-    if monotonicNanoseconds() >= sealRetryAt { closing = closing.filter { !seal($0) } }
-    removals = removals.filter { !remove($0) }
-    return closing.isEmpty && removals.isEmpty && fenceReason == nil
-  }
-
-  /// Folds the WAL of a closing segment into its file and lets go of it; then it is sealed and read as immutable.
-  ///
-  /// - Returns: false while a reader is in the way; to be tried again.
-  private func seal(_ closing: ClosingSegment) -> Bool {
-    let file = closing.file
-    // A first failure stands for all: on a full disk each of them would fail, ten times a second.
-    guard fenceReason == nil, monotonicNanoseconds() >= sealRetryAt, file.closeGate() else { return false }
-    defer { file.openGate() }
-    store.readers.drop(file)
-    do throws(StorageError) {
-      let writer: SegmentWriter
-      if let open = closing.writer {
-        writer = open
-      } else {
-        lane.makeRoom(sparing: nil)
-        writer = try SegmentWriter(path: file.path, cacheKiB: options.writerCacheKiB, syncsWAL: true)
-        lane.noteOpened()
-      }
-      var isFolded = false
-      do throws(SQLiteError) {
-        guard store.reserve.allowsFolding(writer.walBytes) else { throw SQLiteError(code: 13, message: "the disk is full") }
-        isFolded = !(try writer.checkpoint(.truncate).isBusy)
-      } catch { sealingFailed(file, error) }
-      guard isFolded else {
-        if closing.writer == nil {
-          writer.close(removesWAL: false)
-          lane.noteClosed()
-        }
-        return false
-      }
-      writer.close(removesWAL: true)
-      lane.noteClosed()
-      // Somebody outside may still hold the file open: then its -wal, empty by now, stays until they let go.
-      if FileSystem.exists(file.path + "-wal") {
-        closing.writer = nil
-        return false
-      }
-    } catch {
-      sealingFailed(file, error)
-      return false
-    }
-    file.becomeSealed()
-    store.metrics.segmentsSealed.increment()
-    hash(file)
-    return true
-  }
-
-  private func sealingFailed(_ file: SegmentFile, _ error: any Error) {
-    sealRetryAt = monotonicNanoseconds() + 1_000_000_000
-    store.logger.warning("sealing failed", metadata: ["file": "\(file.path)", "error": "\(error)"])
-  }
-
-  /// Computes the hash of a sealed file beside everything else and records it in the active segment.
-  private func hash(_ file: SegmentFile) {
-    let log = log
-    let store = store
-    guard file.pin() else { return }
-    store.readThreads.submitIdle {
-      let outcome: Result<SegmentRecord.Seal, StorageError>
-      do throws(StorageError) { outcome = .success(try FileHash.compute(file.path)) } catch { outcome = .failure(error) }
-      store.lane(of: log).submit { lane in
-        file.unpin()
-        do throws(StorageError) {
-          try lane.writer(of: log).recordSeal(try outcome.get(), of: file)
-        } catch {
-          store.logger.debug("a sealed segment has no hash yet", metadata: ["file": "\(file.path)", "error": "\(error)"])
-        }
-      } orElse: {
-        file.unpin()
-      }
-    } orElse: {
-      file.unpin()
-    }
-  }
-
-  private func recordSeal(_ seal: SegmentRecord.Seal, of file: SegmentFile) throws(StorageError) {
-    guard let index = state.segments.firstIndex(where: { $0.baseOffset == file.baseOffset }) else { return }
-    var record = state.segments[index]
-    record.seal = seal
-    try commitChange { segment, state throws(SQLiteError) in
-      state.segments[index] = record
-      try SegmentSQL.run(try segment.connection.prepare(SegmentSQL.upsertSegment), with: record)
-    }
-    file.setSeal(seal)
   }
 
   // Changes that are not appends

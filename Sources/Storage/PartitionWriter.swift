@@ -26,30 +26,22 @@ final class PartitionWriter {
   var groupFailure: StorageError?
   var fenceReason: String?
   var isRebuilding = false
+  var rebuildRetry = RetryDelay(firstMilliseconds: 5_000, longestMilliseconds: 600_000)
+  /// Why the last try to rebuild failed: said once, not at each try.
+  var rebuildComplaint: String?
   var lastUse: UInt64 = 0
-  /// Monotonic nanoseconds before which a roll that failed is not tried again.
+  /// Monotonic nanoseconds before which a roll that failed is not tried again, and why it did.
   var rollRetryAt: Int64 = 0
-  /// Likewise for sealing.
-  var sealRetryAt: Int64 = 0
+  var rollFailure: StorageError?
 
   /// The changes of a transaction that is open.
   struct Transaction {
     var extent: ActiveExtent
     var producers: [Int64: ProducerState] = [:]
+    /// Producers that are forgotten for it.
+    var forgotten: [Int64] = []
     var epoch: EpochStart?
     var batches: [(bytes: ByteBuffer, baseOffset: Int64, nextOffset: Int64)] = []
-  }
-
-  /// A segment that has a successor, until its WAL is folded into it.
-  final class ClosingSegment {
-    let file: SegmentFile
-    /// Nil when it is opened only to be sealed: after a crash, or a first try that found a reader.
-    var writer: SegmentWriter?
-
-    init(file: SegmentFile, writer: SegmentWriter?) {
-      self.file = file
-      self.writer = writer
-    }
   }
 
   var store: StoreShared { lane.store }
@@ -77,8 +69,9 @@ final class PartitionWriter {
     active = recovered.active
     segment = recovered.writer
     closing = recovered.closing.map { ClosingSegment(file: $0, writer: nil) }
-    lane.noteOpened()
+    if segment != nil { lane.noteOpened() }
     publishSegments((recovered.sealed + recovered.closing).sorted { $0.baseOffset < $1.baseOffset } + [active])
+    if let reason = recovered.fenceReason { stayFenced(reason) }
     if !closing.isEmpty { lane.watch(self) }
   }
 
@@ -198,8 +191,11 @@ final class PartitionWriter {
   ///
   /// - Throws: nothing was committed; the transaction is still to be ended (`failGroup`).
   func commitAppends() throws(StorageError) {
+    let forgotten = producersToForget()
+    if !forgotten.isEmpty { transaction?.forgotten = forgotten }
     guard let transaction else { return }
     do throws(SQLiteError) {
+      if !forgotten.isEmpty { try segmentWriter.deleteProducers(forgotten) }
       for (id, producer) in transaction.producers { try segmentWriter.upsert(producer, id: id) }
       if let epoch = transaction.epoch { try segmentWriter.insert(epoch) }
       var next = state
@@ -214,6 +210,17 @@ final class PartitionWriter {
     }
   }
 
+  /// Where the transaction makes more producers known than are remembered: the tenth that appended longest ago, at least.
+  private func producersToForget() -> [Int64] {
+    guard let new = transaction?.producers else { return [] }
+    let count = state.producers.count + new.keys.reduce(0) { state.producers[$1] == nil ? $0 + 1 : $0 }
+    let excess = count - options.producersPerPartitionMax
+    guard excess > 0 else { return [] }
+    let others = state.producers.filter { new[$0.key] == nil }
+    let oldest = others.sorted { $0.value.lastAppendMilliseconds < $1.value.lastAppendMilliseconds }
+    return oldest.prefix(max(excess, options.producersPerPartitionMax / 10)).map(\.key)
+  }
+
   /// Takes the commit that is durable now into memory: state, then high watermark and tail.
   func publishAppends(_ tails: inout TailBudget) {
     guard let transaction else { return }
@@ -222,6 +229,7 @@ final class PartitionWriter {
     state.leaderEpoch = leaderEpoch
     extent = transaction.extent
     state.producers.merge(transaction.producers) { $1 }
+    for id in transaction.forgotten { state.producers[id] = nil }
     if let epoch = transaction.epoch { state.epochs.append(epoch) }
     let offsets = currentOffsets
     let batches = transaction.batches.map { ($0.bytes.detachedIfSmall(), $0.baseOffset, $0.nextOffset) }
@@ -298,8 +306,9 @@ final class PartitionWriter {
     for closing in closing {
       guard let writer = closing.writer else { continue }
       store.readers.drop(closing.file)
+      // One that fails is folded anew by the next start.
       let isFolded = store.reserve.allowsFolding(writer.walBytes) && (try? writer.checkpoint(.truncate))?.isBusy == false
-      writer.close(removesWAL: isFolded)
+      closeWriter(of: closing, removesWAL: isFolded)
     }
     if closeIdle() { return }
     segment?.close(removesWAL: false)
@@ -309,11 +318,9 @@ final class PartitionWriter {
   /// Closes everything without a care for what is in it: the partition is being deleted.
   func abandon() {
     transaction = nil
-    for closing in closing {
-      guard let writer = closing.writer else { continue }
-      writer.close(removesWAL: false)
-      lane.noteClosed()
-    }
+    if fenceReason != nil { store.noteFenced(-1) }
+    fenceReason = nil
+    for closing in closing { closeWriter(of: closing, removesWAL: false) }
     closing = []
     removals = []
     guard let segment else { return }

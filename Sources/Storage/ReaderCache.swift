@@ -29,7 +29,7 @@ final class ReaderCache: @unchecked Sendable {
   ) throws(StorageError) -> R {
     let (isImmutable, unverified) = try file.enter()
     defer { file.leave() }
-    if let unverified { verify(unverified, of: file) }
+    if let unverified { file.verify(unverified, logger: logger) }
     let connection = try take(file, isImmutable)
     do throws(StorageError) {
       let result = try body(connection)
@@ -89,17 +89,12 @@ final class ReaderCache: @unchecked Sendable {
     for _ in dropped { databases.noteClosed() }
   }
 
-  /// Compares a sealed file with the hash it was sealed with, before its first use in this life of the node.
-  ///
-  /// A difference is said once; after that the batches decide, each by its own CRC, what can still be read.
-  func verify(_ seal: SegmentRecord.Seal, of file: SegmentFile) {
-    let damage: String?
-    do throws(StorageError) {
-      let found = try FileHash.compute(file.path)
-      damage = found == seal ? nil : "the file is not the one that was sealed (its hash differs)"
-    } catch { damage = "\(error)" }
-    if let damage { logger.error("damaged segment", metadata: ["file": "\(file.path)", "reason": "\(damage)"]) }
-    file.noteVerified(damage: damage)
+  /// Whether nothing of `file` may be believed but its batches; reads it whole the first time.
+  func isDamaged(_ file: SegmentFile) throws(StorageError) -> Bool {
+    let unverified = try file.enter().unverified
+    defer { file.leave() }
+    if let unverified { file.verify(unverified, logger: logger) }
+    return file.isDamaged
   }
 }
 

@@ -36,7 +36,8 @@ final class SegmentConnection {
       maxTimestamp = try connection.prepare(
         """
         SELECT base_offset FROM record_batch WHERE max_timestamp = (SELECT max(max_timestamp) FROM record_batch
-          WHERE last_offset >= ?1) AND last_offset >= ?1 ORDER BY base_offset LIMIT 1
+          WHERE last_offset >= ?1 AND base_offset < ?2) AND last_offset >= ?1 AND base_offset < ?2
+        ORDER BY base_offset LIMIT 1
         """, isPersistent: true)
     } catch { throw .sqlite(error) }
   }
@@ -69,7 +70,7 @@ final class SegmentConnection {
         let byteCount = Int(fromOffset.integer(at: 2))
         if baseOffset >= limit { break }
         let contains = first == nil ? baseOffset <= position && lastOffset >= position : baseOffset == position
-        guard contains, byteCount > 0, byteCount <= Self.batchBytesMax else {
+        guard contains, byteCount > 0, byteCount <= Limits.storedBatchBytesMax else {
           throw SQLiteError(code: Self.discontinuous, message: "offset \(position) is followed by a batch at \(baseOffset)")
         }
         let isRoomLeft = target.readableBytes + byteCount <= maxBytes || (isFirst && first == nil)
@@ -91,10 +92,6 @@ final class SegmentConnection {
   }
 
   private static let discontinuous: CInt = -1
-  /// SQLite's own bound of a value. Not that of a request, which is configured, as is `max.message.bytes`: what was acknowledged
-  /// must be readable under any setting.
-  private static let batchBytesMax = 1_000_000_000
-
   private func damage(_ error: SQLiteError, at offset: Int64) -> StorageError {
     let isDamage = error.code == Self.discontinuous || error.isCorruption || error.primaryCode == 1
     guard isDamage else { return .sqlite(error) }
@@ -149,11 +146,12 @@ final class SegmentConnection {
     return try behindOffset.step() ? behindOffset.integer(at: 0) : nil
   }
 
-  /// Base offset of the first batch with the largest timestamp among those that end at or behind `offset`.
-  func batchOfMaxTimestamp(from offset: Int64) throws(StorageError) -> Int64? {
+  /// Base offset of the first batch with the largest timestamp among those that end at or behind `offset` and begin below `limit`.
+  func batchOfMaxTimestamp(from offset: Int64, below limit: Int64) throws(StorageError) -> Int64? {
     defer { rest() }
     return try storage { () throws(SQLiteError) in
       maxTimestamp.bind(offset, at: 1)
+      maxTimestamp.bind(limit, at: 2)
       return try maxTimestamp.step() ? maxTimestamp.integer(at: 0) : nil
     }
   }
@@ -162,12 +160,17 @@ final class SegmentConnection {
 /// What every batch that comes from the disk must stand up to.
 enum BatchCheck {
   /// Nil if `bytes` are a whole batch with a right CRC that says of itself what its row says.
-  static func complaint(about bytes: UnsafeRawBufferPointer, baseOffset: Int64, lastOffset: Int64) -> String? {
+  static func complaint(
+    about bytes: UnsafeRawBufferPointer, baseOffset: Int64, lastOffset: Int64, recordCount: Int32? = nil
+  ) -> String? {
     do throws(RecordsError) {
       let header = try BatchHeader(ofWhole: bytes)
       guard header.totalBytes == bytes.count else { return "the batch at \(baseOffset) has another length than it says" }
       guard header.baseOffset == baseOffset, header.lastOffset == lastOffset else {
         return "the batch at \(baseOffset) says that it has the offsets \(header.baseOffset) to \(header.lastOffset)"
+      }
+      if let recordCount, recordCount != header.recordCount {
+        return "the batch at \(baseOffset) says that it has \(header.recordCount) records, not \(recordCount)"
       }
       try header.verifyChecksum(of: bytes)
       return nil

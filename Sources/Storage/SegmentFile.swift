@@ -1,3 +1,4 @@
+internal import Logging
 internal import Model
 
 /// One segment's file as everybody in the process shares it: who reads it, who pins it, and how it may be opened.
@@ -23,7 +24,7 @@ final class SegmentFile: @unchecked Sendable {
   private var phase: Phase
   private var record: SegmentRecord?
   private var isHashVerified: Bool
-  private var damage: String?
+  private var isFoundDamaged = false
   private var readerCount = 0
   private var pinCount = 0
   private var isGateClosed = false
@@ -103,12 +104,28 @@ final class SegmentFile: @unchecked Sendable {
     monitor.unlock()
   }
 
-  func noteVerified(damage: String?) {
+  /// Compares a sealed file with the hash it was sealed with, before its first use in this life.
+  ///
+  /// A difference is said once. After that the batches decide, each by its own CRC, what can still be read; nothing else of the file
+  /// is taken at its word (`isDamaged`).
+  func verify(_ seal: SegmentRecord.Seal, logger: Logger?) {
+    let complaint: String?
+    do throws(StorageError) {
+      let found = try FileHash.compute(path)
+      complaint = found == seal ? nil : "the file is not the one that was sealed (its hash differs)"
+    } catch { complaint = "\(error)" }
     monitor.lock()
+    let isNews = complaint != nil && !isFoundDamaged
     isHashVerified = true
-    self.damage = damage
+    isFoundDamaged = complaint != nil
     monitor.unlock()
+    if isNews, let complaint {
+      logger?.error("damaged segment", metadata: ["file": "\(path)", "reason": "\(complaint)"])
+    }
   }
+
+  /// The file is not the one that was sealed: its index and what its rows say of their batches may be wrong.
+  var isDamaged: Bool { monitor.withLock { isFoundDamaged } }
 
   // Pins: whoever took a snapshot may still open the file
 

@@ -22,10 +22,12 @@ public final class SegmentReader {
   private var rows: Statement?
   private var data: Statement?
   private var current: Row?
-  private var expected: Int64?
-  private var wanted: ClosedRange<Int64> = 0...0
+  /// The offsets that must still come; nil where the index says which do.
+  private var missing: ClosedRange<Int64>?
+  private var countsOffsets = false
+  private var isFirst = true
   private var isDescending = false
-  private var isFiltered = false
+  private let isDamaged: Bool
   /// `deinit` runs too when `init` throws.
   private var hasEntered = false
 
@@ -33,11 +35,10 @@ public final class SegmentReader {
   public init(_ segment: SegmentReference, of snapshot: HistorySnapshot) throws(StorageError) {
     self.segment = segment
     self.snapshot = snapshot
-    var isImmutable = segment.isSealed
-    if let file = segment.file {
-      isImmutable = try file.enter().isImmutable
-      hasEntered = true
-    }
+    let (isImmutable, unverified) = try segment.file.enter()
+    hasEntered = true
+    if let unverified { segment.file.verify(unverified, logger: snapshot.logger) }
+    isDamaged = segment.file.isDamaged
     do throws(SQLiteError) {
       let connection = try Connection(path: segment.path, mode: isImmutable ? .immutable : .readOnly)
       connection.setBusyTimeout(milliseconds: 5_000)
@@ -51,7 +52,7 @@ public final class SegmentReader {
     rows = nil
     data = nil
     connection = nil
-    if hasEntered { segment.file?.leave() }
+    if hasEntered { segment.file.leave() }
   }
 
   /// Begins anew: the next batch is the first (or, descending, the last) whose offsets and timestamps both overlap the ranges.
@@ -62,11 +63,15 @@ public final class SegmentReader {
     data?.reset()
     rows = nil
     current = nil
-    expected = nil
-    wanted = offsets
+    isFirst = true
     self.isDescending = isDescending
-    isFiltered = timestamps.lowerBound > segment.minTimestamp || timestamps.upperBound < segment.maxTimestamp
-    // A window of time is narrowed down by the index alone; it is in offset order as well.
+    // A window of time is narrowed down by the index alone, if that can be believed; it is in offset order as well.
+    let isFiltered =
+      !isDamaged && (timestamps.lowerBound > segment.minTimestamp || timestamps.upperBound < segment.maxTimestamp)
+    let low = max(offsets.lowerBound, segment.baseOffset.rawValue)
+    let high = min(offsets.upperBound, segment.endOffset.rawValue - 1)
+    missing = isFiltered || low > high ? nil : low...high
+    countsOffsets = !isFiltered
     let filter =
       isFiltered
       ? """
@@ -82,7 +87,7 @@ public final class SegmentReader {
     do throws(SQLiteError) {
       let statement = try connection.prepare(sql)
       statement.bind(offsets.lowerBound, at: 1)
-      statement.bind(min(offsets.upperBound, segment.endOffset.rawValue - 1), at: 2)
+      statement.bind(high, at: 2)
       if isFiltered {
         statement.bind(timestamps.lowerBound, at: 3)
         statement.bind(timestamps.upperBound, at: 4)
@@ -93,35 +98,59 @@ public final class SegmentReader {
 
   /// Goes on to the next batch; nil at the end.
   ///
-  /// - Throws: `.damaged` when a batch is missing in between; the reader can be sought anew behind it.
+  /// - Throws: `.damaged` when a batch is missing in between or at an end; the reader can be sought anew behind it.
   public func next() throws(StorageError) -> Row? {
     guard let rows else { return nil }
     data?.reset()
     current = nil
     // Not a step further than asked for: the next row may be on a page that cannot be read.
-    if let expected, isDescending ? expected < wanted.lowerBound : expected > wanted.upperBound {
+    if countsOffsets, missing == nil {
       self.rows = nil
       return nil
     }
-    do throws(SQLiteError) {
-      guard try rows.step() else {
-        self.rows = nil
-        return nil
-      }
-    } catch { throw failure(error, at: expected) }
-    let row = Row(
+    let next = missing.map { isDescending ? $0.upperBound : $0.lowerBound }
+    let hasRow: Bool
+    do throws(SQLiteError) { hasRow = try rows.step() } catch { throw failure(error, at: next) }
+    guard hasRow else {
+      self.rows = nil
+      if let next { throw damage(at: next, nil, "no batch follows that has it") }
+      return nil
+    }
+    var row = Row(
       baseOffset: rows.integer(at: 0), lastOffset: rows.integer(at: 1), minTimestamp: rows.integer(at: 2),
       maxTimestamp: rows.integer(at: 3), recordCount: Int32(truncatingIfNeeded: rows.integer(at: 4)),
       byteCount: Int(rows.integer(at: 5)))
-    if !isFiltered, let expected, expected != (isDescending ? row.lastOffset : row.baseOffset) {
-      throw .damaged(
-        StorageDamage(
-          file: segment.path, baseOffset: Offset(row.baseOffset), offset: Offset(expected),
-          reason: "offset \(expected) is missing: the next batch has the offsets \(row.baseOffset) to \(row.lastOffset)"))
+    try take(row)
+    if isDamaged {
+      row.minTimestamp = .min
+      row.maxTimestamp = .max
     }
-    expected = isDescending ? row.baseOffset - 1 : row.lastOffset + 1
     current = row
     return row
+  }
+
+  /// Takes the offsets of `row` from those that must come.
+  private func take(_ row: Row) throws(StorageError) {
+    guard let missing else { return }
+    let next = isDescending ? missing.upperBound : missing.lowerBound
+    // Only the first may reach beyond what is asked for, on the side where that begins.
+    let follows = isFirst || next == (isDescending ? row.lastOffset : row.baseOffset)
+    guard follows, row.baseOffset <= next, row.lastOffset >= next else {
+      throw damage(at: next, row, "the next batch has the offsets \(row.baseOffset) to \(row.lastOffset)")
+    }
+    isFirst = false
+    if isDescending {
+      self.missing = row.baseOffset > missing.lowerBound ? missing.lowerBound...row.baseOffset - 1 : nil
+    } else {
+      self.missing = row.lastOffset < missing.upperBound ? row.lastOffset + 1...missing.upperBound : nil
+    }
+  }
+
+  private func damage(at offset: Int64, _ row: Row?, _ words: String) -> StorageError {
+    .damaged(
+      StorageDamage(
+        file: segment.path, baseOffset: row.map { Offset($0.baseOffset) }, offset: Offset(offset),
+        reason: "offset \(offset) is missing: \(words)"))
   }
 
   /// The bytes of the batch that `next` returned last, verified; borrowed until the next call.
@@ -137,7 +166,9 @@ public final class SegmentReader {
       }
     } catch { throw failure(error, at: current.baseOffset) }
     let bytes = data.borrowedBlob(at: 0)
-    if let complaint = BatchCheck.complaint(about: bytes, baseOffset: current.baseOffset, lastOffset: current.lastOffset) {
+    let complaint = BatchCheck.complaint(
+      about: bytes, baseOffset: current.baseOffset, lastOffset: current.lastOffset, recordCount: current.recordCount)
+    if let complaint {
       throw .damaged(
         StorageDamage(
           file: segment.path, baseOffset: Offset(current.baseOffset), offset: Offset(current.baseOffset), reason: complaint))

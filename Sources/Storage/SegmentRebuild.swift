@@ -18,7 +18,7 @@ enum SegmentRebuild {
       return source
     }
     var found = state
-    if found == nil { found = try storedState(source, upTo: endOffset) }
+    if found == nil { found = try durablePart(of: source, upTo: endOffset)?.state }
     guard var next = found else {
       throw .damaged(StorageDamage(file: path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
     }
@@ -29,14 +29,18 @@ enum SegmentRebuild {
     return SegmentName(baseOffset: name.baseOffset, generation: next.generation)
   }
 
-  private static func storedState(_ source: Connection, upTo endOffset: Int64) throws(StorageError) -> PartitionState? {
-    guard var (state, _) = try storage({ () throws(SQLiteError) in try SegmentSQL.load(source) }) else { return nil }
+  /// The state that the segment behind `source` holds, less what lies behind `endOffset`.
+  static func durablePart(
+    of source: Connection, upTo endOffset: Int64
+  ) throws(StorageError) -> (state: PartitionState, extent: ActiveExtent)? {
+    guard var (state, extent) = try storage({ () throws(SQLiteError) in try SegmentSQL.load(source) }) else { return nil }
+    extent.endOffset = endOffset
     state.epochs.removeAll { $0.startOffset >= endOffset }
     for id in Array(state.producers.keys) {
       state.producers[id]?.batches.removeAll { $0.baseOffset >= endOffset }
       if state.producers[id]?.batches.isEmpty ?? true { state.producers[id] = nil }
     }
-    return state
+    return (state, extent)
   }
 
   private static func copy(

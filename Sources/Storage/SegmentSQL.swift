@@ -14,6 +14,7 @@ enum SegmentSQL {
   static let upsertProducer = """
     INSERT OR REPLACE INTO producer_state(producer_id, producer_epoch, last_append_ms, batches) VALUES (?,?,?,?)
     """
+  static let deleteProducer = "DELETE FROM producer_state WHERE producer_id = ?"
   /// The batch that holds the first record at or after a time, by the index alone.
   static let firstAtOrAfter = """
     SELECT base_offset FROM record_batch WHERE running_max_timestamp >= ? ORDER BY running_max_timestamp, base_offset LIMIT 1

@@ -47,7 +47,8 @@ final class SegmentWriter {
   /// Our descriptor is opened behind SQLite's and compared with the path: a -wal that was unlinked meanwhile would accept
   /// every fdatasync and lose the data.
   ///
-  /// - Parameter syncsWAL: the -wal may hold commits that were never synced, as after a crash; they are before this returns.
+  /// - Parameter syncsWAL: the -wal may hold commits that were never synced, as after a crash, or whose sync failed; they are
+  ///   written anew and synced before this returns.
   /// - Throws: nothing stays open.
   init(path: String, cacheKiB: Int, syncsWAL: Bool) throws(StorageError) {
     self.path = path
@@ -83,9 +84,7 @@ final class SegmentWriter {
     }
     walFileBytes = Int(ours.st_size)
     mainFileBytes = FileSystem.size(of: path) ?? 0
-    if syncsWAL, fdatasync(walDescriptor) != 0 {
-      throw .system(call: "fdatasync", path: path + "-wal", number: errno)
-    }
+    if syncsWAL { try WALRenewal.renew(connection, walDescriptor, path + "-wal") }
     // Also where the -wal was there already: a reader may have made it, and nobody has made its name durable.
     try FileSystem.syncDirectory(FileSystem.parent(of: path))
     // Counts what an earlier life left in the WAL as not checkpointed, so that it is, and the WAL starts over.
@@ -157,6 +156,14 @@ final class SegmentWriter {
     row.bind(producer.lastAppendMilliseconds, at: 3)
     row.bind(producer.encodedBatches, at: 4)
     try row.run()
+  }
+
+  func deleteProducers(_ ids: some Collection<Int64>) throws(SQLiteError) {
+    let row = try connection.prepare(SegmentSQL.deleteProducer)
+    for id in ids {
+      row.bind(id, at: 1)
+      try row.run()
+    }
   }
 
   func insert(_ epoch: EpochStart) throws(SQLiteError) {

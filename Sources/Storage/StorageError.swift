@@ -23,8 +23,10 @@ public enum StorageError: Error, Sendable {
   case system(call: String, path: String, number: CInt)
   /// What was asked for cannot be read; everything else can.
   case damaged(StorageDamage)
-  /// The partition takes and gives nothing until it has been rebuilt.
+  /// The partition takes nothing until it has been rebuilt.
   case fenced(String)
+  /// A directory that is wanted for a new partition holds what may not be removed; path and reason.
+  case occupied(String, String)
   case unknownPartition(TopicPartition)
   case offsetOutOfRange(Offset, start: Offset, end: Offset)
   /// The request itself was wrong.
@@ -46,6 +48,15 @@ extension StorageError {
   }
 
   public var code: ErrorCode { errorCode }
+
+  /// A sync failed: what it was to make durable is not trusted any more.
+  var isSyncFailure: Bool {
+    switch self {
+    case .sqlite(let error), .migration(.sqlite(let error)): error.isSyncFailure
+    case .system(let call, _, _): call == "fsync" || call == "fdatasync"
+    default: false
+    }
+  }
 
   /// The disk had no room: what failed may work later, without any repair.
   public var isDiskFull: Bool {
@@ -69,6 +80,7 @@ extension StorageError: CustomStringConvertible {
       let offset = damage.offset.map { ", offset \($0)" } ?? ""
       return "\(damage.file)\(batch)\(offset): \(damage.reason)"
     case .fenced(let words): return words
+    case .occupied(let directory, let words): return "\(directory) \(words); move it out of the data directory first"
     case .unknownPartition(let partition): return "there is no partition \(partition)"
     case .offsetOutOfRange(let offset, let start, let end): return "offset \(offset) is not within \(start) to \(end)"
     case .refused(let code): return "\(code)"

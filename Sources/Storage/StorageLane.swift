@@ -8,7 +8,7 @@ internal import Synchronization
 ///
 /// A turn: one job, then one group of appends, bounded in bytes; what was queued while the group's syncs ran is the next one.
 ///
-// Safe because: `queue`, `jobs` and `isStopping` are guarded by `monitor`; everything else is touched on the lane's thread only.
+// Safe because: `queue`, the jobs and `isStopping` are guarded by `monitor`; everything else is touched on the lane's thread only.
 final class StorageLane: @unchecked Sendable {
   typealias Job = @Sendable (StorageLane) -> Void
 
@@ -16,7 +16,10 @@ final class StorageLane: @unchecked Sendable {
   unowned let store: StoreShared
   private let monitor = Monitor()
   private var queue: [AppendRequest] = []
-  private var jobs = Deque<(run: Job, orElse: @Sendable () -> Void)>()
+  private var jobs = Deque<Job>()
+  /// One of them runs in a turn that has no other job, and in each sixteenth.
+  private var backgroundJobs = Deque<Job>()
+  private var turn = 0
   private var isWaiting = false
   private var isStopping = false
 
@@ -66,17 +69,27 @@ final class StorageLane: @unchecked Sendable {
   func submit(_ job: @escaping Job, orElse: @escaping @Sendable () -> Void) {
     monitor.lock()
     let isAccepted = !isStopping
-    if isAccepted { jobs.append((job, orElse)) }
+    if isAccepted { jobs.append(job) }
     let wake = isWaiting
     monitor.unlock()
     if wake { monitor.signal() }
     if !isAccepted { orElse() }
   }
 
+  /// Submits work that nobody waits for; what has not begun when the lane is stopped is dropped.
+  func submitInBackground(_ job: @escaping Job) {
+    monitor.lock()
+    if !isStopping { backgroundJobs.append(job) }
+    let wake = isWaiting
+    monitor.unlock()
+    if wake { monitor.signal() }
+  }
+
   /// Finishes what was submitted, closes every file and ends the thread.
   func stop() {
     monitor.lock()
     isStopping = true
+    backgroundJobs = []
     monitor.signal()
     monitor.unlock()
     thread?.join()
@@ -107,7 +120,7 @@ final class StorageLane: @unchecked Sendable {
   private func waitForWork(_ group: inout [AppendRequest]) -> Bool {
     monitor.lock()
     defer { monitor.unlock() }
-    while queue.isEmpty, jobs.isEmpty {
+    while queue.isEmpty, jobs.isEmpty, backgroundJobs.isEmpty {
       if isStopping { return false }
       isWaiting = true
       if unfinished.isEmpty { monitor.wait() } else { monitor.wait(until: nextTick) }
@@ -138,25 +151,32 @@ final class StorageLane: @unchecked Sendable {
   private func nextJob() -> Job? {
     monitor.lock()
     defer { monitor.unlock() }
-    return jobs.popFirst()?.run
+    turn += 1
+    return turn % 16 == 0 ? backgroundJobs.popFirst() ?? jobs.popFirst() : jobs.popFirst() ?? backgroundJobs.popFirst()
   }
 
   // Writers
 
   /// The partition's writer with its segment open; loads it at its first use.
   func writer(of log: PartitionLog) throws(StorageError) -> PartitionWriter {
-    let id = ObjectIdentifier(log)
+    let writer = try stateWriter(of: log)
     useCounter += 1
-    if let writer = writers[id] {
-      writer.lastUse = useCounter
-      try writer.makeReady()
-      return writer
-    }
+    writer.lastUse = useCounter
+    try writer.makeReady()
+    return writer
+  }
+
+  /// The partition's writer, with its segment open or not, for work that opens it only if there is something to change; loads it at
+  /// its first use.
+  func stateWriter(of log: PartitionLog) throws(StorageError) -> PartitionWriter {
+    let id = ObjectIdentifier(log)
+    if let writer = writers[id] { return writer }
     let isDeleted = log.shared.withLock { $0.isDeleted }
     guard !isDeleted else { throw .unknownPartition(log.topicPartition) }
     makeRoom(sparing: nil)
     do throws(StorageError) {
       let writer = try PartitionWriter(loading: log, lane: self)
+      useCounter += 1
       writer.lastUse = useCounter
       writers[id] = writer
       return writer
@@ -165,12 +185,6 @@ final class StorageLane: @unchecked Sendable {
         "partition could not be opened", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
       throw error
     }
-  }
-
-  /// The partition's writer, with its segment open or not: for work that opens it only if there is something to change.
-  func stateWriter(of log: PartitionLog) throws(StorageError) -> PartitionWriter {
-    if let writer = writers[ObjectIdentifier(log)] { return writer }
-    return try writer(of: log)
   }
 
   func loadedWriter(of log: PartitionLog) -> PartitionWriter? { writers[ObjectIdentifier(log)] }
@@ -278,7 +292,7 @@ final class StorageLane: @unchecked Sendable {
       if writer.groupFailure != nil { return true }
       if writer.needsRoll(for: request.byteCount, now: now) {
         if writer.isInTransaction { return false }
-        try writer.rollForAppend(now: now)
+        try writer.rollForAppend(of: request.byteCount, now: now)
       }
       let wasInTransaction = writer.isInTransaction
       do throws(StorageError) { request.outcome = try writer.append(request, now: now) } catch { writer.failGroup(error) }

@@ -29,6 +29,8 @@ public struct StoreOptions: Sendable {
   public var reserveBytes = 2 << 20
   /// Milliseconds between checkpoints of the high watermarks in quire.db.
   public var highWatermarkCheckpointMilliseconds: Int64 = 1_000
+  /// Idempotent producers a partition remembers.
+  public var producersPerPartitionMax = Limits.producersPerPartitionMax
   /// Milliseconds after which an idempotent producer that appended nothing is forgotten (`producer.id.expiration.ms`).
   public var producerExpirationMilliseconds: Int64 = 86_400_000
 

@@ -1,3 +1,4 @@
+internal import CoreMetrics
 internal import Logging
 internal import Model
 internal import Synchronization
@@ -8,6 +9,7 @@ internal import Synchronization
 final class StoreShared: @unchecked Sendable {
   let options: StoreOptions
   let discardedRecords = Atomic<Int64>(0)
+  private let fencedCount = Atomic<Int>(0)
   let logger: Logger
   let metrics: StoreMetrics
   let databases: OpenDatabases
@@ -47,6 +49,12 @@ final class StoreShared: @unchecked Sendable {
   func startLanes() {
     lanes = (0..<max(1, options.laneCount)).map { StorageLane(index: $0, store: self) }
     for lane in lanes { lane.start() }
+  }
+
+  /// Counts a partition that was fenced (1), or whose fence is gone (-1).
+  func noteFenced(_ change: Int) {
+    if change > 0 { metrics.partitionsFenced.increment() }
+    metrics.fencedPartitions.record(fencedCount.add(change, ordering: .relaxed).newValue)
   }
 
   func lane(of log: PartitionLog) -> StorageLane { lanes[log.laneIndex] }

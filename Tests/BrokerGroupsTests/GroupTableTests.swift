@@ -103,6 +103,20 @@ struct GroupTableTests {
     #expect(table.machines["g"]?.state == .stable)
   }
 
+  @Test("where one shard fails, what is durable in the others is answered and stays")
+  func partialFailure() throws {
+    var table = try table()
+    disk.breakGroups(["g2"])
+    let failed = table.settle([commit(["a"], of: "g1"), commit(["b"], of: "g2"), commit(["c"], of: "g3")], now: 0)
+    #expect(failed is MemoryPersistence.Failure)
+    #expect(
+      answers.take().sorted() == [
+        "commit: [\"a-0 NONE\"]", "commit: [\"b-0 COORDINATOR_NOT_AVAILABLE\"]", "commit: [\"c-0 NONE\"]",
+      ])
+    #expect(table.machines.keys.sorted() == ["g1", "g3"])
+    #expect(try Set(disk.load().map(\.groupID)) == Set(table.machines.keys))
+  }
+
   @Test("requests that wait go on waiting when a later round fails, and are answered when one succeeds")
   func waitingThroughFailure() throws {
     var table = try table()

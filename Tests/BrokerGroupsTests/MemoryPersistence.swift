@@ -11,6 +11,7 @@ final class MemoryPersistence: CoordinatorPersistence {
     var groups: [String: StoredGroup] = [:]
     var rounds: [[GroupChanges]] = []
     var isBroken = false
+    var brokenGroups: Set<String> = []
     var beforeApply: (@Sendable () -> Void)?
   }
   private let state = Mutex(State())
@@ -20,16 +21,19 @@ final class MemoryPersistence: CoordinatorPersistence {
     get { state.withLock { $0.isBroken } }
     set { state.withLock { $0.isBroken = newValue } }
   }
+  /// Groups of a shard that fails, while the others work.
+  func breakGroups(_ groupIDs: Set<String>) { state.withLock { $0.brokenGroups = groupIDs } }
   func beforeApply(_ look: @escaping @Sendable () -> Void) { state.withLock { $0.beforeApply = look } }
 
   func load() throws -> [StoredGroup] { state.withLock { Array($0.groups.values) } }
 
-  func apply(_ changes: [GroupChanges]) throws {
+  func apply(_ changes: [GroupChanges]) throws(UnappliedChanges) {
     state.withLock { $0.beforeApply }?()
-    try state.withLock { state in
-      if state.isBroken { throw Failure() }
-      state.rounds.append(changes)
-      for group in changes {
+    let unapplied: Set<String> = state.withLock { state in
+      let all = Set(changes.map(\.groupID))
+      let unapplied = state.isBroken ? all : all.intersection(state.brokenGroups)
+      if unapplied.count < all.count { state.rounds.append(changes.filter { !unapplied.contains($0.groupID) }) }
+      for group in changes where !unapplied.contains(group.groupID) {
         var stored = state.groups[group.groupID] ?? StoredGroup(groupID: group.groupID, snapshot: nil, offsets: [:])
         for change in group.changes {
           switch change {
@@ -41,7 +45,9 @@ final class MemoryPersistence: CoordinatorPersistence {
         }
         state.groups[group.groupID] = stored.snapshot == nil && stored.offsets.isEmpty ? nil : stored
       }
+      return unapplied
     }
+    if !unapplied.isEmpty { throw UnappliedChanges(groupIDs: unapplied, cause: Failure()) }
   }
 }
 

@@ -1,5 +1,6 @@
 import Coordination
 import Model
+import SQLite
 import Storage
 import TestSupport
 import Testing
@@ -52,5 +53,24 @@ struct StoredGroupsTests {
     #expect(after?.snapshot == simple)
     #expect(after?.offsets == [t1: expiring])
     try store.close()
+  }
+
+  @Test("a shard that cannot be written keeps its own changes from being made, and says whose they are")
+  func brokenShard() throws {
+    try withTemporaryDirectory { directory in
+      let store = try CoordinatorStore(dataDirectory: directory, shardCount: 3)
+      let offset = CommittedOffset(offset: 5, leaderEpoch: -1, metadata: "", commitTimestamp: 8, expireTimestamp: nil)
+      let changes = (0..<9).map {
+        GroupChanges(groupID: "g\($0)", changes: [.offsetCommitted(TopicPartition(topic: "t", partition: 0), offset)])
+      }
+      let other = try Connection(path: directory + "/coordinator/1.db", mode: .readWrite)
+      try other.execute("BEGIN IMMEDIATE")
+      let failure = #expect(throws: UnappliedChanges.self) { try store.apply(changes) }
+      let kept = Set(try store.load().map(\.groupID))
+      #expect(failure?.groupIDs.isEmpty == false && !kept.isEmpty)
+      #expect(failure?.groupIDs.union(kept) == Set(changes.map(\.groupID)) && failure?.groupIDs.isDisjoint(with: kept) == true)
+      other.close()
+      try store.close()
+    }
   }
 }

@@ -207,16 +207,16 @@ struct SnapshotHistoryTests {
         "SELECT partition, offset, timestamp, value FROM plays WHERE offset >= 100 ORDER BY offset DESC, partition LIMIT 500"
       let expected = try topic.views().mirror.ask(sql)
       // What is written down follows what is there within a second or so.
-      var beside = SnapshotHistory(try OfflineStore.snapshot(dataDirectory: directory + "/data"))
+      var beside = SnapshotHistory(try OfflineStore(dataDirectory: directory + "/data").snapshot(of: nil))
       for _ in 0..<500 where beside.partitions != (try topic.views().mirror.partitions) {
         usleep(10_000)
-        beside = SnapshotHistory(try OfflineStore.snapshot(dataDirectory: directory + "/data"))
+        beside = SnapshotHistory(try OfflineStore(dataDirectory: directory + "/data").snapshot(of: nil))
       }
       let answer = try beside.ask(sql)
       #expect(answer.text == expected.text)
       #expect(answer.statistics.batchesDecoded == expected.statistics.batchesDecoded)
       try topic.store.close()
-      let after = SnapshotHistory(try OfflineStore.snapshot(dataDirectory: directory + "/data"))
+      let after = SnapshotHistory(try OfflineStore(dataDirectory: directory + "/data").snapshot(of: nil))
       #expect(try after.ask(sql).text == expected.text)
     }
   }
@@ -230,5 +230,74 @@ struct SnapshotHistoryTests {
       #expect(try stored.ask("SELECT * FROM plays ORDER BY offset DESC LIMIT 1").lines == [])
       try topic.store.close()
     }
+  }
+
+  @Test("a statement opens the partitions of the topics that it names, and no others")
+  func onlyWhatIsNamed() throws {
+    try withTemporaryDirectory { directory in
+      let topic = try StoredTopic(directory, segmentBytes: 1 << 20)
+      try topic.append([TestRecord(StoredTopic.now, "v")], to: 0)
+      let other = TopicPartition(topic: "other", partition: 0)
+      try topic.store.createPartition(
+        other, topicID: TopicID(high: 3, low: 4), leaderEpoch: .zero, configuration: TopicConfiguration())
+      try topic.store.close()
+
+      var logger = Logger(label: "test")
+      logger.logLevel = .critical
+      let store = try LogStore.open(
+        StoreOptions(dataDirectory: directory + "/data", nodeID: NodeID(1)), logger: logger, now: { StoredTopic.now })
+      try store.attachPartition(
+        other, topicID: TopicID(high: 3, low: 4), leaderEpoch: .zero, configuration: TopicConfiguration())
+      for partition in 0..<3 {
+        try store.attachPartition(
+          TopicPartition(topic: "plays", partition: Int32(partition)), topicID: TopicID(high: 1, low: 2), leaderEpoch: .zero,
+          configuration: TopicConfiguration())
+      }
+      let answer = try StoreCatalog(store).ask("SELECT count(*) AS c FROM plays")
+      #expect(answer.lines == [#"{"c":1}"#])
+      // An open segment has its -wal beside it.
+      #expect(try directoryEntries(directory + "/data/topics/plays-0").count > 1)
+      #expect(try directoryEntries(directory + "/data/topics/other-0").count == 1)
+      #expect(throws: QueryError.self) { try StoreCatalog(store).ask("SELECT * FROM nowhere") }
+      try store.close()
+    }
+  }
+
+  /// Grows with every cut that is taken, and notes them.
+  private final class GrowingCatalog: HistoryCatalog {
+    let cuts = Mutex<[Set<String>]>([])
+    var topics: [String] { ["a", "b", "c"] }
+    func prepare(_ topic: String) -> TopicSize? { TopicSize(partitions: 1, offsets: 10) }
+    func cut(of topics: [String]) throws(HistoryError) -> any HistorySource {
+      let count = cuts.withLock {
+        $0.append(Set(topics))
+        return $0.count
+      }
+      var history = MemoryHistory()
+      do {
+        for topic in topics.sorted() {
+          let batch = try MemoryHistory.Batch((0..<count).map { TestRecord(Int64($0), "v") }, at: 0)
+          history.add(PartitionExtent(topic: topic, partition: 0, logStartOffset: 0, highWatermark: Int64(count)), [batch])
+        }
+      } catch { throw HistoryError(.unavailable, "\(error)") }
+      return history
+    }
+  }
+
+  @Test("all topics that a statement names are cut at once, and a topic once in a session")
+  func oneCut() throws {
+    let catalog = GrowingCatalog()
+    let session = try SQLSession(catalog: catalog, limits: SQLLimits(), control: ScanControl())
+    func counts(_ sql: String) throws -> String {
+      let collected = Collected()
+      _ = try session.run(sql, parameters: [:], into: OutputFormat.csv.makeWriter(sink: collected.sink))
+      return collected.text
+    }
+    let both = "SELECT (SELECT count(*) FROM a) AS a, (SELECT count(*) FROM b) AS b"
+    #expect(try counts("EXPLAIN QUERY PLAN " + both).isEmpty == false)
+    #expect(catalog.cuts.withLock { $0.isEmpty })
+    for _ in 0..<2 { #expect(try counts(both).hasSuffix("1,1\n")) }
+    #expect(try counts("SELECT (SELECT count(*) FROM a) AS a, (SELECT count(*) FROM c) AS c").hasSuffix("1,2\n"))
+    #expect(catalog.cuts.withLock { $0 } == [["a", "b"], ["c"]])
   }
 }

@@ -1,5 +1,6 @@
-import Query
 import SQLite
+
+@testable import Query
 
 /// Collects what a writer puts out.
 final class Collected {
@@ -24,8 +25,17 @@ extension HistorySource {
   func ask(
     _ sql: String, parameters: [String: SQLParameter] = [:], format: OutputFormat = .jsonl, limits: SQLLimits = SQLLimits()
   ) throws(QueryError) -> Answer {
+    try CutCatalog(source: self).ask(sql, parameters: parameters, format: format, limits: limits)
+  }
+}
+
+extension HistoryCatalog {
+  /// Runs one statement in a session of its own.
+  func ask(
+    _ sql: String, parameters: [String: SQLParameter] = [:], format: OutputFormat = .jsonl, limits: SQLLimits = SQLLimits()
+  ) throws(QueryError) -> Answer {
     let collected = Collected()
-    let session = try SQLSession(source: self, limits: limits, control: ScanControl())
+    let session = try SQLSession(catalog: self, limits: limits, control: ScanControl())
     let writer = format.makeWriter(sink: collected.sink)
     let summary = try session.run(sql, parameters: parameters, into: writer)
     return Answer(text: collected.text, statistics: summary.scan)

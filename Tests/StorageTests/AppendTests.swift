@@ -130,7 +130,7 @@ import Testing
     try withStore { store in
       let log = try store.create()
       try store.append(["a"])
-      try store.store.deletePartitions([TestStore.name()])
+      try store.store.deletePartition(TestStore.name(), topicID: TestStore.topicID)
       #expect(store.store.partition(TestStore.name()) == nil)
       #expect(!fileExists(store.partitionDirectory()))
       let inbox = Inbox()

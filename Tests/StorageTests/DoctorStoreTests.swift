@@ -35,10 +35,7 @@ import Testing
         if round % 10 == 0 { store.store.enforceRetention(now: store.clock.now) }
         if round % 50 == 49 {
           let copy = "\(store.directory)/copy-\(round)"
-          // A copy is not made at one moment: a WAL that is folded in the middle of it would be in neither of its two files.
-          #expect(
-            try eventually { try directoryEntries(store.partitionDirectory(0)).filter { $0.hasSuffix("-wal") }.count == 1 })
-          try copyTree(store.dataDirectory, to: copy)
+          try copyAtOneMoment(store.dataDirectory, to: copy)
           let (findings, summary) = try Self.damages(copy)
           #expect(findings == [])
           #expect(summary.records >= round)

@@ -63,8 +63,8 @@ enum SmallDisk {
     }
   }
 
-  /// Puts a pipe where the node's own descriptor of a -wal is: its next fdatasync fails.
-  private func breakSync(of path: String) throws {
+  /// Puts a pipe where descriptors of a -wal are, the node's own or those of SQLite: their next fdatasync fails.
+  private func breakSync(of path: String, ofSQLite: Bool = false) throws {
     var ends: [CInt] = [0, 0]
     pipe(&ends)
     let noFollow = 0o400000  // SQLite opens its own with O_NOFOLLOW
@@ -73,7 +73,7 @@ enum SmallDisk {
       let count = readlink("/proc/self/fd/\(name)", &target, target.count)
       guard count > 0, String(decoding: target[..<count], as: UTF8.self) == path else { continue }
       let descriptor = CInt(name)!
-      if fcntl(descriptor, F_GETFL) & CInt(noFollow) == 0 { dup2(ends[1], descriptor) }
+      if (fcntl(descriptor, F_GETFL) & CInt(noFollow) != 0) == ofSQLite { dup2(ends[1], descriptor) }
     }
     close(ends[0])
     close(ends[1])
@@ -142,6 +142,69 @@ enum SmallDisk {
       #expect(try store.readAll().map(\.value) == ["0", "1", "2"])
       #expect(try store.append(["new"]).baseOffset == 3)
       #expect(!fileExists(mark))
+    }
+  }
+
+  @Test("where the disk took no mark of a failed sync either, the next start writes anew what it finds in a WAL")
+  func unmarkedFence() throws {
+    try withStore({ $0.readThreadCount = 1 }) { store in
+      try store.create()
+      for index in 0..<3 { try store.append(["\(index)"]) }
+      let gate = Gate()
+      // Nobody rebuilds it before the crash.
+      store.store.runScanOnReadThread { gate.wait() }
+      // The mark is written under this name first.
+      mkdir(store.partitionDirectory() + "/fenced.tmp", 0o700)
+      try breakSync(of: store.partitionDirectory() + "/00000000000000000000.db-wal")
+      #expect(try store.append(["refused"]).error == .kafkaStorageError)
+      rmdir(store.partitionDirectory() + "/fenced.tmp")
+      let crashed = store.directory + "/crashed"
+      try copyTree(store.dataDirectory, to: crashed)
+      gate.open()
+      try store.store.close()
+      let names = ["quire.db-wal", "topics/plays-0/00000000000000000000.db-wal"]
+      for name in names { try age("\(crashed)/\(name)") }
+      store.options.dataDirectory = crashed
+      try store.begin(attaching: [0], epoch: 1)
+      #expect(try Array(store.readAll().map(\.value).prefix(3)) == ["0", "1", "2"])
+      // A sync alone says nothing after the failed one: the pages are clean for the kernel.
+      for name in names { #expect(try !isOld("\(crashed)/\(name)"), "\(name) was not written again") }
+      #expect(try store.append(["new"]).error == nil)
+      #expect(try findings(crashed).damage == [])
+    }
+  }
+
+  private func age(_ path: String) throws {
+    let times = [timespec(tv_sec: 1, tv_nsec: 0), timespec(tv_sec: 1, tv_nsec: 0)]
+    guard utimensat(AT_FDCWD, path, times, 0) == 0 else { throw SystemCallError(call: "utimensat", number: errno) }
+  }
+  private func isOld(_ path: String) throws -> Bool {
+    var status = stat()
+    guard stat(path, &status) == 0 else { throw SystemCallError(call: "stat", number: errno) }
+    return status.st_mtim.tv_sec == 1
+  }
+
+  @Test("a segment whose last checkpoint could not be synced is copied into a new file, which the log names from then on")
+  func failedSeal() throws {
+    try withStore { store in
+      try store.create { $0.segmentBytes = 100 }
+      for index in 0..<3 { try store.append(["\(index)"]) }
+      let first = store.log().offsets!.highWatermark
+      // A reader keeps the segment from being sealed before its descriptors are broken.
+      var snapshot: HistorySnapshot? = try store.store.snapshot(of: ["plays"])
+      let active = snapshot!.partitions[0].segments.last!
+      var reader: SegmentReader? = try SegmentReader(active, of: snapshot!)
+      try store.append([String(repeating: "x", count: 100)])
+      try store.append([String(repeating: "y", count: 100)])
+      try breakSync(of: active.path + "-wal", ofSQLite: true)
+      (reader, snapshot) = (nil, nil)
+      _ = reader
+      let copy = active.path.replacing(".db", with: ".1.db")
+      #expect(eventually { fileExists(copy) && !fileExists(active.path) && !fileExists(copy + "-wal") })
+      #expect(try store.readAll().count == Int(first.rawValue) + 2)
+      try store.reopen()
+      #expect(try store.readAll().count == Int(first.rawValue) + 2)
+      #expect(try findings(store.dataDirectory).damage == [])
     }
   }
 

@@ -90,4 +90,29 @@ import Testing
       #expect(try append(store, 9).baseOffset == 4)
     }
   }
+
+  @Test("more producers than a partition remembers push out those that appended longest ago, and no others")
+  func producerBound() throws {
+    try withStore({ $0.producersPerPartitionMax = 20 }) { store in
+      try store.create()
+      func append(_ producer: Int64, _ sequence: Int32) throws -> AppendOutcome {
+        store.clock.now += 1
+        return try store.append(["\(producer)"]) {
+          $0.producerID = producer
+          $0.producerEpoch = 0
+          $0.baseSequence = sequence
+        }
+      }
+      for producer in 0..<20 { _ = try append(Int64(producer), 0) }
+      let first = try append(0, 1).baseOffset
+      for producer in 20..<22 { _ = try append(Int64(producer), 0) }
+      for _ in 0..<2 {
+        let known = try store.log().producerStates().map(\.producerID)
+        #expect(known == [0] + Array(3..<22))
+        #expect(try append(0, 1).baseOffset == first, "one that went on appending is still recognised")
+        try store.reopen()
+      }
+      #expect(try findings(store.dataDirectory).damage == [])
+    }
+  }
 }

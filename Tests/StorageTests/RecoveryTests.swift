@@ -78,10 +78,38 @@ import Testing
       }
       let long = TopicPartition(topic: String(repeating: "n", count: TopicName.lengthMax), partition: 0)
       try store.store.createPartition(long, topicID: TestStore.topicID, leaderEpoch: .zero, configuration: .init())
-      try store.store.deletePartitions([long])
+      try store.store.deletePartition(long, topicID: TestStore.topicID)
       mkdir(store.dataDirectory + "/topics/~deleted-1abc", 0o700)
       try store.reopen(attaching: [])
       #expect(try directoryEntries(store.dataDirectory + "/topics") == ["old.deleted-box-0"])
+      // Not of our making, and no reason not to start.
+      mkdir(store.dataDirectory + "/topics/~deleted-1abc", 0o700)
+      mkdir(store.dataDirectory + "/topics/~deleted-1abc/lost+found", 0o700)
+      try store.reopen(attaching: [])
+      #expect(try directoryEntries(store.dataDirectory + "/topics").count == 2)
+    }
+  }
+
+  @Test("never removes the log of a topic that it was not told to delete")
+  func othersLogs() throws {
+    try withStore { store in
+      try store.create()
+      try store.append(["a"])
+      try store.reopen(attaching: [])
+      let other = TopicID(high: 1, low: 1)
+      let error = #expect(throws: StorageError.self) {
+        try store.store.createPartition(TestStore.name(), topicID: other, leaderEpoch: .zero, configuration: .init())
+      }
+      #expect(error.map { "\($0)".contains(store.partitionDirectory()) && "\($0)".contains("\(TestStore.topicID)") } == true)
+      try store.store.deletePartition(TestStore.name(), topicID: other)
+      try store.reopen()
+      #expect(try store.readAll().map(\.value) == ["a"])
+      try store.store.deletePartition(TestStore.name(), topicID: TestStore.topicID)
+      #expect(!fileExists(store.partitionDirectory()))
+      // What a creation leaves that was killed before its segment had a name.
+      mkdir(store.partitionDirectory(), 0o700)
+      close(open(store.partitionDirectory() + "/00000000000000000000.db.tmp", O_CREAT | O_WRONLY, 0o600))
+      try store.create()
     }
   }
 
@@ -147,7 +175,7 @@ import Testing
       var snapshot: HistorySnapshot?
       #expect(
         try eventually {
-          snapshot = try OfflineStore.snapshot(dataDirectory: store.dataDirectory)
+          snapshot = try OfflineStore(dataDirectory: store.dataDirectory).snapshot(of: nil)
           return snapshot?.partitions.first?.highWatermark == Offset(20)
         })
       var offsets: [Int64] = []

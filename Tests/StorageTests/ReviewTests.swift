@@ -2,6 +2,7 @@ import Glibc
 import Model
 import Records
 import SQLite
+import Synchronization
 import TestSupport
 import Testing
 
@@ -48,7 +49,7 @@ import Testing
       #expect(throws: StorageError.self) { try SegmentReader(reference, of: snapshot) }
       rename(reference.path + ".away", reference.path)
       let reader = try SegmentReader(reference, of: snapshot)
-      #expect(!reference.file!.closeGate(), "a segment would be sealed under its reader")
+      #expect(!reference.file.closeGate(), "a segment would be sealed under its reader")
       withExtendedLifetime(reader) {}
     }
   }
@@ -97,6 +98,29 @@ import Testing
     }
   }
 
+  @Test("the largest timestamp is one below the high watermark, whatever the active segment has behind it")
+  func maxTimestampBelowHighWatermark() throws {
+    try withStore { store in
+      try store.create()
+      let now = store.clock.now
+      try store.append(["a", "b", "c"], timestamps: [now, now + 1000, now])
+      try store.append(["d"], timestamps: [now + 500])
+      let inbox = Inbox()
+      store.store.deleteRecords(in: TestStore.name(), before: Offset(2)) { _ in inbox.appendsCompleted([]) }
+      #expect(eventually { store.log().offsets?.logStartOffset == Offset(2) })
+      // As an append that is committed and not synced yet.
+      let segment = try Connection(path: store.partitionDirectory() + "/00000000000000000000.db", mode: .readWrite)
+      try segment.execute(
+        """
+        INSERT INTO record_batch SELECT 4, 4, \(now + 2000), \(now + 2000), \(now + 2000), leader_epoch, 1, byte_count, data
+        FROM record_batch WHERE base_offset = 3
+        """)
+      let found = try store.log().offsetOfMaxTimestamp()
+      #expect(found?.offset == Offset(3) && found?.timestamp == now + 500)
+      segment.close()
+    }
+  }
+
   @Test("a batch larger than the default bound of a request is readable where the settings let it in")
   func largeBatch() throws {
     try withStore { store in
@@ -105,6 +129,72 @@ import Testing
       #expect(outcome.baseOffset == 0)
       let records = try store.log().read(from: Offset(0), maxBytes: 1)
       #expect(records.byteCount > Limits.requestBytesMax)
+    }
+  }
+
+  @Test("a segment whose roll fails again and again does not grow past the bound of its file")
+  func boundWhileRollsFail() throws {
+    func bound(_ options: inout StoreOptions) {
+      options.segmentFileBytesMax = 400 << 10
+      options.checkpointBytes = 64 << 10
+    }
+    try withStore(bound) { store in
+      try store.create()
+      try store.append(["first"])
+      // Where the drafts of successors would be written.
+      for offset in 1...200 {
+        let digits = String(offset)
+        let name = String(repeating: "0", count: 20 - digits.count) + digits
+        mkdir("\(store.partitionDirectory())/\(name).db.tmp", 0o700)
+      }
+      var refused: Int?
+      for index in 0..<100 where refused == nil {
+        if try store.append([String(repeating: "x", count: 10_000)]).error != nil { refused = index }
+      }
+      #expect(refused != nil)
+      var status = stat()
+      stat(store.partitionDirectory() + "/00000000000000000000.db", &status)
+      #expect(status.st_size <= 400 << 10)
+    }
+  }
+
+  @Test("what fails is tried again soon, then twice as late each time, and never later than the longest delay")
+  func retryDelay() {
+    var retry = RetryDelay(firstMilliseconds: 100, longestMilliseconds: 350)
+    #expect(retry.isDue(at: 0))
+    for delay in [100, 200, 350, 350] as [Int64] {
+      retry.noteFailure(at: 0)
+      #expect(!retry.isDue(at: delay * 1_000_000 - 1) && retry.isDue(at: delay * 1_000_000))
+    }
+    retry.reset()
+    #expect(retry.isDue(at: 0))
+  }
+
+  @Test("work on a partition that somebody waits for overtakes a pass of retention over all of them")
+  func overtaking() throws {
+    try withStore { store in
+      for partition in 0..<40 { try store.create(Int32(partition)) }
+      try store.reopen(attaching: Array(0..<40))
+      let gate = Gate()
+      store.store.shared.lanes[0].submit { _ in
+        gate.wait()
+      } orElse: {
+      }
+      store.store.enforceRetention(now: store.clock.now)
+      let inbox = Inbox()
+      store.log(39).loadSegments { _ in inbox.appendsCompleted([]) }
+      let loadedFirst = Mutex<Int?>(nil)
+      @Sendable func isLoaded(_ log: PartitionLog) -> Bool { log.shared.withLock { $0.isLoaded } }
+      let logs = (0..<39).map { store.log(Int32($0)) }
+      store.store.shared.lanes[0].submit { _ in
+        let loaded = logs.count(where: isLoaded)
+        loadedFirst.withLock { $0 = loaded }
+      } orElse: {
+      }
+      gate.open()
+      #expect(eventually { loadedFirst.withLock { $0 != nil } })
+      #expect(loadedFirst.withLock { $0! } < 5)
+      #expect(eventually { logs.allSatisfy(isLoaded) })
     }
   }
 }

@@ -37,6 +37,13 @@ final class Inbox: AppendReceiver {
   }
 }
 
+/// Holds a thread of the store up until a test lets it go.
+final class Gate: Sendable {
+  private let isOpen = Atomic(false)
+  func open() { isOpen.store(true, ordering: .releasing) }
+  func wait() { while !isOpen.load(ordering: .acquiring) { usleep(200) } }
+}
+
 /// A record of a test: its value says who it is.
 struct TestRecord: Hashable {
   var offset: Int64 = -1
@@ -223,5 +230,18 @@ func copyTree(_ from: String, to: String) throws {
     } else if !name.hasSuffix("-shm") {
       try copyFile(source, target)
     }
+  }
+}
+
+/// As `copyTree`, of a store at work: again, until no file came or went meanwhile.
+func copyAtOneMoment(_ from: String, to: String) throws {
+  func names(_ path: String) -> [String] {
+    ((try? directoryEntries(path)) ?? []).sorted().flatMap { [path + "/" + $0] + names(path + "/" + $0) }
+  }
+  while true {
+    let before = names(from)
+    let isWhole = (try? copyTree(from, to: to)) != nil
+    if isWhole, names(from) == before { return }
+    removeTree(to)
   }
 }

@@ -192,23 +192,21 @@ struct GroupTable {
     }
   }
 
-  /// Makes the round durable, or undoes it for the groups that have changes in it.
+  /// Makes the round durable, or undoes it for the groups whose changes could not be made so.
   private mutating func commit(_ round: inout Round) -> (any Error)? {
     var failure: (any Error)?
     if !round.changes.isEmpty {
-      do {
-        try persistence.apply(round.changes)
-      } catch {
-        failure = error
+      do throws(UnappliedChanges) { try persistence.apply(round.changes) } catch {
+        failure = error.cause
         resumeDeadline = round.now + Self.pauseAfterFailureMilliseconds
-        for groupID in round.changes.map(\.groupID) {
+        for groupID in round.changes.map(\.groupID) where error.groupIDs.contains(groupID) {
           if let before = round.before[groupID] { machines[groupID] = before }
           for token in round.tokens[groupID] ?? [] {
             guard let entry = waiting.removeValue(forKey: token) else { continue }
             entry.reply(entry.request.refusal(.coordinatorNotAvailable))
           }
         }
-        round.replies.removeAll { round.indexOfChanges[$0.groupID] != nil }
+        round.replies.removeAll { error.groupIDs.contains($0.groupID) }
       }
     }
     for groupID in round.touched { deadlines.note(machines[groupID]?.nextDeadline, of: groupID) }

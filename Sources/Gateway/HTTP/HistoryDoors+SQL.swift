@@ -5,24 +5,24 @@ extension HistoryDoors {
   /// The doors over a history: each statement and each export gets its own cut, taken when it begins.
   ///
   /// - Parameters:
-  ///   - source: takes a cut of some topics, nil for all; called on a read thread.
+  ///   - catalog: what there is; asked on a read thread.
   ///   - now: milliseconds since 1970, for ranges that are relative to it.
   public static func over(
-    source: @escaping @Sendable (_ topics: [String]?) throws -> any HistorySource, limits: SQLLimits,
+    catalog: any HistoryCatalog, limits: SQLLimits,
     now: @escaping @Sendable () -> Int64, runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
   ) -> HistoryDoors {
     HistoryDoors(
       query: { request, output in
         let control = ScanControl()
         output.onAbandoned { control.cancel() }
-        let session = try SQLSession(source: try source(nil), limits: limits, control: control)
+        let session = try SQLSession(catalog: catalog, limits: limits, control: control)
         let writer = request.format.output.makeWriter { bytes in try output.write(ByteBuffer(bytes: bytes)) }
         _ = try session.run(request.sql, parameters: request.parameters.mapValues(\.parameter), into: writer)
       },
       export: { request, output in
         let control = ScanControl()
         output.onAbandoned { control.cancel() }
-        try export(request, of: try source(request.topics), now: now(), control, into: output)
+        try export(request, of: try catalog.cut(of: request.topics), now: now(), control, into: output)
       },
       runOnReadThread: runOnReadThread)
   }

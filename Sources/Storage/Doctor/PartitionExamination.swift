@@ -63,6 +63,13 @@ extension Doctor {
       for name in names where name.hasSuffix(".tmp") || name.hasSuffix(".tmp-journal") {
         examination.found(.notice("\(directory)/\(name)", "left over from an unfinished segment", remedy: Remedy.leftover))
       }
+      if let fence = FenceMark.read(directory) {
+        examination.found(
+          .notice(
+            "\(directory)/\(fence.name.fileName)",
+            "fenced: a sync failed, and only what lies below offset \(fence.endOffset) is trusted; the partition takes no appends",
+            remedy: "a node copies it into a new file by itself, unless damage that is named here keeps it from that"))
+      }
       let segments = names.compactMap { SegmentName(fileName: $0) }.sorted()
       guard let active = segments.last else {
         // A creation that a crash cut short; the directory has been noted already.

@@ -1,0 +1,37 @@
+/// Which topics there are to ask, and cuts of those that a statement names: the others cost it nothing.
+public protocol HistoryCatalog: Sendable {
+  /// The names of all topics, each once.
+  var topics: [String] { get }
+  /// Gets a topic ready to be cut and says about how large it is; nil if it is not there (any more). May block.
+  func prepare(_ topic: String) throws(HistoryError) -> TopicSize?
+  /// One cut of topics that were prepared; it may hold others as well.
+  func cut(of topics: [String]) throws(HistoryError) -> any HistorySource
+}
+
+/// What a plan needs to know of a topic before there is a cut of it.
+public struct TopicSize: Sendable, Hashable {
+  public var partitions: Int
+  /// Offsets between start and end of its partitions.
+  public var offsets: Int64
+
+  public init(partitions: Int, offsets: Int64) {
+    self.partitions = partitions
+    self.offsets = offsets
+  }
+}
+
+/// A cut that was taken already, as a catalog.
+struct CutCatalog: HistoryCatalog {
+  let source: any HistorySource
+
+  var topics: [String] { Array(Set(source.partitions.map(\.topic))) }
+
+  func prepare(_ topic: String) -> TopicSize? {
+    let partitions = source.partitions.filter { $0.topic == topic }
+    if partitions.isEmpty { return nil }
+    return TopicSize(
+      partitions: partitions.count, offsets: partitions.reduce(0) { $0.addingSaturating($1.offsetCount) })
+  }
+
+  func cut(of topics: [String]) -> any HistorySource { source }
+}

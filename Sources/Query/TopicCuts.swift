@@ -1,0 +1,32 @@
+/// The cuts of a session: one for all the topics that a statement is the first to name.
+///
+/// SQLite connects every table that a statement names while it prepares it, and opens none before it steps: between the two lies the
+/// moment of the cut. What a session has read once it reads as it was then, also in later statements.
+final class TopicCuts {
+  private let catalog: any HistoryCatalog
+  private var prepared: [String] = []
+  private var cuts: [String: TopicTable.Cut] = [:]
+
+  init(_ catalog: any HistoryCatalog) { self.catalog = catalog }
+
+  /// Gets a topic ready for the next cut.
+  ///
+  /// - Returns: nil if there is no such topic any more.
+  func prepare(_ topic: String) throws(HistoryError) -> TopicSize? {
+    let size = try catalog.prepare(topic)
+    if size != nil, cuts[topic] == nil { prepared.append(topic) }
+    return size
+  }
+
+  /// The topic's cut; taken now, with those of all others that have been prepared, if there is none yet.
+  func cut(of topic: String) throws(HistoryError) -> TopicTable.Cut {
+    if let cut = cuts[topic] { return cut }
+    let source = try catalog.cut(of: prepared)
+    var positions: [String: [Int]] = [:]
+    for (index, extent) in source.partitions.enumerated() { positions[extent.topic, default: []].append(index) }
+    for name in prepared { cuts[name] = TopicTable.Cut(source: source, partitions: positions[name] ?? []) }
+    prepared = []
+    guard let cut = cuts[topic] else { throw HistoryError(.unavailable, "the topic \(topic) is gone") }
+    return cut
+  }
+}
