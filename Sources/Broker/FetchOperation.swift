@@ -98,10 +98,12 @@ final class FetchOperation: @unchecked Sendable {
     decide()
   }
 
+  /// A reply from the disk is copied: it is kept small, which costs nothing, since the client asks for more as soon as it has it.
   private func gatherCold(from start: Int, _ allowance: Allowance) {
     let rest = parts[start...]
     broker.store.runOnReadThread { [self] in
       var allowance = allowance
+      allowance.bytes = min(allowance.bytes, max(Limits.coldFetchBytesMax, bytesMin))
       var found: [PartResult] = []
       found.reserveCapacity(rest.count)
       for part in rest {

@@ -5,6 +5,9 @@ public enum Limits {
   public static let requestBytesMax = 100 << 20
   /// Largest response to one fetch, bytes: what a client may ask for is capped here (`fetch.max.bytes`, 55 MiB as in Kafka).
   public static let fetchBytesMax = 55 << 20
+  /// Bytes of a reply to a fetch that are read from the disk, beyond the first batch and what the client wants at least. It is in memory
+  /// until the client has read it, and made faster while it fits the processor's caches.
+  public static let coldFetchBytesMax = 4 << 20
   /// Open client connections (`max.connections`).
   public static let connectionsMax = 10_000
   /// Requests of one connection that are being worked on; further ones wait in the socket.

@@ -10,9 +10,8 @@ struct DirectWrites {
     case written
     /// Too small, or not aligned: to be written the usual way.
     case unfit
-    /// The file system does not do this.
-    case unsupported
-    case failed(CInt)
+    /// The file system does not do this, or the disk failed.
+    case failed
   }
 
   static let bytesMax = 4 << 20
@@ -36,18 +35,23 @@ struct DirectWrites {
     guard bytes.count >= Self.bytesMin, bytes.count % Self.alignment == 0, offset % Int64(Self.alignment) == 0 else {
       return .unfit
     }
-    guard fcntl(descriptor, F_SETFL, flags | Self.direct) == 0 else { return .unsupported }
+    guard fcntl(descriptor, F_SETFL, flags | Self.direct) == 0 else { return .failed }
     defer { _ = fcntl(descriptor, F_SETFL, flags) }
     var position = 0
     while position < bytes.count {
       let count = pwrite(descriptor, bytes.baseAddress! + position, bytes.count - position, off_t(offset) + position)
       if count < 0, errno == EINTR { continue }
-      if count < 0 { return errno == EINVAL ? .unsupported : .failed(errno) }
+      if count < 0 { return .failed }
       // A part that is not aligned any more is left to the usual way, with all that was written before it: the same bytes again.
       guard count > 0, count % Self.alignment == 0 else { return .unfit }
       position += count
     }
     return .written
+  }
+
+  /// Gives the file disk space; it is no larger where that fails.
+  func extend(from size: Int64, to newSize: Int64) {
+    if posix_fallocate(descriptor, off_t(size), off_t(newSize - size)) != 0 { _ = ftruncate(descriptor, off_t(size)) }
   }
 
   /// O_DIRECT; Swift's Glibc does not have it, since it differs between processors.

@@ -6,17 +6,26 @@ internal import Glibc
 /// SQLite writes each frame of the WAL with two calls, 24 bytes and a page, and each page of a checkpoint with one; at volume
 /// these calls cost more than everything else a commit does. Here writes that follow each other in a database file or its -wal
 /// are put together in a buffer, which is written when it is full, when a write does not follow, and before anything that could
-/// tell the difference: reading, syncing, truncating, asking for the size, locks, and the barrier that SQLite sets before it
-/// lets readers see a commit (`xShmBarrier`; `flushGatheredWrites` after the commit does not rely on it).
+/// tell the difference: reading, syncing, truncating, asking for the size, locks, the end of a checkpoint's copying
+/// (SQLITE_FCNTL_CKPT_DONE, before SQLite says how far it has come), and the barrier before readers may see a commit.
 ///
-/// A -wal is gathered only within the size it has: there a later write cannot run out of space, and what fails at the barrier,
-/// which has no way to say so, is a disk that fails. That is kept for `flushGatheredWrites`.
+/// So that a write which fails is still a commit that fails, connections over this VFS have `synchronous=FULL` and
+/// `checkpoint_fullfsync=1`: SQLite then asks for a sync of the -wal before it makes a commit known, and marks that sync
+/// SQLITE_SYNC_NORMAL. Such a sync only writes here; whoever commits syncs the -wal with his own fdatasync. The syncs that SQLite
+/// itself relies on, of a WAL that starts over and of checkpoints, are marked SQLITE_SYNC_FULL and are real.
 ///
 /// The database file, written by checkpoints only, goes to the disk past the page cache where the file system can: it is synced
-/// a moment later anyway, and copying it into pages that were just allocated cost as much as all the rest of a checkpoint.
+/// a moment later anyway, and copying it into pages that were just allocated cost as much as all the rest of a checkpoint. It is
+/// gathered only within its size, which grows before a checkpoint copies: a disk that is full says so to SQLite, not to us.
 public enum GatheringVFS {
   /// What `Connection.init` takes; registers the VFS at its first use. Nil, the system's VFS, should SQLite refuse it.
   public static var name: String? { isRegistered ? vfsName : nil }
+
+  /// The pragmas of a connection over it, with which COMMIT writes what is gathered and syncs nothing. Without the VFS they are those
+  /// of a connection whose owner syncs the -wal.
+  public static var synchronous: String {
+    isRegistered ? "synchronous=FULL; PRAGMA checkpoint_fullfsync=1" : "synchronous=NORMAL"
+  }
 
   private static let vfsName = "quire-gathering"
 
@@ -46,8 +55,8 @@ public enum GatheringVFS {
       below.pointee.xOpen(below, name, fileBelow, flags, outFlags)
     }
     guard code == SQLITE_OK else { return code }
-    let gathered = GatheredFile(
-      fileBelow, gathers: isWAL || isMain, staysWithinSize: isWAL, descriptor: descriptor)
+    let kind: GatheredFile.Kind = isWAL ? .wal : isMain ? .main : .other
+    let gathered = GatheredFile(fileBelow, kind, descriptor: descriptor)
     if isWAL, let main = sqlite3_database_file_object(name) { GatheredFile.of(main).wal = gathered }
     shell.pointee.object = Unmanaged.passRetained(gathered).toOpaque()
     file.pointee.pMethods = UnsafePointer(methods)
@@ -76,17 +85,25 @@ public enum GatheringVFS {
       GatheredFile.of(file!).knownSize = 0
       return GatheredFile.flushed(file!) { $0.pointee.pMethods.pointee.xTruncate($0, size) }
     }
-    table.xSync = { file, flags in GatheredFile.flushed(file!) { $0.pointee.pMethods.pointee.xSync($0, flags) } }
+    table.xSync = { file, flags in
+      let isCommit = GatheredFile.of(file!).kind == .wal && flags & 0xF == SQLITE_SYNC_NORMAL
+      return GatheredFile.flushed(file!) { isCommit ? SQLITE_OK : $0.pointee.pMethods.pointee.xSync($0, flags) }
+    }
     table.xFileSize = { file, out in GatheredFile.flushed(file!) { $0.pointee.pMethods.pointee.xFileSize($0, out) } }
     table.xLock = { file, level in GatheredFile.flushed(file!) { $0.pointee.pMethods.pointee.xLock($0, level) } }
-    table.xUnlock = { file, level in GatheredFile.flushed(file!) { $0.pointee.pMethods.pointee.xUnlock($0, level) } }
+    table.xUnlock = { file, level in GatheredFile.released(file!) { $0.pointee.pMethods.pointee.xUnlock($0, level) } }
     table.xCheckReservedLock = { file, out in
       GatheredFile.flushed(file!) { $0.pointee.pMethods.pointee.xCheckReservedLock($0, out) }
     }
     table.xFileControl = { file, operation, argument in
-      if operation == flushOperation { return GatheredFile.of(file!).flushWithWAL() }
-      return GatheredFile.of(file!).below.pointee.pMethods.pointee.xFileControl(
-        GatheredFile.of(file!).below, operation, argument)
+      let gathered = GatheredFile.of(file!)
+      switch operation {
+      case flushOperation: return gathered.flushWithWAL()
+      case SQLITE_FCNTL_CKPT_DONE: gathered.flushUnreported()
+      case SQLITE_FCNTL_SIZE_HINT: gathered.makeRoom(upTo: argument!.load(as: sqlite3_int64.self))
+      default: break
+      }
+      return gathered.below.pointee.pMethods.pointee.xFileControl(gathered.below, operation, argument)
     }
     table.xSectorSize = { file in
       GatheredFile.of(file!).below.pointee.pMethods.pointee.xSectorSize(GatheredFile.of(file!).below)
@@ -107,9 +124,7 @@ public enum GatheringVFS {
       main.flushUnreported()
       main.below.pointee.pMethods.pointee.xShmBarrier(main.below)
     }
-    table.xShmUnmap = { file, delete in
-      GatheredFile.flushed(file!) { $0.pointee.pMethods.pointee.xShmUnmap($0, delete) }
-    }
+    table.xShmUnmap = { file, delete in GatheredFile.released(file!) { $0.pointee.pMethods.pointee.xShmUnmap($0, delete) } }
     let pointer = UnsafeMutablePointer<sqlite3_io_methods>.allocate(capacity: 1)
     pointer.initialize(to: table)
     return pointer
@@ -123,12 +138,13 @@ public enum GatheringVFS {
 ///
 /// - Precondition: used by one thread at a time, like the connection it belongs to.
 private final class GatheredFile {
+  enum Kind { case main, wal, other }
+
   let below: UnsafeMutablePointer<sqlite3_file>
-  private let gathers: Bool
-  private let staysWithinSize: Bool
+  let kind: Kind
   /// The -wal of a main database file.
   weak var wal: GatheredFile?
-  /// Bytes the file is known to have at least; only of a file that is gathered within its size.
+  /// Bytes the database file is known to have at least.
   var knownSize: Int64 = 0
   private var buffer: UnsafeMutableRawPointer?
   private let bufferBytes: Int
@@ -141,10 +157,9 @@ private final class GatheredFile {
   /// One byte less than SQLite's own VFS would take for none at all: it counts the bytes of a write in 17 bits.
   private static let writeBytesMax = (128 << 10) - 1
 
-  init(_ below: UnsafeMutablePointer<sqlite3_file>, gathers: Bool, staysWithinSize: Bool, descriptor: CInt?) {
+  init(_ below: UnsafeMutablePointer<sqlite3_file>, _ kind: Kind, descriptor: CInt?) {
     self.below = below
-    self.gathers = gathers
-    self.staysWithinSize = staysWithinSize
+    self.kind = kind
     direct = descriptor.flatMap(DirectWrites.init)
     bufferBytes = direct == nil ? Self.writeBytesMax : DirectWrites.bytesMax
   }
@@ -165,6 +180,16 @@ private final class GatheredFile {
     return code == SQLITE_OK ? body(gathered.below) : code
   }
 
+  /// The same for what must be let go of whatever happens.
+  static func released(
+    _ file: UnsafeMutablePointer<sqlite3_file>, _ body: (UnsafeMutablePointer<sqlite3_file>) -> CInt
+  ) -> CInt {
+    let gathered = of(file)
+    let flushed = gathered.flush()
+    let code = body(gathered.below)
+    return flushed == SQLITE_OK ? code : flushed
+  }
+
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) -> CInt {
     guard lost == SQLITE_OK else { return lost }
     let follows = count > 0 && offset == start + Int64(count)
@@ -172,7 +197,7 @@ private final class GatheredFile {
       let code = flush()
       if code != SQLITE_OK { return code }
     }
-    guard gathers, bytes.count <= bufferBytes, mayGather(upTo: offset + Int64(bytes.count)) else {
+    guard bytes.count <= bufferBytes, mayGather(upTo: offset + Int64(bytes.count)) else {
       let code = flush()
       guard code == SQLITE_OK else { return code }
       return below.pointee.pMethods.pointee.xWrite(below, bytes.baseAddress, CInt(bytes.count), offset)
@@ -186,11 +211,21 @@ private final class GatheredFile {
   }
 
   private func mayGather(upTo end: Int64) -> Bool {
-    guard staysWithinSize, end > knownSize else { return true }
+    guard kind == .main else { return kind == .wal }
+    if end <= knownSize { return true }
     var size: sqlite3_int64 = 0
     guard below.pointee.pMethods.pointee.xFileSize(below, &size) == SQLITE_OK else { return false }
     knownSize = size
     return end <= size
+  }
+
+  /// A checkpoint is about to write the file up to `size`: gives it disk space for that, as far as there is some.
+  func makeRoom(upTo size: Int64) {
+    var current: sqlite3_int64 = 0
+    guard let direct, flush() == SQLITE_OK, below.pointee.pMethods.pointee.xFileSize(below, &current) == SQLITE_OK else {
+      return
+    }
+    if current < size { direct.extend(from: current, to: size) }
   }
 
   /// Writes what is gathered; the buffer is given back, so that an idle file costs nothing.
@@ -209,9 +244,9 @@ private final class GatheredFile {
     if let direct {
       switch direct.write(bytes, at: start) {
       case .written: return SQLITE_OK
-      case .failed(let number): return number == ENOSPC || number == EDQUOT ? SQLITE_FULL : SQLITE_IOERR | (3 << 8)
       case .unfit: break
-      case .unsupported: self.direct = nil
+      // Then SQLite's own way is tried, and says what is wrong.
+      case .failed: self.direct = nil
       }
     }
     var position = 0

@@ -27,6 +27,9 @@ public struct SQLiteError: Error, Sendable {
   /// There was no room on the disk.
   public var isDiskFull: Bool { primaryCode == SQLITE_FULL || code == ioErrorSharedMemorySize }
   /// A sync failed: the kernel may have dropped what was written and will not say so again.
+  /// The error of a sync that failed, found out by other means.
+  public static func failedSync(_ message: String) -> SQLiteError { SQLiteError(code: ioErrorSync, message: message) }
+
   public var isSyncFailure: Bool { code == ioErrorSync || code == ioErrorDirectorySync }
   /// The file's structure is damaged, or it is no database.
   public var isCorruption: Bool { primaryCode == SQLITE_CORRUPT || primaryCode == SQLITE_NOTADB }

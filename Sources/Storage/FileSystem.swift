@@ -90,6 +90,12 @@ enum FileSystem {
     return Int64(status.st_mtim.tv_sec) * 1000 + Int64(status.st_mtim.tv_nsec) / 1_000_000
   }
 
+  /// The number of a file; nil if it does not exist. (A stat: safe for database files.)
+  static func inode(of path: String) -> UInt64? {
+    var status = stat()
+    return stat(path, &status) == 0 ? UInt64(status.st_ino) : nil
+  }
+
   /// Gives a file disk space up to `size` bytes; what was not written reads as zeros.
   ///
   /// - Throws: also where the file system cannot; the file is as it was.

@@ -87,6 +87,7 @@ extension LogStore {
       return handover
     }
     let areGone = handovers.map { $0.take() }
+    for log in logs { log.backgroundWork.end() }
     for log in logs { maintenance.forget(log) }
     shared.highWatermarksMoved(of: logs)
     if areGone.contains(false) { throw .closed }

@@ -14,6 +14,7 @@ public final class PartitionLog: Sendable {
   /// Of this life of the node; newer than that of any batch in the log after an unclean start.
   let leaderEpoch: LeaderEpoch
   let store: StoreShared
+  let backgroundWork = BackgroundWork()
 
   /// What readers see.
   struct Shared {

@@ -47,16 +47,17 @@ extension PartitionWriter {
     let (name, endOffset, state, options, now) = (active.name, extent.endOffset, state, options, store.now())
     let (log, store) = (log, store)
     store.readThreads.submitScan {
-      let outcome: Result<SegmentName, StorageError>
-      do throws(StorageError) {
-        // What a failed roll could not remove would be the active segment after a crash, without what is appended to this one.
-        for newer in try FileSystem.list(log.directory).compactMap({ SegmentName(fileName: $0) })
-        where newer.baseOffset > name.baseOffset {
-          try SegmentBuilder.removeDatabase("\(log.directory)/\(newer.fileName)")
+      let outcome = log.backgroundWork.perform {
+        Result { () throws(StorageError) in
+          // What a failed roll could not remove would be the active segment after a crash, without what is appended to this one.
+          for newer in try FileSystem.list(log.directory).compactMap({ SegmentName(fileName: $0) })
+          where newer.baseOffset > name.baseOffset {
+            try SegmentBuilder.removeDatabase("\(log.directory)/\(newer.fileName)")
+          }
+          return try SegmentRebuild.rebuild(name, in: log.directory, upTo: endOffset, state: state, options: options, now: now)
         }
-        outcome = .success(
-          try SegmentRebuild.rebuild(name, in: log.directory, upTo: endOffset, state: state, options: options, now: now))
-      } catch { outcome = .failure(error) }
+      }
+      guard let outcome else { return }
       store.lane(of: log).submit { lane in
         lane.loadedWriter(of: log)?.finishRebuild(outcome)
       } orElse: {

@@ -103,8 +103,8 @@ extension PartitionWriter {
     let store = store
     guard file.pin() else { return }
     store.readThreads.submitIdle {
-      let outcome: Result<SegmentRecord.Seal, StorageError>
-      do throws(StorageError) { outcome = .success(try FileHash.compute(file.path)) } catch { outcome = .failure(error) }
+      let outcome = log.backgroundWork.perform { Result { () throws(StorageError) in try FileHash.compute(file.path) } }
+      guard let outcome else { return file.unpin() }
       store.lane(of: log).submit { lane in
         file.unpin()
         do throws(StorageError) {
@@ -152,12 +152,13 @@ extension PartitionWriter {
     closing.isBeingCopied = true
     let (log, store, options, now) = (log, store, options, store.now())
     store.readThreads.submitScan {
-      let outcome: Result<SegmentName, StorageError>
-      do throws(StorageError) {
-        outcome = .success(
+      let outcome = log.backgroundWork.perform {
+        Result { () throws(StorageError) in
           try SegmentRebuild.rebuild(
-            file.name, in: log.directory, upTo: endOffset, state: nil, options: options, now: now))
-      } catch { outcome = .failure(error) }
+            file.name, in: log.directory, upTo: endOffset, state: nil, options: options, now: now)
+        }
+      }
+      guard let outcome else { return file.unpin() }
       store.lane(of: log).submit { lane in
         file.unpin()
         lane.loadedWriter(of: log)?.finishCopy(of: file, outcome)

@@ -259,14 +259,6 @@ final class PartitionWriter {
 
   // The WAL
 
-  func preallocate() {
-    guard let segment else { return }
-    // A group past the checkpoint bound is the most a WAL holds when no reader is in the way.
-    let target = options.checkpointBytes + options.groupCommitBytesMax
-    // It is only for speed: a full disk says so when it matters.
-    try? segment.preallocate(upTo: target)
-  }
-
   /// Folds the WAL into the file as far as readers allow.
   ///
   /// - Precondition: no transaction is open, and the high watermark is at the end: nothing past it may leave the WAL.

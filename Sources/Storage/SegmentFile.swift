@@ -20,6 +20,9 @@ final class SegmentFile: @unchecked Sendable {
   var path: String { "\(directory)/\(name.fileName)" }
   var baseOffset: Int64 { name.baseOffset }
 
+  /// The file's number in its file system: a topic that takes the name of a deleted one has files of the same paths.
+  private let inode: UInt64?
+
   private let monitor = Monitor()
   private var phase: Phase
   private var record: SegmentRecord?
@@ -37,6 +40,7 @@ final class SegmentFile: @unchecked Sendable {
     self.phase = phase
     self.record = record
     isHashVerified = record?.seal == nil
+    inode = FileSystem.inode(of: "\(directory)/\(name.fileName)")
   }
 
   var currentPhase: Phase { monitor.withLock { phase } }
@@ -111,6 +115,8 @@ final class SegmentFile: @unchecked Sendable {
   func verify(_ seal: SegmentRecord.Seal, logger: Logger?) {
     let complaint: String?
     do throws(StorageError) {
+      // Not opened otherwise: closing a descriptor of a database in use would drop SQLite's locks on it.
+      guard FileSystem.inode(of: path) == inode else { return }
       let found = try FileHash.compute(path)
       complaint = found == seal ? nil : "the file is not the one that was sealed (its hash differs)"
     } catch { complaint = "\(error)" }

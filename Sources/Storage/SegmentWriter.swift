@@ -37,8 +37,6 @@ final class SegmentWriter {
   /// Frames the WAL holds, and how many of them are in the database file: by the WAL hook and the last checkpoint.
   private var frameCount = 0
   private var checkpointedCount = 0
-  /// Bytes of the -wal file; the part behind the frames is space for more.
-  private var walFileBytes = 0
   /// Bytes of the database file at the last checkpoint.
   private var mainFileBytes = 0
 
@@ -61,7 +59,7 @@ final class SegmentWriter {
     do throws(SQLiteError) {
       try connection.execute(
         """
-        PRAGMA synchronous=NORMAL; PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY;
+        PRAGMA \(GatheringVFS.synchronous); PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY;
         PRAGMA cache_size=-\(cacheKiB); PRAGMA locking_mode=NORMAL
         """)
       isInWALMode = try connection.text("PRAGMA journal_mode") == "wal"
@@ -82,12 +80,12 @@ final class SegmentWriter {
     guard ours.st_ino == named.st_ino, ours.st_dev == named.st_dev, ours.st_nlink > 0 else {
       throw .fenced("\(path)-wal was replaced while it was being opened")
     }
-    walFileBytes = Int(ours.st_size)
     mainFileBytes = FileSystem.size(of: path) ?? 0
     if syncsWAL { try WALRenewal.renew(connection, walDescriptor, path + "-wal") }
     // Also where the -wal was there already: a reader may have made it, and nobody has made its name durable.
     try FileSystem.syncDirectory(FileSystem.parent(of: path))
     // Counts what an earlier life left in the WAL as not checkpointed, so that it is, and the WAL starts over.
+    let walFileBytes = Int(ours.st_size)
     frameCount = walFileBytes > Self.walHeaderBytes ? (walFileBytes - Self.walHeaderBytes) / frameBytes : 0
     let start = Unmanaged.passUnretained(self)
     connection.setWALHook { frames in start._withUnsafeGuaranteedRef { $0.noteFrames(frames) } }
@@ -181,8 +179,12 @@ final class SegmentWriter {
   }
 
   /// - Precondition: no transaction is open, and every commit is synced.
+  /// - Throws: a sync failure too where the file is not what the checkpoint says it is.
   func checkpoint(_ mode: CheckpointMode) throws(SQLiteError) -> CheckpointResult {
     let result = try connection.checkpoint(mode)
+    guard connection.flushGatheredWrites() else {
+      throw .failedSync("\(path): what a checkpoint copied could not be written")
+    }
     if result.walFrames >= 0 {
       frameCount = result.walFrames
       checkpointedCount = result.checkpointedFrames
@@ -191,23 +193,8 @@ final class SegmentWriter {
     if mode == .truncate, !result.isBusy {
       frameCount = 0
       checkpointedCount = 0
-      walFileBytes = 0
     }
     return result
-  }
-
-  /// Gives the -wal disk space ahead of its frames: within its size, writes are gathered and cannot run out of space.
-  ///
-  /// Begins small and doubles, so that a partition that is written to now and then costs little. What was written once is overwritten from
-  /// then on, which costs half the sync of growing.
-  func preallocate(upTo target: Int) throws(StorageError) {
-    let used = walBytes + Self.walHeaderBytes
-    guard walFileBytes < target, used > max(64 << 10, walFileBytes / 2) else { return }
-    let size = min(target, max(256 << 10, 2 * max(used, walFileBytes)))
-    guard size > walFileBytes else { return }
-    let start = max(used, walFileBytes)
-    try FileSystem.extend(walDescriptor, from: start, to: size, path: path + "-wal")
-    walFileBytes = size
   }
 
   /// Closes everything: our descriptor of the -wal first.

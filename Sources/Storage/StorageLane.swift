@@ -347,7 +347,6 @@ final class StorageLane: @unchecked Sendable {
   /// One partition a turn, the fullest first: with many partitions all WALs fill at the same time.
   private func checkpointFullest(_ touched: [PartitionWriter]) {
     let open = touched.filter { $0.isOpen }
-    for writer in open { writer.preallocate() }
     guard let fullest = open.max(by: { $0.uncheckpointedBytes < $1.uncheckpointedBytes }),
       fullest.uncheckpointedBytes >= store.options.checkpointBytes
     else { return }

@@ -1,21 +1,16 @@
 import Glibc
 import SQLite
+import Synchronization
 import TestSupport
 import Testing
 
 @Suite("Gathered writes") struct GatheringTests {
-  /// Gives the -wal of `path` room, as the storage engine does: only within its size writes are gathered.
-  private func makeRoom(_ path: String, bytes: Int) {
-    let descriptor = open(path + "-wal", O_RDWR | O_CLOEXEC)
-    #expect(descriptor >= 0 && posix_fallocate(descriptor, 0, bytes) == 0)
-    close(descriptor)
-  }
-
   private func open(_ path: String, vfs: String?) throws -> Connection {
     let connection = try Connection(path: path, mode: .create, vfs: vfs)
     // A cache of few pages: large transactions spill into the WAL and read back from it.
     try connection.execute(
-      "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-64; PRAGMA cache_spill=1")
+      "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA \(GatheringVFS.synchronous); PRAGMA cache_size=-64; PRAGMA cache_spill=1"
+    )
     try connection.execute(
       "CREATE TABLE t(id INTEGER PRIMARY KEY, stamp INTEGER, bytes BLOB) STRICT; CREATE INDEX i ON t(stamp)")
     return connection
@@ -35,7 +30,6 @@ import Testing
       let path = directory + "/a.db"
       let writer = try open(path, vfs: GatheringVFS.name)
       #expect(GatheringVFS.name != nil)
-      makeRoom(path, bytes: 4 << 20)
       let reader = try Connection(path: path, mode: .readOnly)
       var expected: Int64 = 0
       var id: Int64 = 0
@@ -62,13 +56,49 @@ import Testing
     }
   }
 
+  @Test("of a checkpoint that an old reader cuts short are in the file before a new reader looks for them there")
+  func partialCheckpoint() async throws {
+    try await withTemporaryDirectory { directory in
+      let path = directory + "/a.db"
+      let writer = try open(path, vfs: GatheringVFS.name)
+      try writer.execute("INSERT INTO t VALUES (0, 0, x'')")
+      let committed = Atomic<Int64>(1)
+      let isOver = Atomic<Bool>(false)
+      let wrong = Task.detached {
+        let reader = try Connection(path: path, mode: .readOnly)
+        var wrong = 0
+        while !isOver.load(ordering: .acquiring) {
+          let least = committed.load(ordering: .acquiring)
+          if try reader.integer("SELECT count(*) FROM t") ?? 0 < least { wrong += 1 }
+          if try reader.integer("SELECT count(*) FROM t INDEXED BY i WHERE stamp >= 0") ?? 0 < least { wrong += 1 }
+        }
+        return wrong
+      }
+      for round in 1...40 {
+        let old = try Connection(path: path, mode: .readOnly)
+        try old.execute("BEGIN")
+        _ = try old.integer("SELECT count(*) FROM t")
+        for part in 0..<20 {
+          try writer.execute("INSERT INTO t VALUES (\(round * 100 + part), \(part), randomblob(100000))")
+          committed.add(1, ordering: .releasing)
+        }
+        let result = try writer.checkpoint(.passive)
+        #expect(round == 1 || result.checkpointedFrames <= result.walFrames)
+        try old.execute("COMMIT")
+        old.close()
+      }
+      isOver.store(true, ordering: .releasing)
+      #expect(try await wrong.value == 0)
+      #expect(try writer.text("PRAGMA integrity_check") == "ok")
+    }
+  }
+
   @Test("leave the same database file as SQLite alone")
   func sameFile() throws {
     try withTemporaryDirectory { directory in
       let files = try [("plain", nil), ("gathered", GatheringVFS.name)].map { name, vfs in
         let path = "\(directory)/\(name).db"
         let connection = try open(path, vfs: vfs)
-        makeRoom(path, bytes: 8 << 20)
         for (index, sizes) in Self.transactions.enumerated() {
           try connection.execute("BEGIN")
           for (number, size) in sizes.enumerated() {
