@@ -65,9 +65,10 @@ import Testing
       let committed = Atomic<Int64>(1)
       let isOver = Atomic<Bool>(false)
       let wrong = Task.detached {
-        let reader = try Connection(path: path, mode: .readOnly)
         var wrong = 0
         while !isOver.load(ordering: .acquiring) {
+          // One that has no pages in its cache yet.
+          let reader = try Connection(path: path, mode: .readOnly)
           let least = committed.load(ordering: .acquiring)
           if try reader.integer("SELECT count(*) FROM t") ?? 0 < least { wrong += 1 }
           if try reader.integer("SELECT count(*) FROM t INDEXED BY i WHERE stamp >= 0") ?? 0 < least { wrong += 1 }
@@ -79,7 +80,7 @@ import Testing
         try old.execute("BEGIN")
         _ = try old.integer("SELECT count(*) FROM t")
         for part in 0..<20 {
-          try writer.execute("INSERT INTO t VALUES (\(round * 100 + part), \(part), randomblob(100000))")
+          try writer.execute("INSERT INTO t VALUES (\(round * 100 + part), \(part), randomblob(200000))")
           committed.add(1, ordering: .releasing)
         }
         let result = try writer.checkpoint(.passive)
