@@ -15,7 +15,6 @@ struct DirectWrites {
   }
 
   static let bytesMax = 4 << 20
-  static let alignment = 4096
   /// Smaller writes come from checkpoints of a few pages, which are wanted in the page cache again soon.
   private static let bytesMin = 64 << 10
 
@@ -32,10 +31,10 @@ struct DirectWrites {
 
   /// - Precondition: nobody else uses the descriptor meanwhile.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) -> Outcome {
-    guard bytes.count >= Self.bytesMin, bytes.count % Self.alignment == 0, offset % Int64(Self.alignment) == 0 else {
+    guard bytes.count >= Self.bytesMin, bytes.count % DirectIO.alignment == 0, offset % Int64(DirectIO.alignment) == 0 else {
       return .unfit
     }
-    guard fcntl(descriptor, F_SETFL, flags | Self.direct) == 0 else { return .failed }
+    guard fcntl(descriptor, F_SETFL, flags | DirectIO.openFlag) == 0 else { return .failed }
     defer { _ = fcntl(descriptor, F_SETFL, flags) }
     var position = 0
     while position < bytes.count {
@@ -43,7 +42,7 @@ struct DirectWrites {
       if count < 0, errno == EINTR { continue }
       if count < 0 { return .failed }
       // A part that is not aligned any more is left to the usual way, with all that was written before it: the same bytes again.
-      guard count > 0, count % Self.alignment == 0 else { return .unfit }
+      guard count > 0, count % DirectIO.alignment == 0 else { return .unfit }
       position += count
     }
     return .written
@@ -53,15 +52,21 @@ struct DirectWrites {
   func extend(from size: Int64, to newSize: Int64) {
     if posix_fallocate(descriptor, off_t(size), off_t(newSize - size)) != 0 { _ = ftruncate(descriptor, off_t(size)) }
   }
+}
 
+/// Reading and writing past the page cache.
+public enum DirectIO {
   /// O_DIRECT; Swift's Glibc does not have it, since it differs between processors.
-  private static let direct: CInt = {
+  public static let openFlag: CInt = {
     #if arch(arm64) || arch(arm)
       0o200000
     #else
       0o40000
     #endif
   }()
+
+  /// What addresses, offsets and lengths must be multiples of.
+  public static let alignment = 4096
 }
 
 /// Learns which descriptor SQLite's own VFS opens a file with, through the system call table that SQLite has for such purposes.

@@ -202,7 +202,7 @@ private final class GatheredFile {
       guard code == SQLITE_OK else { return code }
       return below.pointee.pMethods.pointee.xWrite(below, bytes.baseAddress, CInt(bytes.count), offset)
     }
-    let buffer = buffer ?? .allocate(byteCount: bufferBytes, alignment: DirectWrites.alignment)
+    let buffer = buffer ?? .allocate(byteCount: bufferBytes, alignment: DirectIO.alignment)
     self.buffer = buffer
     if count == 0 { start = offset }
     (buffer + count).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)

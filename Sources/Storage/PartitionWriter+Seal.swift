@@ -103,7 +103,9 @@ extension PartitionWriter {
     let store = store
     guard file.pin() else { return }
     store.readThreads.submitIdle {
-      let outcome = log.backgroundWork.perform { Result { () throws(StorageError) in try FileHash.compute(file.path) } }
+      let outcome = log.backgroundWork.perform {
+        Result { () throws(StorageError) in try FileHash.compute(file.path, passingCache: true) }
+      }
       guard let outcome else { return file.unpin() }
       store.lane(of: log).submit { lane in
         file.unpin()

@@ -4,6 +4,7 @@ internal import DequeModule
 internal import Glibc
 internal import Logging
 internal import Model
+internal import SQLite
 
 /// Read connections to segments: opened when needed, kept while there is room, the least recently used closed first.
 ///
@@ -101,19 +102,22 @@ final class ReaderCache: @unchecked Sendable {
 /// The hash of a sealed file.
 enum FileHash {
   /// - Precondition: no connection of this process has the file open, except as immutable.
-  static func compute(_ path: String) throws(StorageError) -> SegmentRecord.Seal {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+  /// - Parameter passingCache: nobody will read the file soon: it is read past the page cache, where that is possible.
+  static func compute(_ path: String, passingCache: Bool = false) throws(StorageError) -> SegmentRecord.Seal {
+    var descriptor: CInt = passingCache ? open(path, O_RDONLY | O_CLOEXEC | DirectIO.openFlag) : -1
+    if descriptor < 0 { descriptor = open(path, O_RDONLY | O_CLOEXEC) }
     guard descriptor >= 0 else { throw .system(call: "open", path: path, number: errno) }
     defer { close(descriptor) }
     posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
     var hash = XXH64()
     var size: Int64 = 0
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: DirectIO.alignment)
     defer { buffer.deallocate() }
     while true {
       let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
       if count < 0 {
         if errno == EINTR { continue }
+        if errno == EINVAL, passingCache { return try compute(path) }
         throw .system(call: "read", path: path, number: errno)
       }
       if count == 0 { return SegmentRecord.Seal(fileBytes: size, hash: hash.value) }
