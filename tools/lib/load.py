@@ -207,8 +207,8 @@ class Load:
             except KafkaException as error:
                 # Away, or done by an attempt whose answer was lost: not acknowledged. Anything else is a failure.
                 if not error.args[0].retriable() and error.args[0].name() not in (
-                        "_TRANSPORT", "_TIMED_OUT", "REQUEST_TIMED_OUT", "_ALL_BROKERS_DOWN", "_NOENT", "TOPIC_ALREADY_EXISTS",
-                        "UNKNOWN_TOPIC_OR_PART", "OFFSET_OUT_OF_RANGE", "_DESTROY"):
+                        "_TRANSPORT", "_DESTROY_BROKER", "_TIMED_OUT", "REQUEST_TIMED_OUT", "_ALL_BROKERS_DOWN", "_NOENT",
+                        "TOPIC_ALREADY_EXISTS", "UNKNOWN_TOPIC_OR_PART", "OFFSET_OUT_OF_RANGE", "_DESTROY"):
                     self.failures.append(f"admin: {error}")
                 return False
             except TimeoutError:
