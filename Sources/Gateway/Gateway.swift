@@ -72,7 +72,7 @@ public final class Gateway: Service {
     self.started.withLock { $0 = Announcement(call: started) }
   }
 
-  /// Serves until the service group shuts down. Statements that still run `drainSeconds` later are interrupted.
+  /// Serves until the service group shuts down. Statements that still run `HistoryRoutes.drainTime` later are interrupted.
   ///
   /// - Throws: when the address cannot be bound.
   public func run() async throws {

@@ -1,6 +1,6 @@
 import Model
 
-/// Settings in environment variables: `QUIRE_` and the key in capitals, `_` for dots and dashes, without a leading `quire.`.
+/// Settings in environment variables: `QUIRE_` and the key in capitals, `_` for dots, without a leading `quire.`.
 enum EnvironmentKeys {
   /// Read by the client commands, not by a node.
   private static let ofClients: Set<String> = ["QUIRE_BOOTSTRAP", "QUIRE_SERVER"]

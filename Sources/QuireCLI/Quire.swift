@@ -13,7 +13,7 @@ struct Quire: AsyncParsableCommand {
 
         quire serve &
         quire topic create plays --partitions 4
-        quire produce plays --file plays.jsonl
+        quire produce plays --file plays.txt
         quire consume plays --max 3
         quire query 'SELECT count(*) FROM plays'
       """,

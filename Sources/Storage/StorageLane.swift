@@ -266,7 +266,6 @@ final class StorageLane: @unchecked Sendable {
       moved.append(writer.log)
     }
     let answered = Array(group[..<taken])
-    count(answered)
     for request in answered {
       if let failure = writers[ObjectIdentifier(request.partition)]?.groupFailure {
         request.outcome = .rejected(failure.errorCode, message: "\(failure)")
@@ -274,6 +273,7 @@ final class StorageLane: @unchecked Sendable {
       request.releaseRecords()
     }
     for writer in touched { writer.groupFailure = nil }
+    count(answered)
     handBack(answered)
     if !moved.isEmpty { store.highWatermarksMoved(of: moved) }
     checkpointFullest(touched)
@@ -318,7 +318,10 @@ final class StorageLane: @unchecked Sendable {
     }
   }
 
+  /// Counts what was appended, or was there already; not what was refused.
   private func count(_ answered: [AppendRequest]) {
+    let answered = answered.filter { if case .appended = $0.outcome { true } else { false } }
+    guard !answered.isEmpty else { return }
     let bytes = answered.reduce(0) { $0 + $1.byteCount }
     store.metrics.groupCommits.increment()
     store.metrics.groupCommitBytes.record(bytes)

@@ -3,7 +3,6 @@ internal import CoreMetrics
 /// What Storage counts; the handles are made once.
 struct StoreMetrics: Sendable {
   let walSyncs = Counter(label: "quire_wal_syncs_total")
-  let walBytesWritten = Counter(label: "quire_wal_written_bytes_total")
   let appendedBytes = Counter(label: "quire_appended_bytes_total")
   let appendedBatches = Counter(label: "quire_appended_batches_total")
   let groupCommits = Counter(label: "quire_group_commits_total")

@@ -1,3 +1,4 @@
+import Glibc
 import Model
 import TestSupport
 import Testing
@@ -179,5 +180,33 @@ import Testing
       #expect(key.documentation.contains(" "), "\(key.name) has no documentation")
       #expect(key.complaint(about: key.defaultValue) == nil, "\(key.name)")
     }
+  }
+
+  @Test("CONFIGURATION.md lists every key with its default and meaning (QUIRE_WRITE_DOCS=1 writes it)")
+  func configurationPage() throws {
+    func table(_ keys: [ConfigurationKey]) -> [String] {
+      ["| key | default | meaning |", "|---|---|---|"]
+        + keys.sorted { $0.name < $1.name }.map { key in
+          let value = key.defaultValue.isEmpty ? "" : "`\(key.defaultValue)`"
+          let meaning = key.documentation.split(separator: "\n").joined(separator: " ").replacing("|", with: "\\|")
+          return "| `\(key.name)` | \(value) | \(meaning) |"
+        }
+    }
+    let lines =
+      [
+        "# Configuration", "",
+        "What a node and its topics can be told. A node's key comes from a flag of `quire serve` (`--set KEY=VALUE` for any), else from the environment (`QUIRE_`",
+        "and the name in capitals, `_` for dots, without `quire.`), else from the file at `--config`, else it has its default. A topic's key is set",
+        "with `quire topic create --topic-config`, `quire topic alter`, or any Kafka client; without one the topic follows the node's key.",
+        "",
+        "## Topics", "",
+      ] + table(ConfigurationKey.topicKeys) + ["", "## Nodes", ""] + table(ConfigurationKey.nodeKeys) + [""]
+    let page = lines.joined(separator: "\n")
+    if getenv("QUIRE_WRITE_DOCS") != nil {
+      let file = try #require(fopen("\(SourceTree.root)/CONFIGURATION.md", "w"))
+      fputs(page, file)
+      fclose(file)
+    }
+    #expect(try SourceTree.text("CONFIGURATION.md") == page)
   }
 }

@@ -27,21 +27,21 @@ CREATE TABLE partition_checkpoint(
 
 -- The cluster image of a node that is alone.
 CREATE TABLE topic(
-  topic_id BLOB PRIMARY KEY,
+  topic_id BLOB PRIMARY KEY NOT NULL,
   name TEXT UNIQUE NOT NULL,
   created_ms INTEGER
 ) STRICT;
 CREATE TABLE partition(
-  topic_id BLOB,
-  partition INTEGER,
-  leader_epoch INTEGER,
+  topic_id BLOB NOT NULL,
+  partition INTEGER NOT NULL,
+  leader_epoch INTEGER NOT NULL,
   PRIMARY KEY (topic_id, partition)
 ) STRICT;
 CREATE TABLE configuration(
-  resource_type TEXT,
-  resource_name TEXT,
-  key TEXT,
-  value TEXT,
+  resource_type TEXT NOT NULL,
+  resource_name TEXT NOT NULL,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
   PRIMARY KEY (resource_type, resource_name, key)
 ) STRICT;
 

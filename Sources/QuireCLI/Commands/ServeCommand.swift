@@ -6,7 +6,7 @@ struct ServeCommand: AsyncParsableCommand {
     commandName: "serve",
     abstract: "Run a node.",
     discussion: """
-      A setting comes from a flag, else from the environment (QUIRE_ and its name in capitals with _ for dots), else from the file, \
+      A setting comes from a flag, else from the environment (QUIRE_ and its name in capitals, _ for dots, without quire.), else from the file, \
       else it has its default.
 
         quire serve --data-dir /var/lib/quire --listen 0.0.0.0:9092 --advertise events.example.org:9092

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Storage
 
-@Suite("Storage, reviewed") struct ReviewTests {
+@Suite("Storage at its edges") struct EdgeTests {
   @Test("offsets that a crashed life wrote down are not believed after the orderly close of a life that never opened the log")
   func staleCheckpoint() throws {
     try withStore({ $0.highWatermarkCheckpointMilliseconds = 20 }) { store in
