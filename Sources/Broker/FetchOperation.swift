@@ -231,7 +231,7 @@ final class FetchOperation: @unchecked Sendable {
     for (index, part) in parts.enumerated() {
       guard let log = part.log else { continue }
       if let offsets = log.offsets { knownHighWatermarks[index] = offsets.highWatermark.rawValue }
-      if log.isDeleted, noteDeletion(index) { isOver = true }
+      if noteDeletion(index) { isOver = true }
     }
     unpark()
     gather()
@@ -247,10 +247,7 @@ final class FetchOperation: @unchecked Sendable {
 
   /// - Returns: whether the partition was deleted while the fetch waited; it then has that as its error.
   private func noteDeletion(_ index: Int) -> Bool {
-    let interest = parts[index].interest
-    guard parts[index].error == nil,
-      broker.store.partition(TopicPartition(topic: interest.topic, partition: interest.partition)) !== parts[index].log
-    else { return false }
+    guard parts[index].error == nil, parts[index].log?.isDeleted == true else { return false }
     parts[index].log = nil
     parts[index].error = .unknownTopicOrPartition
     return true

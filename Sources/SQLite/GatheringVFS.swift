@@ -106,13 +106,16 @@ public enum GatheringVFS {
       return gathered.below.pointee.pMethods.pointee.xFileControl(gathered.below, operation, argument)
     }
     table.xSectorSize = { file in
-      GatheredFile.of(file!).below.pointee.pMethods.pointee.xSectorSize(GatheredFile.of(file!).below)
+      let below = GatheredFile.of(file!).below
+      return below.pointee.pMethods.pointee.xSectorSize(below)
     }
     table.xDeviceCharacteristics = { file in
-      GatheredFile.of(file!).below.pointee.pMethods.pointee.xDeviceCharacteristics(GatheredFile.of(file!).below)
+      let below = GatheredFile.of(file!).below
+      return below.pointee.pMethods.pointee.xDeviceCharacteristics(below)
     }
     table.xShmMap = { file, region, size, extend, out in
-      GatheredFile.of(file!).below.pointee.pMethods.pointee.xShmMap(GatheredFile.of(file!).below, region, size, extend, out)
+      let below = GatheredFile.of(file!).below
+      return below.pointee.pMethods.pointee.xShmMap(below, region, size, extend, out)
     }
     table.xShmLock = { file, offset, count, flags in
       let main = GatheredFile.of(file!)

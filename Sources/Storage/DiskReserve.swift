@@ -52,7 +52,7 @@ final class DiskReserve: Sendable {
       guard descriptor >= 0 else { return }
       defer { close(descriptor) }
       do throws(StorageError) {
-        try FileSystem.extend(descriptor, from: 0, to: bytes, path: path)
+        try FileSystem.extend(descriptor, to: bytes, path: path)
         isHeld = fsync(descriptor) == 0
       } catch { unlink(path) }
     }

@@ -99,8 +99,8 @@ enum FileSystem {
   /// Gives a file disk space up to `size` bytes; what was not written reads as zeros.
   ///
   /// - Throws: also where the file system cannot; the file is as it was.
-  static func extend(_ descriptor: CInt, from start: Int, to size: Int, path: String) throws(StorageError) {
-    let code = posix_fallocate(descriptor, start, size - start)
+  static func extend(_ descriptor: CInt, to size: Int, path: String) throws(StorageError) {
+    let code = posix_fallocate(descriptor, 0, size)
     if code != 0 { throw .system(call: "posix_fallocate", path: path, number: code) }
   }
 

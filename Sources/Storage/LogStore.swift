@@ -119,8 +119,8 @@ public final class LogStore: Sendable {
   /// Runs long work that reads a lot, behind everything that is short: SQL, export.
   public func runScanOnReadThread(_ work: @Sendable @escaping () -> Void) { shared.readThreads.submitScan(work) }
 
-  /// Sets who is told, on the lane and once for each group, which partitions' high watermarks moved; and which were fenced or deleted:
-  /// whoever waits for their records waits in vain. It must only hop.
+  /// Sets who is told, on the lane and once for each group, which partitions' high watermarks moved; and which were deleted: whoever
+  /// waits for their records waits in vain. It must only hop.
   public func setHighWatermarkObserver(_ observer: @escaping @Sendable ([PartitionLog]) -> Void) {
     shared.setHighWatermarkObserver(observer)
   }

@@ -20,7 +20,8 @@ final class SegmentFile: @unchecked Sendable {
   var path: String { "\(directory)/\(name.fileName)" }
   var baseOffset: Int64 { name.baseOffset }
 
-  /// The file's number in its file system: a topic that takes the name of a deleted one has files of the same paths.
+  /// The file's number in its file system, where its hash is still to be verified: a topic that takes the name of a deleted one has
+  /// files of the same paths.
   private let inode: UInt64?
 
   private let monitor = Monitor()
@@ -40,7 +41,7 @@ final class SegmentFile: @unchecked Sendable {
     self.phase = phase
     self.record = record
     isHashVerified = record?.seal == nil
-    inode = FileSystem.inode(of: "\(directory)/\(name.fileName)")
+    inode = record?.seal == nil ? nil : FileSystem.inode(of: "\(directory)/\(name.fileName)")
   }
 
   var currentPhase: Phase { monitor.withLock { phase } }

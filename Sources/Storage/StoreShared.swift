@@ -30,7 +30,7 @@ final class StoreShared: @unchecked Sendable {
     observer.withLock { $0 = HighWatermarkObserver(call: call) }
   }
 
-  /// Says that these partitions' offsets moved, or that they cannot be read any more.
+  /// Says that these partitions' offsets moved, or that they are gone.
   func highWatermarksMoved(of logs: [PartitionLog]) {
     if let observer = observer.withLock({ $0 }) { observer.call(logs) }
   }

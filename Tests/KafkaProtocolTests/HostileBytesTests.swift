@@ -2,12 +2,13 @@ import Bytes
 import FuzzTargets
 import KafkaProtocol
 import NIOCore
+import TestSupport
 import Testing
 
 @Suite struct HostileBytesTests {
   @Test("a damaged frame is refused or read as a message that can be written again", arguments: APIKey.allCases)
   func mutations(key: APIKey) throws {
-    var generator = SeededGenerator(seed: UInt64(key.rawValue))
+    var generator = SeededRandom(seed: UInt64(key.rawValue))
     for golden in try GoldenFrame.all(key) {
       for _ in 0..<25 {
         let damaged = Self.damage(golden.bytes, &generator)
@@ -28,7 +29,7 @@ import Testing
     }
   }
 
-  private static func damage(_ bytes: [UInt8], _ generator: inout SeededGenerator) -> [UInt8] {
+  private static func damage(_ bytes: [UInt8], _ generator: inout SeededRandom) -> [UInt8] {
     var damaged = bytes
     for _ in 0...Int.random(in: 0...3, using: &generator) {
       guard damaged.count > 8 else { break }

@@ -2,6 +2,7 @@ import Bytes
 import FuzzTargets
 import KafkaProtocol
 import NIOCore
+import TestSupport
 import Testing
 
 @Suite struct RoundTripTests {
@@ -14,7 +15,7 @@ import Testing
 
   private func roundTrip<R: KafkaRequest>(_: R.Type, _ version: Int16, seed: UInt64) throws {
     var filler = RandomFiller(
-      version: version, isFlexible: ServedVersions.isFlexible(R.apiKey, version), generator: SeededGenerator(seed: seed))
+      version: version, isFlexible: ServedVersions.isFlexible(R.apiKey, version), generator: SeededRandom(seed: seed))
     var request = R()
     try request.fields(&filler)
     let clientID = seed % 3 == 0 ? nil : "c"
@@ -44,7 +45,7 @@ import Testing
   func consumerProtocol(version: Int16) throws {
     for round in 0..<20 {
       var filler = RandomFiller(
-        version: version, isFlexible: false, generator: SeededGenerator(seed: UInt64(version) << 8 | UInt64(round)))
+        version: version, isFlexible: false, generator: SeededRandom(seed: UInt64(version) << 8 | UInt64(round)))
       var subscription = ConsumerProtocolSubscription()
       try subscription.fields(&filler)
       #expect(try ConsumerProtocolSubscription.decode(subscription.encoded(version: version)) == subscription)

@@ -3,6 +3,7 @@ import Model
 import NIOCore
 import Records
 import SQLite
+import TestSupport
 import Testing
 
 @testable import Query

@@ -1,6 +1,7 @@
 import Model
 import NIOCore
 import Records
+import TestSupport
 import Testing
 
 @Suite("Batches of other clients, and every codec both ways")
@@ -80,7 +81,7 @@ struct CodecTests {
 
   @Test("records of every size come back from every codec", arguments: Compression.allCases, sizes)
   func roundTrip(codec: Compression, size: Size) throws {
-    var random = Random(state: 7)
+    var random = SeededRandom(seed: 7)
     let noise = random.bytes(size.valueBytes)
     let records: [OwnedRecord] = (0..<size.records).map { Self.record($0, valueBytes: size.valueBytes, noise: noise) }
     let oldest = records.map { (record: OwnedRecord) in record.timestamp }.min()

@@ -1,5 +1,6 @@
 import Model
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import Records
@@ -117,7 +118,7 @@ struct HostileBytesTests {
   @Test("seeded mutations never trap", arguments: CodecTests.fixtures)
   func mutations(name: String) throws {
     let original = [UInt8](try fixture(name).readableBytesView)
-    var random = Random(state: UInt64(truncatingIfNeeded: original.count))
+    var random = SeededRandom(seed: UInt64(truncatingIfNeeded: original.count))
     for round in 0..<600 {
       var bytes = original
       for _ in 0...random.below(4) {
@@ -139,7 +140,7 @@ struct HostileBytesTests {
 
   @Test("bytes of every length without any structure never trap")
   func noise() {
-    var random = Random(state: 3)
+    var random = SeededRandom(seed: 3)
     for length in 0..<300 {
       let bytes = random.bytes(length)
       bytes.withUnsafeBytes {

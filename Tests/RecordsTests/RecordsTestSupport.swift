@@ -2,6 +2,7 @@ import Glibc
 import Model
 import NIOCore
 import Records
+import TestSupport
 
 /// A record, owned, as tests compare them.
 struct OwnedRecord: Hashable {
@@ -29,16 +30,7 @@ extension OwnedRecord {
   }
 }
 
-/// A small generator, so that what a test tries can be tried again.
-struct Random {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
+extension SeededRandom {
   mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
   mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) } }
 }

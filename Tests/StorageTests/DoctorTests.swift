@@ -283,7 +283,7 @@ import Testing
   @Test("random damage to any file ends in an examination", arguments: 0..<40 as Range<UInt64>)
   func randomDamage(seed: UInt64) throws {
     try DoctorDirectory.with { directory in
-      var random = SplitMix(state: seed)
+      var random = SeededRandom(seed: seed)
       let files = try directory.contents().keys.sorted()
       let file = files[Int.random(in: files.indices, using: &random)]
       var bytes = try directory.read(file)
@@ -311,17 +311,5 @@ import Testing
       #expect(try directory.examine().findings.contains { $0.offsets == Offset(33)...Offset(35) })
       #expect(try writer.integer("SELECT count(*) FROM record_batch") == 4)
     }
-  }
-}
-
-/// SplitMix64: the same numbers for the same seed.
-private struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -83,16 +83,24 @@ import Testing
     }
   }
 
+  /// Two batches, and a log start in the middle of the first, behind the record with the largest timestamp.
+  ///
+  /// - Returns: the time of the records that are left: the last has 500 more.
+  private func cutInFrontOfMaximum(_ store: TestStore) throws -> Int64 {
+    try store.create()
+    let now = store.clock.now
+    try store.append(["a", "b", "c"], timestamps: [now, now + 1000, now])
+    try store.append(["d"], timestamps: [now + 500])
+    let inbox = Inbox()
+    store.store.deleteRecords(in: TestStore.name(), before: Offset(2)) { _ in inbox.appendsCompleted([]) }
+    #expect(eventually { store.log().offsets?.logStartOffset == Offset(2) })
+    return now
+  }
+
   @Test("the largest timestamp is found behind a log start in the middle of the batch that had it")
   func maxTimestampBehindLogStart() throws {
     try withStore { store in
-      try store.create()
-      let now = store.clock.now
-      try store.append(["a", "b", "c"], timestamps: [now, now + 1000, now])
-      try store.append(["d"], timestamps: [now + 500])
-      let inbox = Inbox()
-      store.store.deleteRecords(in: TestStore.name(), before: Offset(2)) { _ in inbox.appendsCompleted([]) }
-      #expect(eventually { store.log().offsets?.logStartOffset == Offset(2) })
+      let now = try cutInFrontOfMaximum(store)
       let found = try store.log().offsetOfMaxTimestamp()
       #expect(found?.offset == Offset(3) && found?.timestamp == now + 500)
     }
@@ -101,13 +109,7 @@ import Testing
   @Test("the largest timestamp is one below the high watermark, whatever the active segment has behind it")
   func maxTimestampBelowHighWatermark() throws {
     try withStore { store in
-      try store.create()
-      let now = store.clock.now
-      try store.append(["a", "b", "c"], timestamps: [now, now + 1000, now])
-      try store.append(["d"], timestamps: [now + 500])
-      let inbox = Inbox()
-      store.store.deleteRecords(in: TestStore.name(), before: Offset(2)) { _ in inbox.appendsCompleted([]) }
-      #expect(eventually { store.log().offsets?.logStartOffset == Offset(2) })
+      let now = try cutInFrontOfMaximum(store)
       // As an append that is committed and not synced yet.
       let segment = try Connection(path: store.partitionDirectory() + "/00000000000000000000.db", mode: .readWrite)
       try segment.execute(
