@@ -13,10 +13,13 @@ public struct TopicSize: Sendable, Hashable {
   public var partitions: Int
   /// Offsets between start and end of its partitions.
   public var offsets: Int64
+  /// Files they lie in.
+  public var segments: Int
 
-  public init(partitions: Int, offsets: Int64) {
+  public init(partitions: Int, offsets: Int64, segments: Int = 0) {
     self.partitions = partitions
     self.offsets = offsets
+    self.segments = segments
   }
 }
 
@@ -30,7 +33,8 @@ struct CutCatalog: HistoryCatalog {
     let partitions = source.partitions.filter { $0.topic == topic }
     if partitions.isEmpty { return nil }
     return TopicSize(
-      partitions: partitions.count, offsets: partitions.reduce(0) { $0.addingSaturating($1.offsetCount) })
+      partitions: partitions.count, offsets: partitions.reduce(0) { $0.addingSaturating($1.offsetCount) },
+      segments: partitions.reduce(0) { $0 + $1.segmentCount })
   }
 
   func cut(of topics: [String]) -> any HistorySource { source }

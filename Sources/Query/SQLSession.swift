@@ -43,6 +43,7 @@ public final class SQLSession {
     do throws(SQLiteError) {
       connection = try Connection(path: ":memory:", mode: .create, vfs: temporary.vfsName)
       try connection.execute("PRAGMA temp_store=FILE; PRAGMA cache_size=-\(max(1, limits.cacheBytes >> 10))")
+      try SQLFunctions.register(on: connection, context: context)
       try Self.registerTopics(of: catalog, on: connection, context: context)
       // Connected now, because SQLite asks the authorizer about a virtual table's declaration as if somebody created a table.
       _ = try connection.prepare("SELECT 1 FROM json_each('[]'), json_tree('[]')")
@@ -204,7 +205,7 @@ public final class SQLSession {
   private static let takenNames: Set<String> = {
     let modules = try? Connection(path: ":memory:", mode: .create).moduleNames()
     return Set((modules ?? []).map { $0.lowercased() })
-      .union(["sqlite_schema", "sqlite_master", "sqlite_temp_schema", "sqlite_temp_master"])
+      .union(["hop", "sqlite_schema", "sqlite_master", "sqlite_temp_schema", "sqlite_temp_master"])
   }()
 
   private static func registerTopics(

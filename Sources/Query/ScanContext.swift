@@ -11,5 +11,12 @@ final class ScanContext {
   /// For text that is made on the way to SQLite.
   var text: [UInt8] = []
 
+  /// Around SQLite's look at the declaration of one of our own tables.
+  func whileDeclaring(_ declare: () -> CInt) -> CInt {
+    isDeclaring = true
+    defer { isDeclaring = false }
+    return declare()
+  }
+
   init(control: ScanControl) { self.control = control }
 }

@@ -10,7 +10,9 @@ public struct StoreCatalog: HistoryCatalog {
 
   public func prepare(_ topic: String) throws(HistoryError) -> TopicSize? {
     do throws(StorageError) {
-      return try store.load(topic).map { TopicSize(partitions: $0.partitions, offsets: $0.offsets) }
+      return try store.load(topic).map {
+        TopicSize(partitions: $0.partitions, offsets: $0.offsets, segments: $0.segments)
+      }
     } catch { throw HistoryError(.unavailable, "\(error)") }
   }
 

@@ -176,14 +176,14 @@ public final class LogStore: Sendable {
   ///
   /// - Returns: how many there are, and about how many records in those that can be opened; nil if there is no such topic.
   /// - Throws: `.closed`.
-  public func load(_ topic: String) throws(StorageError) -> (partitions: Int, offsets: Int64)? {
+  public func load(_ topic: String) throws(StorageError) -> (partitions: Int, offsets: Int64, segments: Int)? {
     let loaded = try load(logs(of: [topic]))
     if loaded.isEmpty { return nil }
     let offsets = loaded.reduce(Int64(0)) { total, log in
       guard case .success(let offsets) = log.outcome else { return total }
       return total + offsets.highWatermark.rawValue - offsets.logStartOffset.rawValue
     }
-    return (loaded.count, offsets)
+    return (loaded.count, offsets, loaded.reduce(0) { $0 + $1.log.shared.withLock { $0.segments.count } })
   }
 
   private func load(
