@@ -64,7 +64,7 @@ let package = Package(
     room("Storage", ["Model", "Bytes", "SQLite", "Records", "Coordination", nioCore, logging, collections, metrics]),
     // 4
     room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
-    room("Query", ["Model", "SQLite", "Records", "Storage"]),
+    room("Query", ["Model", "SQLite", "Records", "Coordination", "Storage"]),
     // 5
     room("Export", ["Model", "Query"]),
     // 6: doors

@@ -6,6 +6,12 @@ public protocol HistoryCatalog: Sendable {
   func prepare(_ topic: String) throws(HistoryError) -> TopicSize?
   /// One cut of topics that were prepared; it may hold others as well.
   func cut(of topics: [String]) throws(HistoryError) -> any HistorySource
+  /// The tables beside the topics, for one session; their names go before those of topics.
+  func makeSystemTables() -> [SystemTable]
+}
+
+extension HistoryCatalog {
+  public func makeSystemTables() -> [SystemTable] { [] }
 }
 
 /// What a plan needs to know of a topic before there is a cut of it.

@@ -100,6 +100,7 @@ final class PartitionScan {
     while true {
       if try nextInBatch() { return true }
       try context.control.check()
+      context.control.progress.note(context.statistics)
       guard let row = try positionedBatches().next() else {
         end()
         return false
@@ -147,6 +148,7 @@ final class PartitionScan {
     try batches.seekByTime(selection)
     while let batch = try batches.nextByTime() {
       try context.control.check()
+      context.control.progress.note(context.statistics)
       // The bound is of what follows; the batch itself may lie beyond it.
       if rows.wants(batch.minTimestamp...batch.maxTimestamp) {
         context.statistics.batchesMatched += 1

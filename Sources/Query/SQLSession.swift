@@ -96,6 +96,7 @@ public final class SQLSession {
         try writer.write(row)
         try writer.output.flushIfFull()
         summary.rows += 1
+        control.progress.note(rows: summary.rows, outputBytes: writer.output.bytesWritten)
         hasRow = try step(statement)
       }
       try writer.end()
@@ -211,7 +212,11 @@ public final class SQLSession {
   private static func registerTopics(
     of history: any HistoryCatalog, on connection: Connection, context: ScanContext
   ) throws(SQLiteError) {
-    let catalog = TopicCatalog(history.topics, taken: takenNames)
+    let system = history.makeSystemTables()
+    for table in system {
+      try connection.registerTable(table.name) { () throws(VirtualTableError) in SystemVirtualTable(table, context) }
+    }
+    let catalog = TopicCatalog(history.topics, taken: takenNames.union(system.map { $0.name.lowercased() }))
     let cuts = TopicCuts(history)
     for table in catalog.tables {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in

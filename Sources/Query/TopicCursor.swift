@@ -115,11 +115,7 @@ final class TopicCursor: VirtualTableCursor {
       } else {
         try isMerged ? nextMerged() : nextInTurn()
       }
-    } catch {
-      context.failure = error
-      let code = error.reason == .cancelled || error.reason == .tooSlow
-      throw code ? .interrupted : .failed(error.message)
-    }
+    } catch { throw context.failing(error) }
   }
 
   private func nextInTurn() throws(HistoryError) {

@@ -39,10 +39,7 @@ final class TopicTable: VirtualTable {
 
   override func makeCursor() throws(VirtualTableError) -> VirtualTableCursor {
     let cut: Cut
-    do throws(HistoryError) { cut = try cuts.cut(of: topic) } catch {
-      context.failure = error
-      throw .failed(error.message)
-    }
+    do throws(HistoryError) { cut = try cuts.cut(of: topic) } catch { throw context.failing(error) }
     return try TopicCursor(self, cut)
   }
 }

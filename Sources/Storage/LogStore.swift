@@ -225,6 +225,19 @@ public final class LogStore: Sendable {
     return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned, logger: shared.logger)
   }
 
+  /// The idempotent producers that the partitions of `topic` (nil: of all) remember. Blocks.
+  ///
+  /// A partition that cannot be opened has none.
+  public func producers(of topic: String?) throws(StorageError) -> [(TopicPartition, ProducerDescription)] {
+    var found: [(TopicPartition, ProducerDescription)] = []
+    for log in logs(of: topic.map { [$0] }).sorted(by: { $0.topicPartition < $1.topicPartition }) {
+      do throws(StorageError) { found += try log.producerStates().map { (log.topicPartition, $0) } } catch {
+        if case .closed = error { throw error }
+      }
+    }
+    return found
+  }
+
   /// Finishes what was handed over, makes everything durable, folds the WALs, and notes that the end was orderly.
   ///
   /// - Throws: the end was not orderly; what is acknowledged is safe all the same.
@@ -273,7 +286,8 @@ extension PartitionLog {
           SegmentReference(
             path: file.path, baseOffset: Offset(file.baseOffset), endOffset: Offset(end),
             isSealed: file.currentPhase == .sealed, minTimestamp: record?.minTimestamp ?? shared.active.minTimestamp,
-            maxTimestamp: record?.maxTimestamp ?? shared.active.maxTimestamp, file: file))
+            maxTimestamp: record?.maxTimestamp ?? shared.active.maxTimestamp,
+            batchBytes: record?.batchBytes ?? shared.active.batchBytes, file: file))
       }
       return PartitionHistory(
         topicPartition: topicPartition, topicID: topicID, logStartOffset: offsets.logStartOffset,

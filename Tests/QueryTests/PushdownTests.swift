@@ -111,7 +111,7 @@ struct PushdownTests {
     try expect("SELECT value FROM t WHERE partition = 2 ORDER BY timestamp DESC LIMIT 20", rows: 20, decoded: 2, opened: 1)
     try expect("SELECT value FROM t ORDER BY timestamp LIMIT 3 OFFSET 27", rows: 3, decoded: 6)
     try expect("SELECT max(timestamp) FROM t", rows: 1, decoded: 4)
-    try expect("SELECT min(timestamp) FROM t WHERE offset >= 500 AND partition = 0", rows: 1, decoded: 1)
+    try expect("SELECT min(timestamp) FROM t WHERE offset >= 500 AND partition = 0", rows: 1, decoded: 2)
     let ties = try history.ask(
       "SELECT partition, offset FROM t ORDER BY timestamp DESC, partition DESC LIMIT 4")
     #expect(
