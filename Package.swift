@@ -122,7 +122,7 @@ let package = Package(
     .target(
       name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
       swiftSettings: strict),
-    tests("Query", ["HistorySupport", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
+    tests("Query", ["HistorySupport", "Coordination", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
     tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
     tests("KafkaProtocol", ["FuzzTargets", "Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),

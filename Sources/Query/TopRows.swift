@@ -125,7 +125,9 @@ final class TopRows {
       end = last.place
     }
     // With room for no more, what lies behind the last row need not be looked at.
-    if count == countMax, let last = heap.first { end = end.map { order.precedes($0, last.place) ? $0 : last.place } ?? last.place }
+    if count == countMax, let last = heap.first {
+      end = end.map { order.precedes($0, last.place) ? $0 : last.place } ?? last.place
+    }
   }
 
   /// Ends the round: its rows are to be had from `next`.

@@ -147,7 +147,8 @@ struct PushdownTests {
     var mixed = MemoryHistory()
     let batches = (0..<20).map { number in
       try! MemoryHistory.Batch(
-        [TestRecord(1, "a"), TestRecord(2, "b")], at: Int64(number * 2), compression: .zstd, producerID: number % 5 == 0 ? 9 : -1)
+        [TestRecord(1, "a"), TestRecord(2, "b")], at: Int64(number * 2), compression: .zstd,
+        producerID: number % 5 == 0 ? 9 : -1)
     }
     mixed.add(PartitionExtent(topic: "t", partition: 0, logStartOffset: 0, highWatermark: 40), batches)
     func decoded(_ filter: String) throws -> [Int] {

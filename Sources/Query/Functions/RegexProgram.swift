@@ -74,7 +74,8 @@ enum UTF8Ranges {
   static func split(_ range: ClosedRange<UInt32>) -> [[ClosedRange<UInt8>]] {
     var result: [[ClosedRange<UInt8>]] = []
     // By length of the encoding; surrogates, which have none, are in no text.
-    for band in [0...0x7F, 0x80...0x7FF, 0x800...0xFFFF, 0x10000...0x10FFFF] as [ClosedRange<UInt32>] where range.overlaps(band) {
+    for band in [0...0x7F, 0x80...0x7FF, 0x800...0xFFFF, 0x10000...0x10FFFF] as [ClosedRange<UInt32>] where range.overlaps(band)
+    {
       let part = range.clamped(to: band)
       split(encode(part.lowerBound), encode(part.upperBound), into: &result)
     }

@@ -196,12 +196,12 @@ struct RegexParser {
       position += 1
       var low = scalar.value
       if scalar == "\\" {
-        let class_ = try escapedClass()
-        guard class_.count == 1, class_[0].count == 1 else {
-          ranges += class_
+        let set = try escapedClass()
+        guard set.count == 1, set[0].count == 1 else {
+          ranges += set
           continue
         }
-        low = class_[0].lowerBound
+        low = set[0].lowerBound
       }
       guard next == "-", position + 1 < text.count, text[position + 1] != "]" else {
         ranges.append(low...low)
@@ -211,9 +211,9 @@ struct RegexParser {
       var high = text[position].value
       position += 1
       if high == 0x5C {
-        let class_ = try escapedClass()
-        guard class_.count == 1, class_[0].count == 1 else { throw RegexError(message: "a range ends with a class") }
-        high = class_[0].lowerBound
+        let set = try escapedClass()
+        guard set.count == 1, set[0].count == 1 else { throw RegexError(message: "a range ends with a class") }
+        high = set[0].lowerBound
       }
       guard low <= high else { throw RegexError(message: "a range of [] runs backwards") }
       ranges.append(low...high)

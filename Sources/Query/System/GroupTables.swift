@@ -153,7 +153,9 @@ final class GroupTables {
     of partition: PartitionHistory, in snapshot: HistorySnapshot, _ history: SnapshotHistory, from offset: Int64,
     _ control: ScanControl
   ) throws(HistoryError) -> Int64? {
-    guard let index = snapshot.partitions.firstIndex(where: { $0.topicPartition == partition.topicPartition }) else { return nil }
+    guard let index = snapshot.partitions.firstIndex(where: { $0.topicPartition == partition.topicPartition }) else {
+      return nil
+    }
     let request = PartitionScan.Request(
       offsets: Interval(low: offset, high: .max), timestamps: .all, isDescending: false, columns: TopicColumn.timestamp.bit)
     let scan = PartitionScan(index, of: history, request: request, context: ScanContext(control: control), staysOpen: false)

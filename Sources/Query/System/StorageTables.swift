@@ -96,9 +96,11 @@ final class StorageTables {
 
   // What is known of a partition as a whole.
 
-  private func times(_ partition: PartitionHistory, _ snapshot: HistorySnapshot, _ control: ScanControl) throws(HistoryError) -> (
-    oldest: Int64?, newest: Int64?
-  ) {
+  private func times(_ partition: PartitionHistory, _ snapshot: HistorySnapshot, _ control: ScanControl) throws(HistoryError)
+    -> (
+      oldest: Int64?, newest: Int64?
+    )
+  {
     if partition.failure != nil || partition.highWatermark <= partition.logStartOffset { return (nil, nil) }
     guard let oldest = partition.segments.map(\.minTimestamp).min(), let newest = partition.segments.map(\.maxTimestamp).max(),
       let first = partition.segments.first
@@ -115,7 +117,9 @@ final class StorageTables {
     _ partition: PartitionHistory, _ snapshot: HistorySnapshot, _ control: ScanControl, isNewest: Bool
   ) throws(HistoryError) -> Int64? {
     let history = SnapshotHistory(snapshot)
-    guard let index = snapshot.partitions.firstIndex(where: { $0.topicPartition == partition.topicPartition }) else { return nil }
+    guard let index = snapshot.partitions.firstIndex(where: { $0.topicPartition == partition.topicPartition }) else {
+      return nil
+    }
     let request = PartitionScan.Request(
       offsets: .all, timestamps: .all, isDescending: isNewest, columns: TopicColumn.timestamp.bit)
     let scan = PartitionScan(index, of: history, request: request, context: ScanContext(control: control), staysOpen: false)
@@ -233,7 +237,8 @@ private final class BatchRows: SystemRows {
     }
   }
 
-  private func values(_ row: BatchRow, _ batches: any BatchSequence, _ extent: PartitionExtent) throws(HistoryError) -> [SQLValue]
+  private func values(_ row: BatchRow, _ batches: any BatchSequence, _ extent: PartitionExtent) throws(HistoryError)
+    -> [SQLValue]
   {
     var values: [SQLValue] = [
       .text(extent.topic), .integer(Int64(extent.partition)), .integer(row.baseOffset), .integer(row.lastOffset),
