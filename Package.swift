@@ -98,7 +98,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .executableTarget(
-      name: "quire-bench", dependencies: ["Model", "Records", "Storage", "Node", nioCore, logging], swiftSettings: strict),
+      name: "quire-bench", dependencies: ["Model", "SQLite", "Records", "Storage", "Query", "Node", nioCore, logging], swiftSettings: strict),
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
