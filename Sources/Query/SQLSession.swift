@@ -11,6 +11,7 @@ public final class SQLSession {
   private let context: ScanContext
   private let limits: SQLLimits
   private let temporary: TemporaryStorage
+  private let memory: MemoryBudget
   private let connection: Connection
   /// Stops the statement that runs, from any thread; the session stays stopped.
   public let control: ScanControl
@@ -35,6 +36,7 @@ public final class SQLSession {
     self.limits = limits
     self.control = control
     context = ScanContext(control: control)
+    memory = MemoryBudget(bytes: limits.memoryBytes)
     do throws(VirtualTableError) {
       temporary = try TemporaryStorage(bytesMax: Int64(limits.temporaryBytes)) { control.isCancelled || control.isLate }
     } catch {
@@ -43,7 +45,7 @@ public final class SQLSession {
     do throws(SQLiteError) {
       connection = try Connection(path: ":memory:", mode: .create, vfs: temporary.vfsName)
       try connection.execute("PRAGMA temp_store=FILE; PRAGMA cache_size=-\(max(1, limits.cacheBytes >> 10))")
-      try SQLFunctions.register(on: connection, context: context)
+      try SQLFunctions.register(on: connection, context: context, valueBytes: limits.valueBytes)
       try Self.registerTopics(of: catalog, on: connection, context: context)
       // Connected now, because SQLite asks the authorizer about a virtual table's declaration as if somebody created a table.
       _ = try connection.prepare("SELECT 1 FROM json_each('[]'), json_tree('[]')")
@@ -76,6 +78,13 @@ public final class SQLSession {
   /// - Parameter parameters: by name, without the `:`, `@` or `$` of the statement; every parameter of it needs one, and no others.
   /// - Throws: rows that were written stay written; `writer.end` is called only where all rows were.
   public func run(
+    _ sql: String, parameters: [String: SQLParameter], into writer: some RowWriter
+  ) throws(QueryError) -> Summary {
+    memory.restart()
+    return try memory.spend { () throws(QueryError) in try runWithinMemory(sql, parameters: parameters, into: writer) }
+  }
+
+  private func runWithinMemory(
     _ sql: String, parameters: [String: SQLParameter], into writer: some RowWriter
   ) throws(QueryError) -> Summary {
     context.statistics = ScanStatistics()
@@ -155,6 +164,9 @@ public final class SQLSession {
 
   /// SQLite's error as what it means here.
   private func explain(_ error: SQLiteError, position: Int?) -> QueryError {
+    if memory.isExhausted {
+      return QueryError(.limit(.memory), "the query needs more than its limit of \(limits.memoryBytes) bytes of memory")
+    }
     if let failure = context.failure {
       switch failure.reason {
       case .cancelled: return QueryError(.cancelled, "the query was cancelled")
@@ -189,6 +201,8 @@ public final class SQLSession {
   private static let forbiddenFunctions: Set<String> = ["load_extension", "fts3_tokenizer", "sqlite_log"]
 
   private static func permits(_ request: AuthorizerRequest, _ context: ScanContext) -> AuthorizerVerdict {
+    // A statement that takes long to understand asks this often, and the progress handler not at all.
+    if !context.isDeclaring, context.isOver { return .deny }
     if context.isDeclaring { return .allow }
     switch request.reading {
     case .select, .column, .recursion: return .allow

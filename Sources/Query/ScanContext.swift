@@ -18,5 +18,14 @@ final class ScanContext {
     return declare()
   }
 
+  /// The time is over or the query cancelled, which is noted as its failure.
+  var isOver: Bool {
+    do throws(HistoryError) { try control.check() } catch {
+      failure = error
+      return true
+    }
+    return false
+  }
+
   init(control: ScanControl) { self.control = control }
 }

@@ -29,6 +29,7 @@ final class TopicTable: VirtualTable {
   override func aroundDeclaration(_ declare: () -> CInt) -> CInt { context.whileDeclaring(declare) }
 
   override func plan(_ request: IndexRequest) throws(VirtualTableError) {
+    if context.isOver { throw .interrupted }
     let choice = planner.choose(request)
     let number = plans.firstIndex(of: choice.plan) ?? plans.count
     if number == plans.count { plans.append(choice.plan) }

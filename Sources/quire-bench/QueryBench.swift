@@ -25,6 +25,7 @@ final class QueryBench {
     self.directory = directory
     self.records = records / (partitions * Self.batchRecords) * partitions * Self.batchRecords
     self.partitions = partitions
+    _ = mkdir(directory, 0o755)
     let options = StoreOptions(dataDirectory: directory + "/data", nodeID: NodeID(1))
     let isNew = access(directory + "/plain.db", F_OK) != 0
     store = try LogStore.open(options, logger: Logger(label: "bench"), now: milliseconds)

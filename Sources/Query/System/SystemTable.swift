@@ -96,6 +96,7 @@ final class SystemVirtualTable: VirtualTable {
   override func aroundDeclaration(_ declare: () -> CInt) -> CInt { context.whileDeclaring(declare) }
 
   override func plan(_ request: IndexRequest) throws(VirtualTableError) {
+    if context.isOver { throw .interrupted }
     var plan = Plan(keys: [], columns: request.columnsUsed)
     for constraint in request.constraints where constraint.isUsable && constraint.comparison == .equal {
       guard table.columns.indices.contains(constraint.column), table.columns[constraint.column].isKey,
