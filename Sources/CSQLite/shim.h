@@ -37,12 +37,12 @@ typedef struct csqlite_counted_file {
   sqlite3_int64 size;
 } csqlite_counted_file;
 static inline sqlite3_file *csqlite_file_below(csqlite_counted_file *file) { return (sqlite3_file *)(file + 1); }
-/// A file whose writes are gathered; the file of the VFS below follows it in the same allocation.
-typedef struct csqlite_gathering_file {
+/// A file in front of another that belongs to a Swift object; the file of the VFS below follows it in the same allocation.
+typedef struct csqlite_shell_file {
   sqlite3_file base;
   void *object;
-} csqlite_gathering_file;
-static inline sqlite3_file *csqlite_file_below_gathering(csqlite_gathering_file *file) { return (sqlite3_file *)(file + 1); }
+} csqlite_shell_file;
+static inline sqlite3_file *csqlite_file_below_shell(csqlite_shell_file *file) { return (sqlite3_file *)(file + 1); }
 /// A copy of `text` that SQLite frees: for zErrMsg and idxStr. NULL when out of memory.
 static inline char *csqlite_copy_text(const char *text) { return sqlite3_mprintf("%s", text); }
 #endif

@@ -38,6 +38,8 @@ public enum Limits {
   /// Bytes of recent batches kept in memory for fetches at the end of a partition, and in all partitions together.
   public static let logTailBytesPerPartitionMax = 4 << 20
   public static let logTailBytesMax = 64 << 20
+  /// Bytes read from the disk before consumers ask for them, over all partitions: 32 pieces of what a consumer asks for by default.
+  public static let readAheadBytesMax = 32 << 20
   /// Bytes one record batch may decompress to. A batch of 1 MiB that gzip shrank 1000 times has 1 GiB; past this it is refused.
   public static let decompressedBatchBytesMax = 1 << 30
   /// Batches remembered for each idempotent producer in a partition (as Kafka: the client has at most five in flight).

@@ -251,6 +251,8 @@ public final class LogStore: Sendable {
     }
     if wasClosed { return false }
     maintenance.stop()
+    // It gives the lanes back what it has of theirs.
+    shared.foldingThread.stop(finishing: true)
     for lane in shared.lanes { lane.stop() }
     shared.readThreads.stop()
     shared.readers.dropAll()

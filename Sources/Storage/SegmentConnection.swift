@@ -16,7 +16,7 @@ final class SegmentConnection {
   init(_ file: SegmentFile, isImmutable: Bool, cacheKiB: Int) throws(StorageError) {
     self.file = file
     do throws(SQLiteError) {
-      connection = try Connection(path: file.path, mode: isImmutable ? .immutable : .readOnly)
+      connection = try Connection(path: file.path, mode: isImmutable ? .immutable : .readOnly, vfs: ReadingVFS.name)
       // A lane that checkpoints or recovers holds its locks for milliseconds.
       connection.setBusyTimeout(milliseconds: 5_000)
       try connection.execute("PRAGMA mmap_size=0; PRAGMA cache_size=-\(cacheKiB); PRAGMA query_only=1")
@@ -59,7 +59,16 @@ final class SegmentConnection {
   func read(
     position: inout Int64, below limit: Int64, maxBytes: Int, into target: inout ByteBuffer, isFirst: Bool
   ) throws(StorageError) -> Int64? {
-    defer { rest() }
+    let begin = position
+    let isSequential = maxBytes >= Self.sequentialBytesMin && file.isUnread(from: begin)
+    if isSequential { connection.expectSequentialRead(of: maxBytes) }
+    defer {
+      if isSequential {
+        connection.expectSequentialRead(of: 0)
+        file.noteRead(upTo: position)
+      }
+      rest()
+    }
     var first: Int64?
     do throws(SQLiteError) {
       fromOffset.bind(position, at: 1)
@@ -90,6 +99,9 @@ final class SegmentConnection {
     } catch { throw damage(error, at: position) }
     return first
   }
+
+  /// Fetches of less do not gain by reading in larger pieces.
+  private static let sequentialBytesMin = 256 << 10
 
   private static let discontinuous: CInt = -1
   private func damage(_ error: SQLiteError, at offset: Int64) -> StorageError {

@@ -29,6 +29,7 @@ final class SegmentFile: @unchecked Sendable {
   private var record: SegmentRecord?
   private var isHashVerified: Bool
   private var isFoundDamaged = false
+  private var readUpTo: Int64 = 0
   private var readerCount = 0
   private var pinCount = 0
   private var isGateClosed = false
@@ -133,6 +134,12 @@ final class SegmentFile: @unchecked Sendable {
 
   /// The file is not the one that was sealed: its index and what its rows say of their batches may be wrong.
   var isDamaged: Bool { monitor.withLock { isFoundDamaged } }
+
+  // The page cache: whoever reads a file first passes it, whoever comes after that fills and uses it
+
+  /// Whether nobody has read what begins at `offset`, as far as is known.
+  func isUnread(from offset: Int64) -> Bool { monitor.withLock { offset >= readUpTo } }
+  func noteRead(upTo offset: Int64) { monitor.withLock { readUpTo = max(readUpTo, offset) } }
 
   // Pins: whoever took a snapshot may still open the file
 

@@ -60,7 +60,7 @@ final class SegmentWriter {
       try connection.execute(
         """
         PRAGMA \(GatheringVFS.synchronous); PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY;
-        PRAGMA cache_size=-\(cacheKiB); PRAGMA locking_mode=NORMAL
+        PRAGMA cache_size=-\(cacheKiB); PRAGMA cache_spill=OFF; PRAGMA locking_mode=NORMAL
         """)
       isInWALMode = try connection.text("PRAGMA journal_mode") == "wal"
       pageSize = Int(try connection.integer("PRAGMA page_size") ?? 0)

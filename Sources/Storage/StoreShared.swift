@@ -15,6 +15,9 @@ final class StoreShared: @unchecked Sendable {
   let databases: OpenDatabases
   let readers: ReaderCache
   let readThreads: ReadThreads
+  let readAhead: ReadAhead
+  /// Folds the WALs of segments that have a successor.
+  let foldingThread = SerialThread("folding")
   let reserve: DiskReserve
   /// Milliseconds since 1970.
   let now: @Sendable () -> Int64
@@ -43,6 +46,7 @@ final class StoreShared: @unchecked Sendable {
     databases = OpenDatabases(max: options.openDatabasesMax, laneCount: options.laneCount, metrics: metrics)
     readers = ReaderCache(databases: databases, cacheKiB: options.readerCacheKiB, logger: logger)
     readThreads = ReadThreads(count: options.readThreadCount)
+    readAhead = ReadAhead(bytesMax: options.readAheadBytesMax, threads: readThreads)
     self.reserve = reserve
   }
 
