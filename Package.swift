@@ -104,7 +104,7 @@ let package = Package(
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
-    tests("SQLite", ["Bytes"]),
+    tests("SQLite", ["Bytes", "CSQLite"]),
     tests("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Metadata", ["Model"]),
