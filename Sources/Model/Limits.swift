@@ -1,4 +1,5 @@
-/// Every bound of the program in one place, with its arithmetic. Configurable ones are defaults here.
+/// The bounds of a node in one place, with their arithmetic: what clients may send and have, what is kept in memory and on disk.
+/// Configurable ones are defaults here. A bound of one algorithm or of one command, which nobody else meets, stands beside it.
 public enum Limits {
   // Wire
   /// Largest request frame in bytes (`socket.request.max.bytes`): Kafka's own default, 100 MiB.
@@ -53,6 +54,14 @@ public enum Limits {
   public static let partitionsPerTopicMax = 10_000
   /// Partitions that one CreateTopics request creates, as in Kafka, or one Metadata request that names topics that do not exist.
   public static let partitionsPerRequestMax = 10_000
+
+  // HTTP
+  /// Bytes of the body of one request: as much as a statement may have (`querySQLBytes`).
+  public static let httpBodyBytesMax = 1 << 20
+  /// Bytes of an answer that wait for its client; then the statement waits.
+  public static let httpQueuedBytesMax = 1 << 20
+  /// Series of metrics kept: a node has some hundred.
+  public static let metricSeriesMax = 5_000
 
   // Groups
   public static let committedOffsetMetadataBytesMax = 4096

@@ -18,7 +18,7 @@ public enum ReadingVFS {
     let vfs = UnsafeMutablePointer<sqlite3_vfs>.allocate(capacity: 1)
     vfs.initialize(to: sqlite3_vfs())
     vfs.pointee.forwardToDefault(below)
-    vfs.pointee.szOsFile = CInt(MemoryLayout<csqlite_shell_file>.stride) + below.pointee.szOsFile
+    vfs.pointee.szOsFile = CInt(MemoryLayout<csqlite_file>.stride) + below.pointee.szOsFile
     vfs.pointee.zName = UnsafePointer(csqlite_copy_text(vfsName))
     vfs.pointee.xOpen = { _, name, file, flags, outFlags in ReadingVFS.open(name, file!, flags, outFlags) }
     return sqlite3_vfs_register(vfs, 0) == SQLITE_OK
@@ -33,8 +33,8 @@ public enum ReadingVFS {
     let below = sqlite3_vfs_find(nil)!
     // Everything else is the system's own file, in the same place.
     guard flags & SQLITE_OPEN_MAIN_DB != 0 else { return below.pointee.xOpen(below, name, file, flags, outFlags) }
-    let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_shell_file.self)
-    let fileBelow = csqlite_file_below_shell(shell)!
+    let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self)
+    let fileBelow = csqlite_file_below(shell)!
     let (code, descriptor) = OpenedDescriptor.capture(isWanted: true) {
       below.pointee.xOpen(below, name, fileBelow, flags, outFlags)
     }
@@ -48,9 +48,9 @@ public enum ReadingVFS {
   nonisolated(unsafe) private static let methods: UnsafeMutablePointer<sqlite3_io_methods> = {
     var table = sqlite3_io_methods.forwardingToShell()
     table.xClose = { file in
-      let shell = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_shell_file.self)
+      let shell = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_file.self)
       Unmanaged<SequentialReads>.fromOpaque(shell.pointee.object!).release()
-      let below = csqlite_file_below_shell(shell)!
+      let below = csqlite_file_below(shell)!
       return below.pointee.pMethods.pointee.xClose(below)
     }
     table.xRead = { file, out, count, offset in
@@ -78,7 +78,7 @@ public enum ReadingVFS {
   }()
 
   private static func reads(_ file: UnsafeMutablePointer<sqlite3_file>) -> SequentialReads {
-    let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_shell_file.self)
+    let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self)
     return Unmanaged<SequentialReads>.fromOpaque(shell.pointee.object!).takeUnretainedValue()
   }
 

@@ -38,7 +38,7 @@ extension sqlite3_vfs {
 
 /// The file that a shell of ours stands in front of.
 func belowShell(_ file: UnsafeMutablePointer<sqlite3_file>) -> UnsafeMutablePointer<sqlite3_file> {
-  csqlite_file_below_shell(UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_shell_file.self))!
+  csqlite_file_below(UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self))!
 }
 
 extension sqlite3_io_methods {

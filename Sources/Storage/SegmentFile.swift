@@ -65,6 +65,15 @@ final class SegmentFile: @unchecked Sendable {
     return (phase == .sealed, isHashVerified ? nil : record?.seal)
   }
 
+  /// Lets a reader in, after the seal was verified where it had to be.
+  ///
+  /// - Returns: whether the file is opened as immutable.
+  func enterVerified(logger: Logger?) throws(StorageError) -> Bool {
+    let (isImmutable, unverified) = try enter()
+    if let unverified { verify(unverified, logger: logger) }
+    return isImmutable
+  }
+
   func leave() {
     monitor.lock()
     readerCount -= 1

@@ -9,7 +9,7 @@ internal import Synchronization
 final class StoreShared: @unchecked Sendable {
   let options: StoreOptions
   let discardedRecords = Atomic<Int64>(0)
-  private let fencedCount = Atomic<Int>(0)
+  let fencedCount = Atomic<Int>(0)
   let logger: Logger
   let metrics: StoreMetrics
   let databases: OpenDatabases
@@ -58,7 +58,7 @@ final class StoreShared: @unchecked Sendable {
   /// Counts a partition that was fenced (1), or whose fence is gone (-1).
   func noteFenced(_ change: Int) {
     if change > 0 { metrics.partitionsFenced.increment() }
-    metrics.fencedPartitions.record(fencedCount.add(change, ordering: .relaxed).newValue)
+    fencedCount.add(change, ordering: .relaxed)
   }
 
   func lane(of log: PartitionLog) -> StorageLane { lanes[log.laneIndex] }
