@@ -186,7 +186,8 @@ private struct HalfwayNode: NodeFacts {
     }
     return [
       GroupFacts(
-        groupID: "half", state: "Empty", protocolType: "consumer", protocolName: "", generationID: 1, leaderID: nil, members: [],
+        groupID: "half", state: "Empty", protocolType: "consumer", protocolName: "", generationID: 1, leaderID: nil,
+        members: [],
         offsets: offsets)
     ]
   }

@@ -126,6 +126,34 @@ struct SnapshotHistoryTests {
     }
   }
 
+  @Test("a scan that is under way reads on what retention removes meanwhile")
+  func retentionUnderWay() throws {
+    try withTopic { topic in
+      let (stored, mirror) = try topic.views()
+      let sql = "SELECT partition, offset, value FROM plays ORDER BY offset, partition"
+      let collected = Collected()
+      let session = try SQLSession(source: stored, limits: SQLLimits(), control: ScanControl())
+      let removed = Arrivals()
+      let writer = OutputFormat.jsonl.makeWriter { chunk in
+        collected.sink(chunk)
+        guard collected.chunks == 1 else { return }
+        for partition in 0..<2 {
+          // Everything: the segments behind the log start are to go, were they not held.
+          topic.store.deleteRecords(in: TopicPartition(topic: "plays", partition: Int32(partition)), before: Offset(-1)) { _ in
+            removed.appendsCompleted([])
+          }
+        }
+        for _ in 0..<1000 where try topic.views().stored.partitions[0].logStartOffset == 0 { usleep(2000) }
+        topic.store.enforceRetention(now: StoredTopic.now)
+        usleep(100_000)
+      }
+      _ = try session.run(sql, parameters: [:], into: writer)
+      #expect(collected.chunks > 1)
+      #expect(collected.text == (try mirror.ask(sql)).text)
+      #expect(try topic.views().stored.ask("SELECT count(*) AS c FROM plays").lines == [#"{"c":0}"#])
+    }
+  }
+
   @Test("a partition that cannot be opened fails the questions that need it, and no other")
   func unreadablePartition() throws {
     try withTemporaryDirectory { directory in
