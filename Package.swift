@@ -100,7 +100,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .executableTarget(
-      name: "quire-bench", dependencies: ["Model", "SQLite", "Records", "Storage", "Query", "Node", nioCore, logging], swiftSettings: strict),
+      name: "quire-bench", dependencies: ["Model", "SQLite", "Records", "Storage", "Query", "Node", nioCore, logging],
+      swiftSettings: strict),
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
