@@ -66,7 +66,7 @@ let package = Package(
     room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
     room("Query", ["Model", "SQLite", "Records", "Storage"]),
     // 5
-    room("Export", ["Model", "Query"]),
+    room("Export", ["Model", "Records", "Query", "SQLite", "CCodecs"]),
     // 6: doors
     room(
       "Broker",
@@ -134,7 +134,7 @@ let package = Package(
       dependencies: ["Broker", "Storage", "SQLite", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
-    tests("QuireCLI", ["Model", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    tests("QuireCLI", ["Model", "Export", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     // decoders under hostile bytes
     .target(
       name: "FuzzTargets",
