@@ -134,11 +134,13 @@ let package = Package(
       dependencies: ["Broker", "Storage", "SQLite", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
-    tests("QuireCLI", ["Model", "Export", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    tests(
+      "QuireCLI", ["Model", "Export", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     // decoders under hostile bytes
     .target(
       name: "FuzzTargets",
-      dependencies: ["HistorySupport", "Bytes", "Records", "KafkaProtocol", "Query", nioCore], path: "Tests/FuzzTargets",
+      dependencies: ["HistorySupport", "Model", "Bytes", "Records", "KafkaProtocol", "Query", "Export", nioCore],
+      path: "Tests/FuzzTargets",
       swiftSettings: strict),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport"], swiftSettings: strict),
     // what the compiler does not know of the rooms above

@@ -62,7 +62,7 @@ public struct EncodedHeaders: Sequence {
   }
 
   /// Nil if the bytes are not `count` headers.
-  init?(checking bytes: UnsafeRawBufferPointer, count: Int) {
+  public init?(checking bytes: UnsafeRawBufferPointer, count: Int) {
     var at = 0
     for _ in 0..<count {
       guard bytes.count - at >= 8 else { return nil }
@@ -84,6 +84,17 @@ public struct EncodedHeaders: Sequence {
     out.appendLittleEndian(Int32(value?.count ?? -1))
     out.append(contentsOf: name)
     if let value { out.append(contentsOf: value) }
+  }
+
+  public static func append(_ header: ImportedRecord.Header, to out: inout [UInt8]) {
+    var name = header.name
+    name.withUTF8 { name in
+      if let value = header.value {
+        value.withUnsafeBytes { append(name: UnsafeRawBufferPointer(name), value: $0, to: &out) }
+      } else {
+        append(name: UnsafeRawBufferPointer(name), value: nil, to: &out)
+      }
+    }
   }
 
   fileprivate static func count(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Int32 {

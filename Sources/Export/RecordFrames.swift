@@ -163,12 +163,14 @@ public final class RecordFrameReader {
     guard valueEnd <= frame.count else { throw Self.malformed("half a record") }
     let key = UnsafeRawBufferPointer(rebasing: frame[RecordFrame.recordHead..<keyEnd])
     let value = UnsafeRawBufferPointer(rebasing: frame[keyEnd..<valueEnd])
-    guard let headers = EncodedHeaders(checking: UnsafeRawBufferPointer(rebasing: frame[valueEnd...]), count: integer(26)) else {
+    guard let headers = EncodedHeaders(checking: UnsafeRawBufferPointer(rebasing: frame[valueEnd...]), count: integer(26))
+    else {
       throw Self.malformed("headers that are none")
     }
     try sink.take(
       ExportRecord(
-        part: parts[current], offset: long(2), timestamp: long(10), timestampType: flags & 1 == 0 ? .createTime : .logAppendTime,
+        part: parts[current], offset: long(2), timestamp: long(10),
+        timestampType: flags & 1 == 0 ? .createTime : .logAppendTime,
         key: flags & 2 == 0 ? nil : key, value: flags & 4 == 0 ? nil : value, headers: headers))
   }
 

@@ -156,7 +156,8 @@ struct HistoryExportTests {
     let selection = ExportSelection(
       topics: nil,
       slices: [
-        PartitionSlice(topic: "t", partition: 1, offsets: 90..<Int64.max), PartitionSlice(topic: "t", partition: 2, offsets: 5..<5),
+        PartitionSlice(topic: "t", partition: 1, offsets: 90..<Int64.max),
+        PartitionSlice(topic: "t", partition: 2, offsets: 5..<5),
       ])
     let export = try HistoryExport(source: history, selection: selection)
     #expect(export.parts.map(\.offsets) == [0..<100, 90..<100, 100..<100])

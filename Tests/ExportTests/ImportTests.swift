@@ -56,8 +56,10 @@ struct ImportTests {
   @Test(
     "an error names its line",
     arguments: [
-      ("value\na\n\"b", "line 3: the quote"), ("value,key\na\n", "line 2: 1 fields"), ("value\n\"a\nb\"\n\"c\"d\n", "line 4: something"),
-      ("val\n", "line 1: the header line"), ("key\n", "line 1: the header line has no"), ("value,timestamp\na,b\n", "line 2: 'timestamp'"),
+      ("value\na\n\"b", "line 3: the quote"), ("value,key\na\n", "line 2: 1 fields"),
+      ("value\n\"a\nb\"\n\"c\"d\n", "line 4: something"),
+      ("val\n", "line 1: the header line"), ("key\n", "line 1: the header line has no"),
+      ("value,timestamp\na,b\n", "line 2: 'timestamp'"),
       ("value,value_encoding\na,null\n", "line 2: 'value_encoding'"), ("value,headers\na,x\n", "line 2: 'headers'"),
     ])
   func places(text: String, expected: String) throws {
@@ -89,7 +91,9 @@ struct ParquetTests {
         for _ in 0..<Int.random(in: 0...12, using: &random) {
           let count = Int.random(in: 1...40, using: &random)
           let value = UInt32.random(in: 0..<1 << UInt32(width), using: &random)
-          values += Bool.random(using: &random) ? Array(repeating: value, count: count) : (0..<count).map { UInt32($0) & (1 << UInt32(width) - 1) }
+          values +=
+            Bool.random(using: &random)
+            ? Array(repeating: value, count: count) : (0..<count).map { UInt32($0) & (1 << UInt32(width) - 1) }
         }
         var encoded: [UInt8] = []
         values.withUnsafeBufferPointer { ParquetBits.appendRuns($0, width: width, to: &encoded) }

@@ -116,7 +116,9 @@ struct OutputTests {
       for stop in [300, 1, 500, 77, Int.max] {
         #expect(!fileExists(path))
         let beginning = try ExportOutput.begin(plan(path, format), resuming: true)
-        if stop == .max { try run(history, beginning) } else {
+        if stop == .max {
+          try run(history, beginning)
+        } else {
           #expect(throws: ExportError.self) { try run(history, beginning, stopAfter: stop) }
         }
       }
@@ -140,7 +142,9 @@ struct OutputTests {
     let history = try numbered(1, batches: 100)
     try withTemporaryDirectory { directory in
       let path = "\(directory)/out"
-      #expect(throws: ExportError.self) { try run(history, try ExportOutput.begin(plan(path), resuming: false), stopAfter: 500) }
+      #expect(throws: ExportError.self) {
+        try run(history, try ExportOutput.begin(plan(path), resuming: false), stopAfter: 500)
+      }
       var other = plan(path)
       other.request = ["u"]
       #expect { try ExportOutput.begin(other, resuming: true) } throws: { "\($0)".contains("in other words") }
@@ -173,10 +177,11 @@ struct OutputTests {
       }
       try run(history, try ExportOutput.begin(plan(path, split: split), resuming: true))
       let files = try tree(path)
-      #expect(Set(files.map { $0.split(separator: "/")[1] }) == [
-        "date=1969-12-30", "date=1969-12-31", "date=1970-01-01", "date=1970-01-02", "date=1970-01-03",
-        "date=__HIVE_DEFAULT_PARTITION__",
-      ])
+      #expect(
+        Set(files.map { $0.split(separator: "/")[1] }) == [
+          "date=1969-12-30", "date=1969-12-31", "date=1970-01-01", "date=1970-01-02", "date=1970-01-03",
+          "date=__HIVE_DEFAULT_PARTITION__",
+        ])
       #expect(files.contains("topic=t/date=1970-01-02/00001-00000000000000000200.jsonl"))
       var values: [String] = []
       for file in files {
@@ -235,7 +240,9 @@ struct OutputTests {
   func exclusion() throws {
     try withTemporaryDirectory { directory in
       let first = try ExportOutput.begin(plan("\(directory)/out"), resuming: false)
-      #expect { try ExportOutput.begin(plan("\(directory)/out"), resuming: true) } throws: { "\($0)".contains("another export") }
+      #expect { try ExportOutput.begin(plan("\(directory)/out"), resuming: true) } throws: {
+        "\($0)".contains("another export")
+      }
       withExtendedLifetime(first) {}
       let second = try ExportOutput.begin(plan("\(directory)/a"), incremental: "\(directory)/state")
       #expect { try ExportOutput.begin(plan("\(directory)/b"), incremental: "\(directory)/state") } throws: {

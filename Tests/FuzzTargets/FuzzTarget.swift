@@ -1,4 +1,5 @@
 internal import Bytes
+internal import Export
 internal import HistorySupport
 internal import KafkaProtocol
 internal import NIOCore
@@ -25,6 +26,14 @@ public final class FuzzTarget {
     case reader
     /// An SQL statement over two small topics.
     case sql
+    /// A Parquet file of records.
+    case parquet
+    /// A CSV file of records.
+    case csv
+    /// Records as lines of JSON.
+    case jsonl
+    /// Frames of records, as a node sends them to its command line.
+    case recordFrames = "record-frames"
   }
 
   public let kind: Kind
@@ -41,6 +50,10 @@ public final class FuzzTarget {
     case .frames: Self.frames(bytes)
     case .reader: Self.reader(bytes)
     case .sql: sql(String(decoding: bytes, as: UTF8.self), format: bytes.count)
+    case .parquet: ExportFuzzing.parquet(Array(bytes))
+    case .csv: ExportFuzzing.lines(CSVRecordReader(bytes: Array(bytes)), as: .csv) { CSVRecordReader(bytes: $0) }
+    case .jsonl: ExportFuzzing.lines(JSONLinesReader(bytes: Array(bytes)), as: .jsonl) { JSONLinesReader(bytes: $0) }
+    case .recordFrames: ExportFuzzing.frames(bytes)
     }
   }
 

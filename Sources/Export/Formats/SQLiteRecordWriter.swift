@@ -27,7 +27,8 @@ final class SQLiteRecordWriter: RecordWriter {
       connection = try Connection(path: path, mode: .readWrite)
       // A rollback journal, so that a killed export can be gone on with at its last checkpoint; what is synced when is our caller's.
       try connection.execute(
-        "PRAGMA journal_mode=DELETE; PRAGMA synchronous=FULL; PRAGMA cache_size=-\(Self.cacheBytes >> 10); PRAGMA temp_store=FILE")
+        "PRAGMA journal_mode=DELETE; PRAGMA synchronous=FULL; PRAGMA cache_size=-\(Self.cacheBytes >> 10); PRAGMA temp_store=FILE"
+      )
       try connection.execute("BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS records (\(Self.declaration(columns)))")
       let names = Self.names(columns)
       insert = try connection.prepare(

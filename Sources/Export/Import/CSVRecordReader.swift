@@ -95,7 +95,8 @@ public final class CSVRecordReader: RecordReader {
       guard let bytes = Base64.decode(field.text) else { throw failure("'\(column.rawValue)' is not Base64") }
       return bytes
     default:
-      throw failure("'\(column.rawValue)_encoding' does not fit its \(column.rawValue): it is utf8, base64, or null and that empty")
+      throw failure(
+        "'\(column.rawValue)_encoding' does not fit its \(column.rawValue): it is utf8, base64, or null and that empty")
     }
   }
 

@@ -24,7 +24,8 @@ final class SQLiteRecordReader: RecordReader {
       if !names.contains("value") { throw SQLiteError(code: 1, message: "the table 'records' has no column 'value'") }
       columns = Dictionary(names.enumerated().map { ($1, $0) }) { a, _ in a }
       rowCount = try connection.integer("SELECT count(*) FROM records") ?? 0
-      statement = try connection.prepare("SELECT \(names.map { "\"\($0)\"" }.joined(separator: ", ")) FROM records ORDER BY rowid")
+      statement = try connection.prepare(
+        "SELECT \(names.map { "\"\($0)\"" }.joined(separator: ", ")) FROM records ORDER BY rowid")
     } catch { throw ImportError(path: path, message: Self.words(error, path)) }
   }
 

@@ -48,7 +48,9 @@ struct ExportJournal: Equatable {
   var encoded: [UInt8] {
     var bytes: [UInt8] = []
     let parts = parts.map { part in
-      JSON.array([.string(part.topic), .number(part.partition), .number(part.offsets.lowerBound), .number(part.offsets.upperBound)])
+      JSON.array([
+        .string(part.topic), .number(part.partition), .number(part.offsets.lowerBound), .number(part.offsets.upperBound),
+      ])
     }
     let open = open.map { file in
       JSON.array([

@@ -56,7 +56,8 @@ extension ExportOutput {
       try file.replace(state.encoded)
     }
     let output = ExportOutput(plan, keeper: .state(file, state))
-    let note = recovered.isEmpty ? nil : "an export before this one was interrupted when all was written: its files have their names now"
+    let note =
+      recovered.isEmpty ? nil : "an export before this one was interrupted when all was written: its files have their names now"
     if recovered.contains(where: { $0.path == plan.path }) {
       return Beginning(output: output, slices: [], note: note, isDone: true)
     }
@@ -74,7 +75,8 @@ extension ExportOutput {
   private static func makeDirectory(_ plan: OutputPlan) throws(ExportError) {
     if plan.split != nil { return try FilePresence.makeDirectories(plan.path) }
     if FilePresence.isDirectory(plan.path) {
-      throw .output(path: plan.path, message: "it is a directory (an output in several files is asked for by --split-by or --split-bytes)")
+      throw .output(
+        path: plan.path, message: "it is a directory (an output in several files is asked for by --split-by or --split-bytes)")
     }
   }
 
@@ -97,7 +99,9 @@ extension IncrementalState {
   /// - Throws: where a partition is shorter than it was: it is another one by the same name.
   func check(_ parts: [ExportPart]) throws(ExportError) {
     for part in parts {
-      guard let next = next[Place(topic: part.topic, partition: part.partition)], part.offsets.upperBound < next else { continue }
+      guard let next = next[Place(topic: part.topic, partition: part.partition)], part.offsets.upperBound < next else {
+        continue
+      }
       throw .refused(
         "partition \(part.partition) of '\(part.topic)' ends at offset \(part.offsets.upperBound), and \(next) were exported before: "
           + "it was made anew; begin with a new state")

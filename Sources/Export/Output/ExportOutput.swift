@@ -8,7 +8,7 @@ public struct OutputPlan: Sendable {
   /// What was asked for, in words: an interrupted export is gone on with only by one that asks for the same.
   public var request: [String]
   /// Bytes of records between two moments from which an interrupted export can go on.
-  public var checkpointBytes: Int64 = 512 << 20
+  public var checkpointBytes: Int64 = 64 << 20
 
   public init(format: ExportFormat, columns: ExportColumns, path: String, split: OutputSplit?, request: [String]) {
     self.format = format

@@ -31,7 +31,9 @@ final class OutputPart {
     try writer.resume(noted.state, bytes: noted.bytes)
   }
 
-  private static func makeWriter(_ plan: OutputPlan, _ file: OutputFile, _ count: ByteCount) throws(ExportError) -> any RecordWriter {
+  private static func makeWriter(_ plan: OutputPlan, _ file: OutputFile, _ count: ByteCount) throws(ExportError)
+    -> any RecordWriter
+  {
     if plan.format.isStream {
       return plan.format.makeWriter(plan.columns) { chunk throws(ExportError) in
         try file.write(chunk)

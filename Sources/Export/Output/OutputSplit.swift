@@ -28,7 +28,8 @@ public struct OutputSplit: Sendable, Hashable {
     switch time {
     case .month: return "\(topic)/month=\(hasTime ? String(text.prefix(7)) : text)"
     case .day: return "\(topic)/date=\(hasTime ? String(text.prefix(10)) : text)"
-    case .hour: return "\(topic)/date=\(hasTime ? "\(text.prefix(10))/hour=\(text.dropFirst(11).prefix(2))" : "\(text)/hour=\(text)")"
+    case .hour:
+      return "\(topic)/date=\(hasTime ? "\(text.prefix(10))/hour=\(text.dropFirst(11).prefix(2))" : "\(text)/hour=\(text)")"
     }
   }
 

@@ -9,22 +9,26 @@ struct ParquetChunk {
   private let compressor: ZstdCompressor
   private var page: [UInt8] = []
   private var compressed: [UInt8] = []
-  private var uncompressedBytes = 0
-  /// The chunk's bytes.
-  private(set) var bytes: [UInt8] = []
+  private let put: ([UInt8]) throws(ExportError) -> Void
+  private var hasDictionary = false
   private var dictionaryBytes = 0
+  /// With the headers of the pages.
+  private(set) var uncompressedBytes = 0
+  private(set) var compressedBytes = 0
 
-  init(_ column: ParquetColumn, _ compressor: ZstdCompressor) throws(ExportError) {
+  /// - Parameter put: gets the chunk, page by page.
+  init(
+    _ column: ParquetColumn, _ compressor: ZstdCompressor, put: @escaping ([UInt8]) throws(ExportError) -> Void
+  ) throws(ExportError) {
     self.column = column
     self.compressor = compressor
+    self.put = put
     let dictionary = column.leaf.type == ParquetType.byteArray ? ParquetDictionary(column) : nil
     if let dictionary { try writeDictionary(dictionary) }
-    dictionaryBytes = bytes.count
+    dictionaryBytes = compressedBytes
     hasDictionary = dictionary != nil
     try writePages(dictionary)
   }
-
-  private var hasDictionary = false
 
   private var encoding: Int {
     if hasDictionary { return ParquetEncoding.rleDictionary }
@@ -131,9 +135,10 @@ struct ParquetChunk {
     thrift.i32(3, compressed.count)
     head(&thrift)
     let header = thrift.bytes + [0]
-    bytes.append(contentsOf: header)
-    bytes.append(contentsOf: compressed)
+    try put(header)
+    try put(compressed)
     uncompressedBytes += header.count + page.count
+    compressedBytes += header.count + compressed.count
   }
 
   /// Appends the structure ColumnChunk.
@@ -153,7 +158,7 @@ struct ParquetChunk {
       thrift.i32(4, ParquetCodec.zstd)
       thrift.i64(5, Int64(column.count))
       thrift.i64(6, Int64(uncompressedBytes))
-      thrift.i64(7, Int64(bytes.count))
+      thrift.i64(7, Int64(compressedBytes))
       thrift.i64(9, start + Int64(dictionaryBytes))
       if hasDictionary { thrift.i64(11, start) }
       thrift.structure(12) { thrift in
@@ -164,6 +169,4 @@ struct ParquetChunk {
       }
     }
   }
-
-  var totals: (uncompressed: Int, compressed: Int) { (uncompressedBytes, bytes.count) }
 }

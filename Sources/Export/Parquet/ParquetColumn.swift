@@ -14,8 +14,6 @@ struct ParquetColumn {
   init(_ leaf: ParquetSchema.Leaf) { self.leaf = leaf }
 
   var valueCount: Int { leaf.type == ParquetType.byteArray ? ends.count : integers.count }
-  /// Bytes of memory that are in use.
-  var usedBytes: Int { bytes.count + 8 * (ends.count + integers.count) + definitions.count + repetitions.count }
 
   private mutating func level(_ definition: UInt8, _ repetition: UInt8) {
     count += 1
@@ -37,16 +35,6 @@ struct ParquetColumn {
     ends.append(bytes.count)
   }
 
-  /// Forgets the values; memory stays for the next group.
-  mutating func removeAll() {
-    definitions.removeAll(keepingCapacity: true)
-    repetitions.removeAll(keepingCapacity: true)
-    integers.removeAll(keepingCapacity: true)
-    bytes.removeAll(keepingCapacity: true)
-    ends.removeAll(keepingCapacity: true)
-    count = 0
-  }
-
   func start(of index: Int) -> Int { index == 0 ? 0 : ends[index - 1] }
 
   // Statistics
@@ -64,7 +52,9 @@ struct ParquetColumn {
     return bytes.withUnsafeBytes { bytes in
       var low = 0
       var high = 0
-      func value(_ index: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[start(of: index)..<ends[index]]) }
+      func value(_ index: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: bytes[start(of: index)..<ends[index]])
+      }
       for index in 0..<ends.count {
         let next = value(index)
         if next.count > Self.boundBytesMax { return nil }

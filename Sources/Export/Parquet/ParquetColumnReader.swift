@@ -140,7 +140,8 @@ final class ParquetColumnReader {
     let body = position + Int64(headerBytes)
     guard Int64(header.compressedBytes) <= end - body else { throw .short }
     guard header.uncompressedBytes <= pageBytesMax else {
-      throw ParquetError("a page of the column '\(name)' has \(header.uncompressedBytes) bytes; more than \(pageBytesMax) are not read")
+      throw ParquetError(
+        "a page of the column '\(name)' has \(header.uncompressedBytes) bytes; more than \(pageBytesMax) are not read")
     }
     let bytes = try source.read(body, header.compressedBytes)
     position = body + Int64(header.compressedBytes)
@@ -237,7 +238,8 @@ final class ParquetColumnReader {
       values = start == pageEnd ? .none : .indices(try RunDecoder(page, start + 1..<pageEnd, width: Int(page.bytes[start])))
     default:
       throw ParquetError(
-        "the column '\(name)' is in an encoding (\(header.encoding)) that is not read here: write it plain or with a dictionary")
+        "the column '\(name)' is in an encoding (\(header.encoding)) that is not read here: write it plain or with a dictionary"
+      )
     }
   }
 }

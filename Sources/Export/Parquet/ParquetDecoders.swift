@@ -206,7 +206,9 @@ final class PageDecompressor {
       taken += step.consumed
       written += step.produced
       if step.status == Int32(CCODECS_WHOLE) && taken == input.count { break }
-      guard step.status >= 0, step.consumed > 0 || step.produced > 0 else { throw ParquetError("a page cannot be decompressed") }
+      guard step.status >= 0, step.consumed > 0 || step.produced > 0 else {
+        throw ParquetError("a page cannot be decompressed")
+      }
     }
     guard written == count else { throw ParquetError("a page has another size than it says") }
     output.removeLast(output.count - written)

@@ -182,7 +182,9 @@ struct ParquetPageHeader: Equatable {
           case 1: header.valueCount = try reader.int()
           case 2: header.encoding = try reader.int()
           case 3 where kind.rawValue == 5:
-            if try reader.int() != ParquetEncoding.rle { throw ParquetError("its levels are in an encoding of old, which is not read here") }
+            if try reader.int() != ParquetEncoding.rle {
+              throw ParquetError("its levels are in an encoding of old, which is not read here")
+            }
           default: try reader.skip(kind)
           }
         }

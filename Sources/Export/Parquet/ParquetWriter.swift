@@ -3,7 +3,7 @@ internal import Query
 
 /// Records as a Parquet file; see `ParquetSchema`.
 ///
-/// Row groups are bounded in bytes, and a group is in memory twice at most: as it is collected, and a column of it as it is written.
+/// Row groups are bounded in bytes: in memory are the values of one group, and a page of it as it is written.
 /// Keys, topics and whatever else repeats go through dictionaries; offsets and timestamps are differences; every page is compressed
 /// with zstd. Each group has the bounds of its columns, so that readers pass over groups that cannot match.
 final class ParquetWriter: RecordWriter {
@@ -96,13 +96,12 @@ final class ParquetWriter: RecordWriter {
     var uncompressed = 0
     var compressed = 0
     for index in leaves.indices {
-      let chunk = try ParquetChunk(leaves[index], compressor)
       let at = position
+      let chunk = try ParquetChunk(leaves[index], compressor) { [self] (bytes) throws(ExportError) in try put(bytes) }
       chunks.element { chunk.describe(at: at, to: &$0) }
-      uncompressed += chunk.totals.uncompressed
-      compressed += chunk.totals.compressed
-      try put(chunk.bytes)
-      leaves[index].removeAll()
+      uncompressed += chunk.uncompressedBytes
+      compressed += chunk.compressedBytes
+      leaves[index] = ParquetColumn(leaves[index].leaf)
     }
     chunks.i64(2, Int64(uncompressed))
     chunks.i64(3, Int64(rows))

@@ -41,7 +41,8 @@ struct ExportCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only these fields, separated by commas: \(ExportColumns.names.map(\.name).joined(separator: ", ")).", valueName: "names"))
+      "Only these fields, separated by commas: \(ExportColumns.names.map(\.name).joined(separator: ", ")).", valueName: "names")
+  )
   var columns: String?
 
   @Option(help: ArgumentHelp("Files by hour, day or month (UTC), in folders topic=…/date=….", valueName: "time"))
@@ -119,7 +120,8 @@ struct ExportCommand: AsyncParsableCommand {
 
   func run() async throws {
     let work = ExportWork(
-      source: try history.source(), plan: try plan(), topics: topics, from: from, to: to, range: try range(), condition: condition,
+      source: try history.source(), plan: try plan(), topics: topics, from: from, to: to, range: try range(),
+      condition: condition,
       resumes: resume, statePath: incremental)
     try await Interruption.cancelling { try await work.run() }
   }
@@ -172,7 +174,8 @@ private struct ExportWork: Sendable {
   private func destination(_ output: ExportOutput) -> String {
     if plan.path == "-" { return "standard output" }
     if output.fileCount == 0 { return "no file: there is nothing new" }
-    return plan.split == nil ? "'\(plan.path)'" : "\(output.fileCount) \(output.fileCount == 1 ? "file" : "files") in '\(plan.path)'"
+    return plan.split == nil
+      ? "'\(plan.path)'" : "\(output.fileCount) \(output.fileCount == 1 ? "file" : "files") in '\(plan.path)'"
   }
 
   private func request(_ slices: [PartitionSlice]) -> JSON {

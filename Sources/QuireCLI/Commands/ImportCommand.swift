@@ -82,7 +82,9 @@ private final class ImportWork {
     bar.clear()
     say("\(bar.summary(records: records, bytes: bytes)) into '\(producer.topic)'")
     if moved > 0 {
-      say("\(moved) of them were in partitions that '\(producer.topic)' does not have (it has \(producer.partitionCount)): they went where their keys belong")
+      say(
+        "\(moved) of them were in partitions that '\(producer.topic)' does not have (it has \(producer.partitionCount)): they went where their keys belong"
+      )
     }
   }
 

@@ -42,6 +42,7 @@ final class ProgressBar {
   /// Such as `1234567 records, 45.1 MB in 2.3 s`.
   func summary(records: Int64, bytes: Int64) -> String {
     let tenths = Int((seconds * 10).rounded())
-    return "\(verb) \(records) \(records == 1 ? "record" : "records"), \(Progress.size(Int(bytes))) in \(tenths / 10).\(tenths % 10) s"
+    return
+      "\(verb) \(records) \(records == 1 ? "record" : "records"), \(Progress.size(Int(bytes))) in \(tenths / 10).\(tenths % 10) s"
   }
 }

@@ -26,8 +26,8 @@ def odd(rng):
     yield rng.randbytes(1000), json.dumps({"n": 1}).encode(), headers[4]
 
 
-def produce(bootstrap, topic, partitions, count, seed=1):
-    """Puts `count` records into a topic and returns them as they are stored, by partition and offset."""
+def produce(bootstrap, topic, partitions, count, seed=1, padding=40):
+    """Puts `count` records (of `padding` bytes and some) into a topic and returns them as they are stored, by partition and offset."""
     rng = random.Random(seed)
     producer = Producer({"bootstrap.servers": bootstrap, "compression.type": "zstd", "linger.ms": 20,
                          "message.max.bytes": 4 << 20, "queue.buffering.max.kbytes": 1 << 18})
@@ -41,7 +41,7 @@ def produce(bootstrap, topic, partitions, count, seed=1):
 
     def usual(number):
         user = rng.choice(("ann", "ben", "cy", "dora"))
-        return user.encode(), json.dumps({"user": user, "n": number, "text": rng.randbytes(40).hex()}).encode(), []
+        return user.encode(), json.dumps({"user": user, "n": number, "text": rng.randbytes(padding // 2).hex()}).encode(), []
 
     fields = list(odd(rng))
     for number in range(count):
@@ -130,4 +130,19 @@ def read_duckdb(path):
                      value_bytes if value is None else value.encode(), [(header["key"], header["value"]) for header in headers])
 
 
-READERS = {"jsonl": [read_jsonl], "csv": [read_csv], "parquet": [read_parquet, read_duckdb], "sqlite": [read_sqlite]}
+def read_pandas_jsonl(path):
+    import pandas
+    for row in pandas.read_json(path, lines=True, dtype=False, convert_dates=False).to_dict("records"):
+        yield Record(row["topic"], row["partition"], row["offset"], row["timestamp"], _field(row["key"], row["key_encoding"]),
+                     _field(row["value"], row["value_encoding"]), _headers(row["headers"]))
+
+
+def read_pandas_csv(path):
+    import pandas
+    frame = pandas.read_csv(path, dtype={"key": str, "value": str, "headers": str}, keep_default_na=False, lineterminator="\n")
+    for row in frame.to_dict("records"):
+        yield Record(row["topic"], row["partition"], row["offset"], row["timestamp"], _field(row["key"], row["key_encoding"]),
+                     _field(row["value"], row["value_encoding"]), _headers(json.loads(row["headers"] or "[]")))
+
+
+READERS = {"jsonl": [read_jsonl, read_pandas_jsonl], "csv": [read_csv, read_pandas_csv], "parquet": [read_parquet, read_duckdb], "sqlite": [read_sqlite]}
