@@ -132,7 +132,10 @@ struct HistoryExportTests {
       if case .cancelled? = $0 as? ExportError { true } else { false }
     }
     let closed = ExportStream(ExportFormat.parquet.makeWriter(.all) { (_) throws(ExportError) in throw .outputClosed })
-    #expect { try export.run(control: ScanControl(), into: closed) } throws: {
+    #expect {
+      try export.run(control: ScanControl(), into: closed)
+      try closed.finish()
+    } throws: {
       if case .outputClosed? = $0 as? ExportError { true } else { false }
     }
   }

@@ -20,15 +20,17 @@ public enum ExportFormat: String, Sendable, CaseIterable {
 
   /// A writer of a stream.
   ///
-  /// - Parameter sink: gets the bytes in order, in chunks; never an empty one.
+  /// - Parameters:
+  ///   - isParallel: it may use a second thread, which then calls `sink` (never two at a time).
+  ///   - sink: gets the bytes in order, in chunks; never an empty one.
   /// - Precondition: `isStream`.
   public func makeWriter(
-    _ columns: ExportColumns, sink: @escaping ([UInt8]) throws(ExportError) -> Void
+    _ columns: ExportColumns, isParallel: Bool = false, sink: @escaping ([UInt8]) throws(ExportError) -> Void
   ) -> any RecordWriter {
     switch self {
     case .jsonl: return JSONLinesWriter(columns, sink)
     case .csv: return CSVRecordWriter(columns, sink)
-    case .parquet: return ParquetWriter(columns, sink)
+    case .parquet: return ParquetWriter(columns, isParallel: isParallel, sink)
     case .sqlite: preconditionFailure("a database is no stream")
     }
   }

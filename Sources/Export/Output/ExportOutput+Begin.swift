@@ -96,16 +96,20 @@ extension ExportOutput {
 }
 
 extension IncrementalState {
+  /// - Returns: how many offsets are gone that were never exported.
   /// - Throws: where a partition is shorter than it was: it is another one by the same name.
-  func check(_ parts: [ExportPart]) throws(ExportError) {
+  func check(_ parts: [ExportPart]) throws(ExportError) -> Int64 {
+    var missed: Int64 = 0
     for part in parts {
-      guard let next = next[Place(topic: part.topic, partition: part.partition)], part.offsets.upperBound < next else {
-        continue
+      guard let next = next[Place(topic: part.topic, partition: part.partition)] else { continue }
+      guard part.offsets.upperBound >= next else {
+        throw .refused(
+          "partition \(part.partition) of '\(part.topic)' ends at offset \(part.offsets.upperBound), and \(next) were exported "
+            + "before: it was made anew; begin with a new state")
       }
-      throw .refused(
-        "partition \(part.partition) of '\(part.topic)' ends at offset \(part.offsets.upperBound), and \(next) were exported before: "
-          + "it was made anew; begin with a new state")
+      missed += max(0, part.offsets.lowerBound - next)
     }
+    return missed
   }
 
   mutating func advance(_ part: ExportPart) {

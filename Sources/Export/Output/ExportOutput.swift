@@ -34,6 +34,10 @@ public final class ExportOutput: RecordSink {
   private var uses = 0
   private var sinceCheckpoint: Int64 = 0
   private var hasJournal = false
+  /// Records from behind which an interrupted export can be gone on with; nil where nothing is noted down.
+  public private(set) var notedRecords: Int64?
+  /// Offsets that are gone from history since the last incremental export, and were never brought away.
+  public private(set) var missed: Int64 = 0
 
   /// Records so far, and the bytes of their keys and values.
   public private(set) var records: Int64 = 0
@@ -65,6 +69,7 @@ public final class ExportOutput: RecordSink {
   func resume(_ journal: ExportJournal) throws(ExportError) {
     for file in journal.ready { try file.publish() }
     hasJournal = true
+    notedRecords = journal.records
     current = journal.current
     next = journal.next
     records = journal.records
@@ -86,7 +91,7 @@ public final class ExportOutput: RecordSink {
   }
 
   public func begin(_ parts: [ExportPart]) throws(ExportError) {
-    if case .state(_, let state) = keeper { try state.check(parts) }
+    if case .state(_, let state) = keeper { missed = try state.check(parts) }
     if hasJournal { return }
     self.parts = parts
     next = parts.first?.offsets.lowerBound ?? 0
@@ -161,6 +166,7 @@ public final class ExportOutput: RecordSink {
     for file in open.values.sorted(by: { $0.place < $1.place }) { files.append(try file.checkpoint()) }
     try journal.replace(entry(open: files).encoded)
     hasJournal = true
+    notedRecords = records
     for file in open.values { file.isKept = true }
     try publishReady()
   }
@@ -189,6 +195,7 @@ public final class ExportOutput: RecordSink {
       if hasJournal || ready.count > 1 { try journal.replace(entry(open: []).encoded) }
       try publishReady()
       journal.remove()
+      notedRecords = nil
     case .state(let file, var state):
       for part in parts { state.advance(part) }
       state.pending = ready.compactMap(\.ready)

@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// One file of an output while it is written.
 final class OutputPart {
   let place: String
@@ -9,8 +11,11 @@ final class OutputPart {
   private var records: Int64 = 0
   private var recordBytes: Int64 = 0
 
-  private final class ByteCount {
-    var bytes: Int64 = 0
+  /// Bytes handed to the file; the writer may do that on a thread of its own.
+  private final class ByteCount: Sendable {
+    let value = Atomic<Int64>(0)
+    var bytes: Int64 { value.load(ordering: .relaxed) }
+    func add(_ count: Int64) { value.add(count, ordering: .relaxed) }
   }
 
   init(_ plan: OutputPlan, path: String, place: String) throws(ExportError) {
@@ -25,7 +30,7 @@ final class OutputPart {
     format = plan.format
     file = try OutputFile(path: noted.path, plan.format.isStream ? .behind(noted.bytes) : .asItIs)
     writer = try Self.makeWriter(plan, file, count)
-    count.bytes = noted.bytes
+    count.add(noted.bytes)
     records = noted.records
     recordBytes = noted.recordBytes
     try writer.resume(noted.state, bytes: noted.bytes)
@@ -35,9 +40,9 @@ final class OutputPart {
     -> any RecordWriter
   {
     if plan.format.isStream {
-      return plan.format.makeWriter(plan.columns) { chunk throws(ExportError) in
+      return plan.format.makeWriter(plan.columns, isParallel: true) { chunk throws(ExportError) in
         try file.write(chunk)
-        count.bytes += Int64(chunk.count)
+        count.add(Int64(chunk.count))
       }
     }
     guard let path = file.temporaryPath else {

@@ -1,11 +1,12 @@
-internal import Model
+internal import Dispatch
 internal import Query
 
 /// Records as a Parquet file; see `ParquetSchema`.
 ///
-/// Row groups are bounded in bytes: in memory are the values of one group, and a page of it as it is written.
-/// Keys, topics and whatever else repeats go through dictionaries; offsets and timestamps are differences; every page is compressed
-/// with zstd. Each group has the bounds of its columns, so that readers pass over groups that cannot match.
+/// Row groups are bounded in bytes: in memory are the values of one group, and a page of it as it is written; twice that where groups are
+/// written beside the collecting of the next, on a thread of their own. Keys, topics and whatever else repeats go through dictionaries;
+/// offsets and timestamps are differences; every page is compressed with zstd. Each group has the bounds of its columns, so that readers
+/// pass over groups that cannot match.
 final class ParquetWriter: RecordWriter {
   static let magic = Array("PAR1".utf8)
   /// Bytes of records of a row group, about: some 150,000 records of 200 bytes.
@@ -13,28 +14,39 @@ final class ParquetWriter: RecordWriter {
   /// Rows of a group; four-byte counts are far away.
   static let groupRows = 1 << 20
 
-  private let sink: ([UInt8]) throws(ExportError) -> Void
+  private let file: ParquetFile
   private let columns: ExportColumns
   private var leaves: [ParquetColumn]
-  private let compressor = ZstdCompressor()
+  private let queue: DispatchQueue?
+  private let isFree = DispatchSemaphore(value: 0)
+  private var isWriting = false
+  private var hasBegun = false
   private var rows = 0
   private var rowBytes = 0
   private var topic: [UInt8] = []
   private var part: ExportPart?
-  /// The structures RowGroup of the groups written, and what they sum up to.
-  private var groups: [[UInt8]] = []
-  private var totalRows: Int64 = 0
-  private var position: Int64 = 0
 
-  init(_ columns: ExportColumns, _ sink: @escaping ([UInt8]) throws(ExportError) -> Void) {
+  /// - Parameter isParallel: groups are written on a thread of their own, which also calls `sink`.
+  init(_ columns: ExportColumns, isParallel: Bool, _ sink: @escaping ([UInt8]) throws(ExportError) -> Void) {
     self.columns = columns
-    self.sink = sink
+    file = ParquetFile(sink)
     leaves = ParquetSchema.leaves(columns).map { ParquetColumn($0) }
+    queue = isParallel ? DispatchQueue(label: "parquet") : nil
   }
 
-  private func put(_ bytes: [UInt8]) throws(ExportError) {
-    position += Int64(bytes.count)
-    try sink(bytes)
+  deinit { if isWriting { isFree.wait() } }
+
+  /// Waits for the group that is being written.
+  private func settle() throws(ExportError) {
+    if isWriting { isFree.wait() }
+    isWriting = false
+    if let failure = file.failure { throw failure }
+  }
+
+  private func begin() throws(ExportError) {
+    if hasBegun { return }
+    hasBegun = true
+    try file.put(Self.magic)
   }
 
   func write(_ record: ExportRecord) throws(ExportError) {
@@ -42,7 +54,6 @@ final class ParquetWriter: RecordWriter {
       part = record.part
       topic = Array(record.part.topic.utf8)
     }
-    if position == 0 { try put(Self.magic) }
     for index in leaves.indices { append(record, to: &leaves[index]) }
     rows += 1
     rowBytes += (record.key?.count ?? 0) + (record.value?.count ?? 0) + record.headers.bytes.count + topic.count + 64
@@ -89,77 +100,43 @@ final class ParquetWriter: RecordWriter {
   }
 
   private func writeGroup() throws(ExportError) {
+    try settle()
+    try begin()
     if rows == 0 { return }
-    let start = position
-    var chunks = ThriftWriter()
-    chunks.list(1, .structure, count: leaves.count)
-    var uncompressed = 0
-    var compressed = 0
-    for index in leaves.indices {
-      let at = position
-      let chunk = try ParquetChunk(leaves[index], compressor) { [self] (bytes) throws(ExportError) in try put(bytes) }
-      chunks.element { chunk.describe(at: at, to: &$0) }
-      uncompressed += chunk.uncompressedBytes
-      compressed += chunk.compressedBytes
-      leaves[index] = ParquetColumn(leaves[index].leaf)
-    }
-    chunks.i64(2, Int64(uncompressed))
-    chunks.i64(3, Int64(rows))
-    chunks.i64(5, start)
-    chunks.i64(6, Int64(compressed))
-    groups.append(chunks.bytes + [0])
-    totalRows += Int64(rows)
+    let group = ParquetFile.Group(columns: leaves, rows: rows)
+    leaves = leaves.map { ParquetColumn($0.leaf) }
     rows = 0
     rowBytes = 0
+    guard let queue else {
+      file.write(group)
+      return try settle()
+    }
+    isWriting = true
+    queue.async { [file, isFree] in
+      file.write(group)
+      isFree.signal()
+    }
   }
 
   var bufferedBytes: Int { rowBytes }
 
   /// The groups' places and statistics, which the footer will need.
   func checkpoint() throws(ExportError) -> [UInt8] {
-    if position == 0 { try put(Self.magic) }
     try writeGroup()
-    var state: [UInt8] = []
-    state.appendLittleEndian(totalRows)
-    for group in groups {
-      state.appendLittleEndian(UInt32(group.count))
-      state.append(contentsOf: group)
-    }
-    return state
+    try settle()
+    return file.state
   }
 
   func resume(_ state: [UInt8], bytes: Int64) throws(ExportError) {
-    position = bytes
-    if bytes == 0 { return }
-    var at = 8
-    state.withUnsafeBytes { state in
-      guard state.count >= 8 else { return at = -1 }
-      totalRows = Int64(littleEndian: state.loadUnaligned(as: Int64.self))
-      while state.count - at >= 4 {
-        let count = Int(UInt32(littleEndian: state.loadUnaligned(fromByteOffset: at, as: UInt32.self)))
-        guard state.count - at - 4 >= count else { break }
-        groups.append(Array(state[at + 4..<at + 4 + count]))
-        at += 4 + count
-      }
+    hasBegun = bytes > 0
+    guard bytes == 0 || file.resume(state, bytes: bytes) else {
+      throw .refused("what the interrupted export noted down is damaged")
     }
-    guard at == state.count else { throw .refused("what the interrupted export noted down is damaged") }
   }
 
   func finish() throws(ExportError) {
-    if position == 0 { try put(Self.magic) }
     try writeGroup()
-    var footer = ThriftWriter()
-    footer.i32(1, 2)
-    ParquetSchema.write(columns, to: &footer)
-    footer.i64(3, totalRows)
-    footer.list(4, .structure, count: groups.count)
-    for group in groups { footer.element(encoded: group) }
-    footer.string(6, "quire version \(programVersion)")
-    footer.list(7, .structure, count: leaves.count)
-    for _ in leaves { footer.element { $0.structure(1) { _ in } } }
-    var bytes = footer.bytes + [0]
-    bytes.appendLittleEndian(UInt32(bytes.count))
-    bytes.append(contentsOf: Self.magic)
-    try put(bytes)
+    try settle()
+    try file.finish(columns)
   }
 }

@@ -150,20 +150,33 @@ private struct ExportWork: Sendable {
     output.report = { output in
       bar.show(records: output.records - already, bytes: output.recordBytes, done: output.offsets.done, all: output.offsets.all)
     }
+    do { try await copy(beginning.slices, into: output) } catch {
+      bar.clear()
+      if let noted = output.notedRecords { say("the same command with --resume goes on behind \(noted) records") }
+      throw error
+    }
+    bar.clear()
+    say("\(bar.summary(records: output.records - already, bytes: output.recordBytes)) to \(destination(output))")
+  }
+
+  private func copy(_ slices: [PartitionSlice], into output: ExportOutput) async throws {
     switch source {
     case .server(let server):
       let frames = RecordFrameReader(output)
-      try await HTTPDoor(server: server).post("/v1/export", request(beginning.slices)) { piece in
+      try await HTTPDoor(server: server).post("/v1/export", request(slices)) { piece in
         try piece.withUnsafeReadableBytes { try frames.append($0) }
       }
       guard frames.isFinished else { throw CommandFailure("the node's answer ended too early") }
     case .directory(let path):
-      let selection = ExportSelection(topics: topics, range: range, slices: beginning.slices, condition: condition)
+      let selection = ExportSelection(topics: topics, range: range, slices: slices, condition: condition)
       try await OfflineHistory.export(selection, dataDirectory: path, into: output)
     }
     try output.finish()
-    bar.clear()
-    say("\(bar.summary(records: output.records - already, bytes: output.recordBytes)) to \(destination(output))")
+    if output.missed > 0 {
+      say(
+        "\(output.missed) offsets were gone from the history before they were exported: export more often, or keep records longer"
+      )
+    }
   }
 
   private func begin() throws -> ExportOutput.Beginning {
