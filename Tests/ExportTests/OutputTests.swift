@@ -148,6 +148,7 @@ struct OutputTests {
       var other = plan(path)
       other.request = ["u"]
       #expect { try ExportOutput.begin(other, resuming: true) } throws: { "\($0)".contains("in other words") }
+      #expect(try ExportOutput.begin(plan(path), resuming: true).note?.contains("going on behind") == true)
       try run(history, try ExportOutput.begin(other, resuming: false))
       #expect(try directoryEntries(directory) == ["out"])
       #expect(try fileBytes(path).count(where: { $0 == 0x0A }) == 1000)
@@ -175,6 +176,8 @@ struct OutputTests {
       #expect(throws: ExportError.self) {
         try run(history, try ExportOutput.begin(plan(path, split: split), resuming: false), stopAfter: 700)
       }
+      // Who forgets to go on loses nothing by it.
+      #expect(throws: ExportError.self) { try ExportOutput.begin(plan(path, split: split), resuming: false) }
       try run(history, try ExportOutput.begin(plan(path, split: split), resuming: true))
       let files = try tree(path)
       #expect(

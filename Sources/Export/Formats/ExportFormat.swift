@@ -18,6 +18,13 @@ public enum ExportFormat: String, Sendable, CaseIterable {
   /// Written from the front to the back, so that it can go into a pipe.
   public var isStream: Bool { self != .sqlite }
 
+  /// - Throws: `.refused` where the format has none of these columns.
+  public func check(_ columns: ExportColumns) throws(ExportError) {
+    if self == .parquet || self == .sqlite, columns.subtracting(.timestampType).isEmpty {
+      throw .refused("\(rawValue) has no column 'timestamp_type'")
+    }
+  }
+
   /// A writer of a stream.
   ///
   /// - Parameters:

@@ -14,6 +14,7 @@ extension ExportOutput {
   ///
   /// - Throws: `.refused` where it does not fit what was asked for before.
   public static func begin(_ plan: OutputPlan, resuming: Bool) throws(ExportError) -> Beginning {
+    try plan.format.check(plan.columns)
     if plan.path == "-" || isPipe(plan) {
       if resuming { throw .refused("what goes into a pipe cannot be gone on with") }
       return Beginning(output: ExportOutput(plan, keeper: .none), slices: [], note: nil, isDone: false)
@@ -21,23 +22,21 @@ extension ExportOutput {
     try makeDirectory(plan)
     let file = try StateFile(path: journalPath(plan), busy: "another export is writing '\(plan.path)'")
     let journal = ExportJournal(file.content)
-    let output = ExportOutput(plan, keeper: .journal(file))
-    guard resuming else {
-      for begun in journal?.open ?? [] { OutputFile.remove(OutputFile.temporaryPath(for: begun.path)) }
-      for file in journal?.ready ?? [] { OutputFile.remove(file.temporaryPath) }
+    if journal == nil && !file.content.isEmpty { throw .refused("'\(file.path)' is no journal of an export") }
+    guard resuming, let journal else {
       try refuseFullDirectory(plan, journal: file)
-      return Beginning(output: output, slices: [], note: nil, isDone: false)
-    }
-    guard let journal else {
-      if !file.content.isEmpty { throw .refused("'\(file.path)' is no journal of an export") }
-      if let split = plan.split, split.bytes != nil || split.time != nil { try refuseFullDirectory(plan, journal: file) }
-      return Beginning(output: output, slices: [], note: "nothing of it was noted down before: beginning anew", isDone: false)
+      for begun in journal?.open ?? [] { OutputFile.remove(OutputFile.temporaryPath(for: begun.path)) }
+      for ready in journal?.ready ?? [] { OutputFile.remove(ready.temporaryPath) }
+      return Beginning(
+        output: ExportOutput(plan, keeper: .journal(file)), slices: [],
+        note: resuming ? "nothing of it was noted down before: beginning anew" : nil, isDone: false)
     }
     guard journal.request == plan.request else {
       throw .refused(
         "the interrupted export of '\(plan.path)' was asked for in other words (\(journal.request.joined(separator: " "))); "
           + "ask the same, or leave out --resume to begin anew")
     }
+    let output = ExportOutput(plan, keeper: .journal(file))
     try output.resume(journal)
     return Beginning(
       output: output, slices: journal.slices, note: "going on behind \(journal.records) records", isDone: false)
@@ -45,6 +44,7 @@ extension ExportOutput {
 
   /// Begins an output of what is new since the state was written.
   public static func begin(_ plan: OutputPlan, incremental statePath: String) throws(ExportError) -> Beginning {
+    try plan.format.check(plan.columns)
     if plan.path == "-" || isPipe(plan) { throw .refused("an incremental export goes into files, not into a pipe") }
     let file = try StateFile(path: statePath, busy: "another export has '\(statePath)'")
     guard var state = IncrementalState(file.content) else { throw .refused("'\(statePath)' is no state of an export") }

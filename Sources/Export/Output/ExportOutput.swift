@@ -33,6 +33,7 @@ public final class ExportOutput: RecordSink {
   private var ready: [OutputPart] = []
   private var uses = 0
   private var sinceCheckpoint: Int64 = 0
+  private var reportBytes: Int64 = 0
   private var hasJournal = false
   /// Records from behind which an interrupted export can be gone on with; nil where nothing is noted down.
   public private(set) var notedRecords: Int64?
@@ -65,11 +66,16 @@ public final class ExportOutput: RecordSink {
     self.keeper = keeper
   }
 
+  deinit {
+    // Nothing was noted down, or all is done: there is nothing to go on with.
+    if case .journal(let journal) = keeper, notedRecords == nil { journal.remove() }
+  }
+
   /// Goes on where a journal says.
   func resume(_ journal: ExportJournal) throws(ExportError) {
-    for file in journal.ready { try file.publish() }
     hasJournal = true
     notedRecords = journal.records
+    for file in journal.ready { try file.publish() }
     current = journal.current
     next = journal.next
     records = journal.records
@@ -95,8 +101,8 @@ public final class ExportOutput: RecordSink {
     if hasJournal { return }
     self.parts = parts
     next = parts.first?.offsets.lowerBound ?? 0
-    // One file is there also if it has no record.
-    if plan.split == nil, parts.isEmpty || !isIncremental { open[""] = try OutputPart(plan, path: plan.path, place: "") }
+    // One file is there also if it has no record; of an increment only if there is one.
+    if plan.split == nil, !isIncremental { open[""] = try OutputPart(plan, path: plan.path, place: "") }
   }
 
   private var isIncremental: Bool { if case .state = keeper { true } else { false } }
@@ -112,7 +118,10 @@ public final class ExportOutput: RecordSink {
     if let limit = plan.split?.bytes, try file.isFull(limit) { try complete(file) }
     if plan.split?.time != nil { try holdBackLess() }
     if sinceCheckpoint >= plan.checkpointBytes { try checkpoint() }
-    if records & 0xFFF == 0 { report(self) }
+    if recordBytes >= reportBytes || records & 0xFFF == 0 {
+      reportBytes = recordBytes + 1 << 20
+      report(self)
+    }
   }
 
   public func end(_ part: ExportPart) throws(ExportError) {
@@ -192,9 +201,11 @@ public final class ExportOutput: RecordSink {
     case .none: break
     case .journal(let journal):
       // One file alone is complete with its name; of several, none may be missing.
-      if hasJournal || ready.count > 1 { try journal.replace(entry(open: []).encoded) }
+      if hasJournal || ready.count > 1 {
+        try journal.replace(entry(open: []).encoded)
+        notedRecords = records
+      }
       try publishReady()
-      journal.remove()
       notedRecords = nil
     case .state(let file, var state):
       for part in parts { state.advance(part) }

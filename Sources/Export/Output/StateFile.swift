@@ -74,5 +74,8 @@ final class StateFile {
     try OutputFile.syncDirectory(of: path)
   }
 
-  func remove() { unlink(path) }
+  func remove() {
+    unlink(path)
+    unlink(path + ".next")
+  }
 }

@@ -54,7 +54,10 @@ extension ExportRequest {
     condition = body.where
     columns = .all
     if let names = body.columns {
-      do throws(ExportError) { columns = try ExportColumns(names: names) } catch {
+      do throws(ExportError) {
+        columns = try ExportColumns(names: names)
+        try format.written?.check(columns)
+      } catch {
         throw RequestRejection(message: error.description)
       }
     }

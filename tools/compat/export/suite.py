@@ -20,7 +20,7 @@ import pyarrow.parquet
 
 import exported
 import node
-from checks import check, equal, finish
+from checks import check, equal, finish, wait_until
 from exported import DAY, READERS
 from node import Node
 
@@ -51,6 +51,9 @@ def main():
         for topic, partitions in (("events", 3), ("many", 2)):
             quire("topic", "create", topic, "--partitions", str(partitions), *SIZES)
         stored = exported.produce(broker.kafka, "events", 3, 4000)
+        # A data directory is read up to the high watermarks that are written down in it, a moment later.
+        wait_until(lambda: quire("query", "SELECT count(*) FROM events", "--data-dir", broker.data, "--format", "csv")
+                   .stdout.split()[-1] == "4000", 20, "everything is written down")
         os.mkdir(f"{scratch}/out")
         for part in (formats, ranges, parquet, folders, imports, foreign, increments, kills):
             part(f"{scratch}/out", broker, stored)
