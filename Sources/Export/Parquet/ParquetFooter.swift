@@ -93,7 +93,9 @@ struct ParquetFooter: Equatable {
       case (1, _): element.type = try reader.int()
       case (3, _): element.repetition = try reader.int()
       case (4, .binary): element.name = try reader.string()
-      case (5, _): element.children = try reader.int()
+      case (5, _):
+        element.children = try reader.int()
+        if element.children < 0 { throw .damaged }
       case (6, _): if try reader.int() == 10 { element.unitsPerMillisecond = 1000 }  // TIMESTAMP_MICROS
       case (10, .structure): element.unitsPerMillisecond = try timeUnit(&reader) ?? element.unitsPerMillisecond
       default: try reader.skip(kind)
