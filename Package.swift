@@ -77,7 +77,7 @@ let package = Package(
     room(
       "Gateway",
       [
-        "Model", "Query", "Export", nioCore, logging, metrics,
+        "Model", "SQLite", "Query", "Export", nioCore, nioPosix, logging, metrics,
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
