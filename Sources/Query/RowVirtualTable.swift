@@ -54,14 +54,17 @@ final class RowVirtualTable: VirtualTable {
   }
 
   /// All rows, and which of them may fit.
-  func rows(plan: Int, arguments: FilterArguments) -> (all: [[SQLParameter]], chosen: [Int]?) {
+  func rows(
+    plan: Int, arguments: FilterArguments
+  ) throws(RowFunction.Failure) -> (all: [[SQLParameter]], chosen: [Int]?) {
     let terms = plans[plan]
     guard table.arguments.isEmpty else {
       var given = Array(repeating: SQLParameter.null, count: table.arguments.count)
       for (i, term) in terms.enumerated() { given[term - table.columns.count] = SQLParameter(arguments[i]) }
-      return (table.rows(given), nil)
+      return (try table.rows(given), nil)
     }
-    let all = rowsWithoutArguments ?? table.rows([])
+    let all: [[SQLParameter]]
+    if let rowsWithoutArguments { all = rowsWithoutArguments } else { all = try table.rows([]) }
     rowsWithoutArguments = all
     guard let column = terms.first else { return (all, nil) }
     let index = indexes[column] ?? Dictionary(grouping: all.indices) { Self.comparable(all[$0][column]) }
@@ -101,7 +104,9 @@ private final class RowCursor: VirtualTableCursor {
   private var index: Int { chosen?[position] ?? position }
 
   override func filter(plan: Int, arguments: FilterArguments) throws(VirtualTableError) {
-    (all, chosen) = table.rows(plan: plan, arguments: arguments)
+    do throws(RowFunction.Failure) {
+      (all, chosen) = try table.rows(plan: plan, arguments: arguments)
+    } catch { throw .failed(error.message) }
     position = 0
     given = (0..<arguments.count).map { SQLParameter(arguments[$0]) }
     terms = table.plans[plan]

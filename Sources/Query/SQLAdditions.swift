@@ -4,10 +4,12 @@ internal import SQLite
 public struct SQLAdditions: Sendable {
   public var tables: [RowTable]
   public var functions: [RowFunction]
+  public var aggregates: [RowAggregate]
 
-  public init(tables: [RowTable] = [], functions: [RowFunction] = []) {
+  public init(tables: [RowTable] = [], functions: [RowFunction] = [], aggregates: [RowAggregate] = []) {
     self.tables = tables
     self.functions = functions
+    self.aggregates = aggregates
   }
 
   func register(on connection: Connection, context: ScanContext) throws(SQLiteError) {
@@ -24,6 +26,9 @@ public struct SQLAdditions: Sendable {
         } catch { throw .failed(error.message) }
       }
     }
+    for aggregate in aggregates {
+      try connection.registerAggregate(aggregate.name, argumentCount: -1) { GatheredRows(aggregate) }
+    }
   }
 }
 
@@ -35,11 +40,11 @@ public struct RowTable: Sendable {
   /// Names of what the table is called with, `name(x, y)`; hidden columns.
   public var arguments: [String]
   /// All rows, each with a value for each column; called with the arguments, NULL for one that was not given.
-  public var rows: @Sendable ([SQLParameter]) -> [[SQLParameter]]
+  public var rows: @Sendable ([SQLParameter]) throws(RowFunction.Failure) -> [[SQLParameter]]
 
   public init(
     name: String, columns: [(name: String, type: String)], arguments: [String] = [],
-    rows: @escaping @Sendable ([SQLParameter]) -> [[SQLParameter]]
+    rows: @escaping @Sendable ([SQLParameter]) throws(RowFunction.Failure) -> [[SQLParameter]]
   ) {
     self.name = name
     self.columns = columns
@@ -73,7 +78,57 @@ public struct RowFunction: Sendable {
   }
 }
 
+/// A function of all rows of a group.
+public struct RowAggregate: Sendable {
+  /// What the arguments of one group may take in memory, about.
+  public static let bytesMax = 16 << 20
+
+  public var name: String
+  /// Called with the arguments of each row, in the order they came.
+  public var body: @Sendable ([[SQLParameter]]) throws(RowFunction.Failure) -> SQLParameter
+
+  public init(
+    _ name: String, _ body: @escaping @Sendable ([[SQLParameter]]) throws(RowFunction.Failure) -> SQLParameter
+  ) {
+    self.name = name
+    self.body = body
+  }
+}
+
+/// One group of an aggregate.
+private final class GatheredRows: AggregateState {
+  private let aggregate: RowAggregate
+  private var rows: [[SQLParameter]] = []
+  private var bytes = 0
+
+  init(_ aggregate: RowAggregate) { self.aggregate = aggregate }
+
+  func step(_ arguments: FunctionArguments) throws(VirtualTableError) {
+    let row = (0..<arguments.count).map { SQLParameter(arguments[$0]) }
+    bytes += row.reduce(64) { $0 + $1.byteCount }
+    guard bytes <= RowAggregate.bytesMax else {
+      throw .failed("\(aggregate.name) of more than \(RowAggregate.bytesMax) bytes is out of range")
+    }
+    rows.append(row)
+  }
+
+  func finish(into result: ResultContext) throws(VirtualTableError) {
+    do throws(RowFunction.Failure) {
+      result.set(try aggregate.body(rows))
+    } catch { throw .failed(error.message) }
+  }
+}
+
 extension SQLParameter {
+  /// About what it takes in memory.
+  fileprivate var byteCount: Int {
+    switch self {
+    case .null, .integer, .real: 24
+    case .text(let text): 24 + text.utf8.count
+    case .blob(let bytes): 24 + bytes.count
+    }
+  }
+
   init(_ value: ArgumentValue) {
     switch value.kind {
     case .null: self = .null

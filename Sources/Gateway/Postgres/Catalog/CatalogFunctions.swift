@@ -110,7 +110,7 @@ enum CatalogFunctions {
       ("obj_description", nil), ("col_description", 2), ("shobj_description", 2), ("pg_get_expr", nil), ("pg_get_indexdef", nil),
       ("pg_get_constraintdef", nil), ("pg_get_viewdef", nil), ("pg_get_ruledef", nil), ("pg_get_triggerdef", nil),
       ("pg_get_partkeydef", 1), ("pg_get_statisticsobjdef_columns", 1), ("pg_get_function_result", 1),
-      ("pg_get_function_arguments", 1), ("pg_get_function_identity_arguments", 1), ("pg_get_functiondef", 1),
+      ("pg_get_function_arguments", 1), ("pg_get_function_identity_arguments", 1), ("pg_get_functiondef", 1), ("pg_get_function_sqlbody", 1),
       ("pg_get_serial_sequence", 2), ("pg_tablespace_location", 1),
     ].map { constant($0.0, .null, argumentCount: $0.1) }
     + [
@@ -124,6 +124,7 @@ enum CatalogFunctions {
       constant("pg_relation_is_publishable", .integer(0), argumentCount: 1),
       constant("pg_is_other_temp_schema", .integer(0), argumentCount: 1),
       constant("pg_get_userbyid", .text("quire"), argumentCount: 1),
+      constant("getdatabaseencoding", .text("UTF8")),
       constant("pg_encoding_to_char", .text("UTF8"), argumentCount: 1), constant("pg_char_to_encoding", .integer(6), argumentCount: 1),
       constant("pg_table_size", .integer(0), argumentCount: nil), constant("pg_relation_size", .integer(0), argumentCount: nil),
       constant("pg_total_relation_size", .integer(0), argumentCount: nil), constant("pg_database_size", .integer(0), argumentCount: nil),

@@ -8,6 +8,8 @@ enum CatalogSchema {
 
   /// By name; those of information_schema have that in front.
   static let tables: [(name: String, columns: String)] = [
+    ("pg_cursors", "name:t statement:t is_holdable:b is_binary:b is_scrollable:b creation_time:z"),
+    ("pg_prepared_statements", "name:t statement:t prepare_time:z parameter_types:t from_sql:b"),
     (
       "pg_class",
       """

@@ -110,6 +110,8 @@ extension PostgresCatalog {
         ]
       ]
     },
+    "pg_cursors": { context in context.cursors.map { ["name": .text($0), "statement": .text("")] } },
+    "pg_prepared_statements": { context in context.statements.map { ["name": .text($0), "statement": .text("")] } },
     "information_schema.schemata": { context in
       ["pg_catalog", "public", "information_schema"].map {
         [

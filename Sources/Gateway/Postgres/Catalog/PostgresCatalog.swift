@@ -21,22 +21,26 @@ enum PostgresCatalog {
   }
 
   static func additions(
-    _ catalog: any HistoryCatalog, settings: PostgresSettings, identity: PostgresIdentity
+    _ catalog: any HistoryCatalog, settings: PostgresSettings, identity: PostgresIdentity, cursors: [String] = [],
+    statements: [String] = []
   ) -> SQLAdditions {
     let relations = CatalogRelations(catalog)
+    let context = CatalogContext(
+      relations: relations, settings: settings, identity: identity, cursors: cursors, statements: statements)
     let tables = CatalogSchema.tables.map { schema in
       let columns = columns(of: schema.columns)
       let content = contents[schema.name]
       return RowTable(name: schema.name, columns: columns.map { ($0.name, declaration($0.type)) }) { _ in
         guard let content else { return [] }
-        return content(CatalogContext(relations: relations, settings: settings, identity: identity)).map { values in
+        return content(context).map { values in
           columns.map { values[$0.name] ?? empty($0.type) }
         }
       }
     }
     return SQLAdditions(
-      tables: tables,
-      functions: PostgresFunctions.all + CatalogFunctions.all(relations, settings: settings, identity: identity))
+      tables: tables + PostgresFunctions.tables + [PostgresFunctions.keywords],
+      functions: PostgresFunctions.all + CatalogFunctions.all(relations, settings: settings, identity: identity),
+      aggregates: PostgresFunctions.aggregates)
   }
 
   /// Columns by `name:letter`.
@@ -82,6 +86,9 @@ struct CatalogContext: Sendable {
   var relations: CatalogRelations
   var settings: PostgresSettings
   var identity: PostgresIdentity
+  /// Names that the connection has given.
+  var cursors: [String]
+  var statements: [String]
 }
 
 /// The tables there are: topics, and the catalogues themselves.

@@ -1,3 +1,4 @@
+import Glibc
 import Query
 
 /// Functions that Postgres has and SQLite has not, and those that the translation of casts and operators calls.
@@ -10,12 +11,26 @@ enum PostgresFunctions {
       return .invalidDatetime
     }
     if message.hasPrefix("invalid input syntax") { return .invalidTextRepresentation }
+    if message.hasPrefix("set-returning functions") { return .featureNotSupported }
     if message.contains("out of range") { return .numericOutOfRange }
     if message.hasPrefix("time zone") || message.hasPrefix("unit ") { return .invalidParameterValue }
     return nil
   }
 
-  static let all: [RowFunction] = casts + times + texts + arrays
+  static let all: [RowFunction] = casts + times + texts + arrays + misplaced + [matching]
+
+  private static let matching = RowFunction("regexp", argumentCount: 2) { (values) throws(Failure) in
+    guard var pattern = text(values[0]), let text = text(values[1]) else { return .null }
+    var flags = REG_EXTENDED | REG_NOSUB
+    if pattern.hasPrefix("(?i)") {
+      pattern.removeFirst(4)
+      flags |= REG_ICASE
+    }
+    var compiled = regex_t()
+    guard regcomp(&compiled, pattern, flags) == 0 else { throw Failure("invalid regular expression: \(pattern)") }
+    defer { regfree(&compiled) }
+    return .integer(regexec(&compiled, text, 0, nil, 0) == 0 ? 1 : 0)
+  }
 
   // Casts
 
@@ -155,7 +170,7 @@ enum PostgresFunctions {
   }
 
   /// SQLite's order of values of several types.
-  private static func precedes(_ a: SQLParameter, _ b: SQLParameter) -> Bool {
+  static func precedes(_ a: SQLParameter, _ b: SQLParameter) -> Bool {
     func rank(_ value: SQLParameter) -> Int {
       switch value {
       case .null: 0
@@ -179,10 +194,6 @@ enum PostgresFunctions {
 
   private static let arrays: [RowFunction] = [
     RowFunction("pg_array", argumentCount: nil) { values in .text(ArrayText.text(values.map(text))) },
-    RowFunction("pg_json_array", argumentCount: 1) { values in
-      guard case .text(let json) = values[0], let elements = JSONScalars.read(json) else { return .null }
-      return .text(ArrayText.text(elements))
-    },
     RowFunction("pg_array_json", argumentCount: 1) { values in
       // Numbers stand in it twice, as what they are and as their text: elements have no type of their own.
       guard let array = text(values[0]), let elements = ArrayText.elements(array) else { return .text("[]") }
@@ -217,6 +228,5 @@ enum PostgresFunctions {
       text(values[0]).flatMap(ArrayText.elements).map { .integer(Int64($0.count)) } ?? .null
     },
     RowFunction("pg_field", argumentCount: 2) { _ in .null },
-    RowFunction("_pg_expandarray", argumentCount: 1) { _ in .null },
   ]
 }

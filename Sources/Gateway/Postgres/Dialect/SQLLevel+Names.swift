@@ -42,6 +42,9 @@ extension SQLLevel {
     if parts.count == 1, !parts[0].isQuoted, !isStar, let call = SQLWords.bareFunctions[parts[0].name] {
       return push([SQLPiece(text: call, source: place)], .other)
     }
+    if !isStar, let column = translator.column(ofTableFunction: parts.map(\.name)) {
+      return push([SQLPiece(text: column, source: place)], .other)
+    }
     let words = parts.map { $0.isQuoted ? SQLTranslator.quoted($0.name) : $0.name } + (isStar ? ["*"] : [])
     push([SQLPiece(text: words.joined(separator: "."), source: place)], isStar ? .other : .column(parts.last?.name ?? ""))
   }
@@ -64,12 +67,18 @@ extension SQLLevel {
 
   mutating func call(_ name: String, _ arguments: [SQLNode], at place: Int) throws(PostgresError) {
     index += 1
-    var pieces = [SQLPiece(text: (SQLWords.renamed[name] ?? name) + "(", source: place)]
-    pieces += try translator.rewrite(arguments)
+    var pieces: [SQLPiece]
+    if let order = arguments.firstIndex(where: { $0.word == "order" }), arguments.dropFirst(order + 1).first?.word == "by" {
+      pieces = try orderedAggregate(name, arguments, order: order, at: place)
+    } else {
+      pieces = [SQLPiece(text: (SQLWords.renamed[name] ?? name) + "(", source: place)] + (try translator.rewrite(arguments))
+    }
     pieces.append(SQLPiece(text: ")", source: place))
-    if name == "array_agg" {
-      pieces[0].text = "pg_json_array(json_group_array("
-      pieces[pieces.count - 1].text = "))"
+    if isInFrom, SQLWords.tableFunctions.contains(name), let (alias, next) = SQLTranslator.alias(in: nodes, at: index) {
+      pieces.append(SQLPiece(text: "AS \(SQLTranslator.quoted(alias))", source: source))
+      // The column's name is looked up by the translator, which has read ahead.
+      index = next < nodes.count && nodes[next].parenthesized != nil ? next + 1 : next
+      return push(pieces, .other)
     }
     // What stands behind an aggregate belongs to it.
     while let word = node(0)?.word, word == "filter" || word == "over" {
@@ -85,6 +94,28 @@ extension SQLLevel {
       index += 1
     }
     push(pieces, .other)
+  }
+
+  /// `array_agg(x ORDER BY y DESC)`: what to order by follows the arguments, behind a text that says which way.
+  private func orderedAggregate(
+    _ name: String, _ arguments: [SQLNode], order: Int, at place: Int
+  ) throws(PostgresError) -> [SQLPiece] {
+    guard name == "array_agg" || name == "string_agg" else {
+      throw translator.failure(.featureNotSupported, "ORDER BY in \(name) is not supported", at: arguments[order].start)
+    }
+    var pieces = [SQLPiece(text: "pg_ordered_\(name)(", source: place)]
+    pieces += try translator.rewrite(Array(arguments[..<order]))
+    var directions = ""
+    var terms: [SQLPiece] = []
+    for var term in SQLNode.split(Array(arguments[(order + 2)...])) {
+      let last = term.last?.word
+      if last == "asc" || last == "desc" { term.removeLast() }
+      directions += last == "desc" ? "d" : "a"
+      terms.append(SQLPiece(text: ",", source: place))
+      terms += try translator.rewrite(term)
+    }
+    pieces.append(SQLPiece(text: ", '\(directions)'", source: place))
+    return pieces + terms
   }
 
   /// Constructs that begin with a word of their own; nil if this is none.
@@ -147,7 +178,7 @@ extension SQLLevel {
       // ARRAY(SELECT …): the subquery's one column, whatever it is called and in its order.
       index += 2
       let select = try translator.rewrite(inside)
-      return (around("( WITH \"pg@array\"(v) AS (", select, ") SELECT pg_json_array(json_group_array(v)) FROM \"pg@array\" )"), .other)
+      return (around("( WITH \"pg@array\"(v) AS (", select, ") SELECT array_agg(v) FROM \"pg@array\" )"), .other)
     default: return nil
     }
   }

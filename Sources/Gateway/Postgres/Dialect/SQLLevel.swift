@@ -31,6 +31,7 @@ struct SQLLevel {
   /// Where each CASE that is open began.
   private var cases: [Int] = []
   private var hasLimit = false
+  var isInFrom = false
   /// What the next constant is compared with, and how many more of them after an AND (BETWEEN).
   var comparedType: PostgresType?
   private var betweenType: PostgresType?
@@ -275,12 +276,13 @@ struct SQLLevel {
   }
 
   private mutating func word(_ word: String) throws(PostgresError) {
+    isInFrom = SQLWords.isInFrom(after: word, was: isInFrom)
     switch word {
     case "select":
       if node(1)?.word == "distinct", node(2)?.word == "on", node(3)?.parenthesized != nil {
         throw translator.failure(.featureNotSupported, "SELECT DISTINCT ON is not supported", at: source)
       }
-      if !isTop { nameItems() }
+      nameItems()
       keyword("SELECT")
     case "case":
       cases.append(out.count)
@@ -410,11 +412,18 @@ struct SQLLevel {
   /// Items of this SELECT that have no name of their own get the one Postgres would give them, for the query around this one.
   private mutating func nameItems() {
     let list = SelectList(text: translator.text)
-    for (item, end) in list.items(nodes[(index + 1)...]) {
-      guard let name = item.name, !item.isStar, name != "?column?", end > index + 2,
-        nodes[end - 1].parenthesized != nil, nodes[end - 2].name != nil, nodes[end - 2].word != "cast"
-      else { continue }
-      aliases[end] = name
+    var start = index + 1
+    for (item, end) in list.items(nodes[start...]) {
+      let parts = nodes[start..<end].compactMap(\.name)
+      start = end + 1
+      if item.isStar { continue }
+      if item.name == nil, parts.count < 3, let name = parts.last, translator.column(ofTableFunction: parts) != nil {
+        aliases[end] = name
+      } else if !isTop, let name = item.name, name != "?column?", end > index + 2, nodes[end - 1].parenthesized != nil,
+        nodes[end - 2].name != nil, nodes[end - 2].word != "cast"
+      {
+        aliases[end] = name
+      }
     }
   }
 }

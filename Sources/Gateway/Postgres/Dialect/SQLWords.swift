@@ -12,6 +12,15 @@ enum SQLWords {
   static let clauses: Set<String> = [
     "from", "where", "group", "having", "window", "order", "limit", "union", "intersect", "except", "fetch", "into",
   ]
+  /// Functions that give rows of one value where a table may stand.
+  static let tableFunctions: Set<String> = ["unnest", "generate_series"]
+
+  /// Whether tables are named behind `word`.
+  static func isInFrom(after word: String, was: Bool) -> Bool {
+    if word == "from" || word == "join" { return true }
+    if word == "on" || word == "select" || clauses.contains(word) { return false }
+    return was
+  }
   static let comparisons: Set<String> = ["=", "==", "<>", "!=", "<", ">", "<=", ">="]
   /// Functions of Postgres that are written without parentheses.
   static let bareFunctions: [String: String] = [

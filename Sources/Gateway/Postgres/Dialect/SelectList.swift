@@ -74,7 +74,8 @@ struct SelectList {
       let (type, count) = try? TypeName.read(nodes[(cast + 1)...], in: text), cast + 1 + count == nodes.endIndex,
       isPrimary(nodes[..<cast])
     {
-      let name = meaning(nodes[..<cast]).name
+      let inner = nodes[..<cast]
+      let name = isName(inner) ? inner.last?.name : meaning(inner).name
       return (name == Self.anonymous ? type.reference ?? type.type.catalogName : name, type.resultType, nil)
     }
     guard let first = nodes.first else { return (nil, nil, nil) }

@@ -167,7 +167,11 @@ extension PostgresSession {
   /// Opens a portal's query if it is not open yet; nil for one without rows.
   func start(_ portal: Portal) throws(PostgresError) -> RowStream? {
     if let rows = portal.rows { return rows }
-    guard let text = portal.statement?.text else { return nil }
+    let text: QueryText
+    switch portal.statement {
+    case .query(let query), .copyOut(let query, _): text = query
+    default: return nil
+    }
     var open: OpenQuery
     if let opened = portal.open { open = opened } else { open = try self.open(text) }
     startClock(open.cut)
@@ -207,6 +211,7 @@ extension PostgresSession {
         rows: rows, cut: cut, form: .rows(portal.resultFormats), purpose: .fetch, tag: "FETCH", rowsMax: count ?? 0,
         isExtended: true, portal: target, text: target.text)
     case .show(let name): writeShown(name, into: &out)
+    case .declare(let cursor, let text): try declare(cursor, text, parameters: portal.parameters, into: &out)
     default: try runUtility(statement, into: &out)
     }
   }

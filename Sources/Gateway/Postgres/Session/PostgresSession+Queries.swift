@@ -18,7 +18,10 @@ extension PostgresSession {
     if let blockCut { return blockCut }
     do throws(QueryError) {
       let cut = try PostgresCut(
-        history, additions: PostgresCatalog.additions(history.catalog, settings: settings, identity: identity))
+        history,
+        additions: PostgresCatalog.additions(
+          history.catalog, settings: settings, identity: identity, cursors: portals.keys.filter { !$0.isEmpty },
+          statements: statements.keys.filter { !$0.isEmpty }))
       if status == .inBlock { blockCut = cut }
       return cut
     } catch { throw PostgresError(error) }

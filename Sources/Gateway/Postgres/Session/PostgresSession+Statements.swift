@@ -69,17 +69,7 @@ extension PostgresSession {
       if status == .idle { throw PostgresError(.noActiveTransaction, "\(tag) can only be used in transaction blocks") }
       if recovers { status = .inBlock }
       out.writeCommandComplete(tag)
-    case .declare(let cursor, let text):
-      guard status == .inBlock else {
-        throw PostgresError(.noActiveTransaction, "DECLARE CURSOR can only be used in transaction blocks")
-      }
-      if portals[cursor] != nil { throw PostgresError(.duplicateCursor, "cursor \"\(cursor)\" already exists") }
-      try admitPortal()
-      let portal = Portal(.query(text), text: text)
-      portal.open = try withoutParameters(text)
-      running.end()
-      portals[cursor] = portal
-      out.writeCommandComplete("DECLARE CURSOR")
+    case .declare(let cursor, let text): try declare(cursor, text, parameters: nil, into: &out)
     case .closeCursor(let name):
       if let name {
         guard portals.removeValue(forKey: name) != nil else { throw noCursor(name) }
@@ -115,6 +105,23 @@ extension PostgresSession {
     case .nothing(let tag): out.writeCommandComplete(tag)
     case .query, .copyOut, .fetch: break
     }
+  }
+
+  /// - Parameter parameters: nil for a statement of the simple protocol, which has none.
+  func declare(
+    _ cursor: String, _ text: QueryText, parameters: [SQLParameter]?, into out: inout ByteBuffer
+  ) throws(PostgresError) {
+    guard status == .inBlock else {
+      throw PostgresError(.noActiveTransaction, "DECLARE CURSOR can only be used in transaction blocks")
+    }
+    if portals[cursor] != nil { throw PostgresError(.duplicateCursor, "cursor \"\(cursor)\" already exists") }
+    try admitPortal()
+    let portal = Portal(.query(text), text: text)
+    portal.open = parameters == nil ? try withoutParameters(text) : try open(text)
+    portal.parameters = parameters ?? []
+    running.end()
+    portals[cursor] = portal
+    out.writeCommandComplete("DECLARE CURSOR")
   }
 
   private func report(_ name: String, into out: inout ByteBuffer) {

@@ -98,10 +98,12 @@ struct PostgresSettings: Sendable {
     if Self.readOnly.contains(lowered) {
       throw PostgresError(SQLState("55P02"), "parameter \"\(name)\" cannot be changed")
     }
-    guard let value else {
+    guard var value else {
       values[lowered] = nil
       return isReported(lowered)
     }
+    // Some clients send the quotes along.
+    if value.count >= 2, value.hasPrefix("'"), value.hasSuffix("'") { value = String(value.dropFirst().dropLast()) }
     if let possible = Self.fixed[lowered], !possible.contains(value.lowercased()) {
       throw PostgresError(
         .invalidParameterValue, "invalid value for parameter \"\(name)\": \"\(value)\"",
