@@ -109,7 +109,7 @@ let package = Package(
     tests(
       "Gateway",
       [
-        "Model", nioCore, nioPosix, logging, metrics,
+        "HistorySupport", "Model", "Query", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
@@ -138,7 +138,7 @@ let package = Package(
     // decoders under hostile bytes
     .target(
       name: "FuzzTargets",
-      dependencies: ["HistorySupport", "Bytes", "Records", "KafkaProtocol", "Query", nioCore], path: "Tests/FuzzTargets",
+      dependencies: ["HistorySupport", "Bytes", "Records", "KafkaProtocol", "Query", "Gateway", nioCore], path: "Tests/FuzzTargets",
       swiftSettings: strict),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport"], swiftSettings: strict),
     // what the compiler does not know of the rooms above

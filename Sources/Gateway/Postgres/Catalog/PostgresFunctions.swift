@@ -210,6 +210,18 @@ enum PostgresFunctions {
       guard elements.indices.contains(place), let element = elements[place] else { return .null }
       return Int64(element).map(SQLParameter.integer) ?? .text(element)
     },
+    RowFunction("string_to_array", argumentCount: nil) { values in
+      guard values.count > 1, let text = text(values[0]) else { return .null }
+      guard let separator = PostgresFunctions.text(values[1]) else { return .text(ArrayText.text(text.map { String($0) })) }
+      if text.isEmpty { return .text("{}") }
+      let parts = separator.isEmpty ? [text] : text.split(separator: separator, omittingEmptySubsequences: false).map(String.init)
+      return .text(ArrayText.text(parts))
+    },
+    RowFunction("parse_ident", argumentCount: nil) { (values) throws(Failure) in
+      guard let first = values.first, let text = text(first) else { return .null }
+      guard let tokens = try? SQLLexer.tokens(text) else { throw Failure("string is not a valid identifier: \"\(text)\"") }
+      return .text(ArrayText.text(tokens.compactMap { SQLNode.token($0).name }))
+    },
     RowFunction("array_to_string", argumentCount: nil) { values in
       guard values.count > 1, let array = text(values[0]), let elements = ArrayText.elements(array) else { return .null }
       let null = values.count > 2 ? text(values[2]) : nil

@@ -26,6 +26,15 @@ enum PostgresStatement: Sendable {
     var translated: TranslatedSQL
     /// `SELECT`, `EXPLAIN`: the word of its completion.
     var tag = "SELECT"
+    var nodes: [SQLNode] = []
+
+    /// The same with `user` as the function that Postgres has.
+    func withUserFunction(_ columnType: @escaping (String) -> PostgresType?) -> QueryText? {
+      guard !nodes.isEmpty,
+        let translated = try? SQLTranslator(text: text, columnType: columnType, userIsFunction: true).translate(nodes)
+      else { return nil }
+      return QueryText(text: text, translated: translated, tag: tag)
+    }
   }
 
   var isTransactionEnd: Bool {
@@ -116,7 +125,7 @@ struct PostgresScript {
 
   private func query(_ nodes: [SQLNode], tag: String) throws(PostgresError) -> PostgresStatement.QueryText {
     let translated = try SQLTranslator(text: text, columnType: columnType).translate(nodes)
-    return PostgresStatement.QueryText(text: text, translated: translated, tag: tag)
+    return PostgresStatement.QueryText(text: text, translated: translated, tag: tag, nodes: nodes)
   }
 
   private func explain(_ nodes: [SQLNode]) throws(PostgresError) -> PostgresStatement.QueryText {

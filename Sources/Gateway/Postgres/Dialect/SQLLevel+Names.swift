@@ -39,6 +39,9 @@ extension SQLLevel {
       }
       parts.insert((table, true), at: 0)
     }
+    if parts.count == 1, !parts[0].isQuoted, parts[0].name == "user", translator.userIsFunction {
+      return push([SQLPiece(text: "current_user()", source: place)], .other)
+    }
     if parts.count == 1, !parts[0].isQuoted, !isStar, let call = SQLWords.bareFunctions[parts[0].name] {
       return push([SQLPiece(text: call, source: place)], .other)
     }
@@ -74,7 +77,12 @@ extension SQLLevel {
       pieces = [SQLPiece(text: (SQLWords.renamed[name] ?? name) + "(", source: place)] + (try translator.rewrite(arguments))
     }
     pieces.append(SQLPiece(text: ")", source: place))
-    if isInFrom, SQLWords.tableFunctions.contains(name), let (alias, next) = SQLTranslator.alias(in: nodes, at: index) {
+    let isOneRow = isInFrom && SQLWords.valueFunctions.contains(name)
+    if isOneRow {
+      pieces.insert(SQLPiece(text: "(SELECT", source: place), at: 0)
+      pieces.append(SQLPiece(text: "AS value)", source: place))
+    }
+    if isInFrom, isOneRow || SQLWords.tableFunctions.contains(name), let (alias, next) = SQLTranslator.alias(in: nodes, at: index) {
       pieces.append(SQLPiece(text: "AS \(SQLTranslator.quoted(alias))", source: source))
       // The column's name is looked up by the translator, which has read ahead.
       index = next < nodes.count && nodes[next].parenthesized != nil ? next + 1 : next

@@ -1,11 +1,11 @@
 import Model
 
 /// Tokens with what is in parentheses and brackets taken together.
-indirect enum SQLNode {
+indirect enum SQLNode: Sendable {
   case token(SQLToken)
   case group(Group)
 
-  struct Group {
+  struct Group: Sendable {
     var isBracket: Bool
     var nodes: [SQLNode]
     var range: Range<Int>

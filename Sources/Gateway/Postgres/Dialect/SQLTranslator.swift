@@ -12,9 +12,13 @@ final class SQLTranslator {
   /// Names of functions that stand where a table may, by level: such a name is also that of the function's one column.
   private var tableFunctions: [[String: String]] = []
 
-  init(text: [UInt8], columnType: @escaping (String) -> PostgresType?) {
+  /// `user` without parentheses is Postgres' function. Here it is a good name for a column, and the function where there is none.
+  let userIsFunction: Bool
+
+  init(text: [UInt8], columnType: @escaping (String) -> PostgresType?, userIsFunction: Bool = false) {
     self.text = text
     self.columnType = columnType
+    self.userIsFunction = userIsFunction
   }
 
   /// One statement, without semicolons.
@@ -51,7 +55,7 @@ final class SQLTranslator {
     for (index, node) in nodes.enumerated() {
       guard let word = node.word else { continue }
       isInFrom = SQLWords.isInFrom(after: word, was: isInFrom)
-      guard isInFrom, SQLWords.tableFunctions.contains(word), index + 1 < nodes.count, nodes[index + 1].parenthesized != nil else {
+      guard isInFrom, SQLWords.tableFunctions.contains(word) || SQLWords.valueFunctions.contains(word), index + 1 < nodes.count, nodes[index + 1].parenthesized != nil else {
         continue
       }
       guard let (alias, next) = alias(in: nodes, at: index + 2) else {

@@ -14,6 +14,8 @@ enum SQLWords {
   ]
   /// Functions that give rows of one value where a table may stand.
   static let tableFunctions: Set<String> = ["unnest", "generate_series"]
+  /// Functions of one value, which may stand there too and give one row.
+  static let valueFunctions: Set<String> = Set(functionTypes.keys).union(["string_to_array", "parse_ident", "array_to_string"])
 
   /// Whether tables are named behind `word`.
   static func isInFrom(after word: String, was: Bool) -> Bool {
@@ -57,7 +59,7 @@ enum SQLWords {
       """)
     add(.name, "current_schema current_database current_catalog current_user session_user current_role")
     add(.nameArray, "current_schemas")
-    add(.textArray, "array_agg")
+    add(.textArray, "array_agg string_to_array parse_ident")
     add(
       .int8,
       """

@@ -69,7 +69,11 @@ extension PostgresError {
     if let byte = error.position, let text, let source = translated?.source(of: byte) {
       position = SQLLexer.characters(before: source, in: text) + 1
     }
-    self.init(Self.code(of: error), error.message, position: position)
+    // SQLite puts the name of its database in front of what a step says.
+    let prefix = ":memory:: "
+    var plain = error
+    if plain.message.hasPrefix(prefix) { plain.message.removeFirst(prefix.count) }
+    self.init(Self.code(of: plain), plain.message, position: position)
   }
 
   private static func code(of error: QueryError) -> SQLState {

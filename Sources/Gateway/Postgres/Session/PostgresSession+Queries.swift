@@ -36,6 +36,9 @@ extension PostgresSession {
       let (names, known) = describe(query, text, on: cut)
       return OpenQuery(query: query, cut: cut, names: names, known: known)
     } catch {
+      if error.message == "no such column: user", let other = text.withUserFunction(PostgresCatalog.columnType) {
+        return try open(other)
+      }
       throw PostgresError(error, text: text.text, translated: text.translated)
     }
   }

@@ -29,7 +29,9 @@ struct PostgresSettings: Sendable {
     "default_with_oids": "off", "password_encryption": "scram-sha-256", "constraint_exclusion": "partition",
     "synchronize_seqscans": "on", "check_function_bodies": "on", "block_size": "8192", "tcp_user_timeout": "0",
     "tcp_keepalives_idle": "0", "enable_seqscan": "on", "enable_hashjoin": "on", "enable_mergejoin": "on", "enable_nestloop": "on",
-    "random_page_cost": "4", "effective_cache_size": "4GB", "standard_conforming": "on", "data_directory_mode": "0700",
+    "random_page_cost": "4", "effective_cache_size": "4GB", "default_table_access_method": "heap", "temp_buffers": "8MB", "maintenance_work_mem": "64MB", "gin_fuzzy_search_limit": "0",
+    "log_statement": "none", "log_min_duration_statement": "-1", "plan_cache_mode": "auto", "max_parallel_workers_per_gather": "0",
+    "force_parallel_mode": "off", "track_activities": "on", "vacuum_cost_delay": "0",
   ]
   /// Settings with one value only.
   private static let fixed: [String: Set<String>] = [
