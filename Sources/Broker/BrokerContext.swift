@@ -22,7 +22,7 @@ final class BrokerContext: Sendable {
   let now: @Sendable () -> Int64
   /// Where compressed batches are validated: decompressing may take long.
   let validationThreads: NIOThreadPool
-  private let connectionCount = Atomic<Int>(0)
+  let connectionCount = Atomic<Int>(0)
 
   init(
     configuration: BrokerConfiguration, store: LogStore, cluster: LocalClusterStore, groups: GroupCoordinator,
@@ -46,14 +46,10 @@ final class BrokerContext: Sendable {
   /// Counts a new connection; false if there are as many as there may be.
   func admitConnection() -> Bool {
     let count = connectionCount.add(1, ordering: .relaxed).newValue
-    metrics.connections.record(Int64(count))
     if count <= configuration.connectionsMax { return true }
     connectionCount.subtract(1, ordering: .relaxed)
     return false
   }
 
-  func connectionClosed() {
-    let left = connectionCount.subtract(1, ordering: .relaxed).newValue
-    metrics.connections.record(Int64(left))
-  }
+  func connectionClosed() { connectionCount.subtract(1, ordering: .relaxed) }
 }

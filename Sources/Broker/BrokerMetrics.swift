@@ -6,7 +6,6 @@ internal import NIOCore
 struct BrokerMetrics: Sendable {
   let bytesIn = Counter(label: "quire_kafka_received_bytes_total")
   let bytesOut = Counter(label: "quire_kafka_sent_bytes_total")
-  let connections = Gauge(label: "quire_kafka_connections")
   let refusedRequests = Counter(label: "quire_kafka_refused_requests_total")
   private let requests: [Counter?]
   private let seconds: [CoreMetrics.Timer?]

@@ -23,6 +23,9 @@ public final class KafkaBroker: Sendable {
   /// Bytes of requests that have arrived, in part or whole, and are neither answered nor on disk; bounded by `queued.max.request.bytes`.
   public var queuedRequestBytes: Int { loops.reduce(0) { $0 + $1.queuedBytes.load(ordering: .relaxed) } }
 
+  /// Open connections of clients.
+  public var connectionCount: Int { context.connectionCount.load(ordering: .relaxed) }
+
   public init(
     configuration: BrokerConfiguration, store: LogStore, cluster: LocalClusterStore, groups: GroupCoordinator,
     admin: AdminContext, logger: Logger, now: @escaping @Sendable () -> Int64

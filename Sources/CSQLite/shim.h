@@ -30,19 +30,14 @@ typedef struct csqlite_vtab_cursor {
   sqlite3_vtab_cursor base;
   void *object;
 } csqlite_vtab_cursor;
-/// A temporary file whose growth is counted; the file of the VFS below follows it in the same allocation.
-typedef struct csqlite_counted_file {
-  sqlite3_file base;
-  void *owner;
-  sqlite3_int64 size;
-} csqlite_counted_file;
-static inline sqlite3_file *csqlite_file_below(csqlite_counted_file *file) { return (sqlite3_file *)(file + 1); }
-/// A file whose writes are gathered; the file of the VFS below follows it in the same allocation.
-typedef struct csqlite_gathering_file {
+/// A file of a VFS of ours, which belongs to a Swift object; the file of the VFS below follows it in the same allocation.
+typedef struct csqlite_file {
   sqlite3_file base;
   void *object;
-} csqlite_gathering_file;
-static inline sqlite3_file *csqlite_file_below_gathering(csqlite_gathering_file *file) { return (sqlite3_file *)(file + 1); }
+  /// What the object has counted of it, where it does.
+  sqlite3_int64 size;
+} csqlite_file;
+static inline sqlite3_file *csqlite_file_below(csqlite_file *file) { return (sqlite3_file *)(file + 1); }
 /// A copy of `text` that SQLite frees: for zErrMsg and idxStr. NULL when out of memory.
 static inline char *csqlite_copy_text(const char *text) { return sqlite3_mprintf("%s", text); }
 #endif

@@ -102,8 +102,11 @@ public final class Gateway: Service {
     announcement?.call(HostPort(host: configuration.listen.host, port: address?.port ?? configuration.listen.port))
   }
 
+  private static let routes = ["/health", "/ready", "/metrics", "/v1/query", "/v1/export"]
+
   func router() -> Router<GatewayContext> {
     let router = Router(context: GatewayContext.self)
+    router.middlewares.add(RequestCount(routes: Self.routes, metrics: metrics))
     router.middlewares.add(
       RequestGuard(listen: configuration.listen, advertisedHosts: configuration.advertisedHosts))
     router.get("/health") { _, _ in JSONReply.reply(.ok, "{\"status\":\"ok\"}\n") }

@@ -1,4 +1,5 @@
-/// Every bound of the program in one place, with its arithmetic. Configurable ones are defaults here.
+/// The bounds of a node in one place, with their arithmetic: what clients may send and have, what is kept in memory and on disk.
+/// Configurable ones are defaults here. A bound of one algorithm or of one command, which nobody else meets, stands beside it.
 public enum Limits {
   // Wire
   /// Largest request frame in bytes (`socket.request.max.bytes`): Kafka's own default, 100 MiB.
@@ -38,6 +39,8 @@ public enum Limits {
   /// Bytes of recent batches kept in memory for fetches at the end of a partition, and in all partitions together.
   public static let logTailBytesPerPartitionMax = 4 << 20
   public static let logTailBytesMax = 64 << 20
+  /// Bytes read from the disk before consumers ask for them, over all partitions: 32 pieces of what a consumer asks for by default.
+  public static let readAheadBytesMax = 32 << 20
   /// Bytes one record batch may decompress to. A batch of 1 MiB that gzip shrank 1000 times has 1 GiB; past this it is refused.
   public static let decompressedBatchBytesMax = 1 << 30
   /// Batches remembered for each idempotent producer in a partition (as Kafka: the client has at most five in flight).
@@ -51,6 +54,14 @@ public enum Limits {
   public static let partitionsPerTopicMax = 10_000
   /// Partitions that one CreateTopics request creates, as in Kafka, or one Metadata request that names topics that do not exist.
   public static let partitionsPerRequestMax = 10_000
+
+  // HTTP
+  /// Bytes of the body of one request: as much as a statement may have (`querySQLBytes`).
+  public static let httpBodyBytesMax = 1 << 20
+  /// Bytes of an answer that wait for its client; then the statement waits.
+  public static let httpQueuedBytesMax = 1 << 20
+  /// Series of metrics kept: a node has some hundred.
+  public static let metricSeriesMax = 5_000
 
   // Groups
   public static let committedOffsetMetadataBytesMax = 4096

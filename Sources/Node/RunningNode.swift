@@ -138,8 +138,13 @@ struct RunningNode {
     let started = wallClockMilliseconds()
     let settings = configuration.settings
     let queuedRequestBytesMax = settings.number("queued.max.request.bytes")
-    metrics.addGauges { [cluster, broker] in
-      NodeMetrics.samples(cluster, startedMilliseconds: started) + [
+    metrics.addGauges { [cluster, broker, store] in
+      let levels = store.levels
+      return NodeMetrics.samples(cluster, startedMilliseconds: started) + [
+        MetricSample("wal_total_bytes", value: Double(levels.walBytes)),
+        MetricSample("open_databases", value: Double(levels.openDatabases)),
+        MetricSample("fenced_partitions", value: Double(levels.fencedPartitions)),
+        MetricSample("kafka_connections", value: Double(broker.connectionCount)),
         MetricSample("kafka_queued_request_bytes", value: Double(broker.queuedRequestBytes)),
         MetricSample("kafka_queued_request_bytes_max", value: Double(queuedRequestBytesMax)),
       ]

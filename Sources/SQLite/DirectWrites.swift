@@ -67,6 +67,21 @@ public enum DirectIO {
 
   /// What addresses, offsets and lengths must be multiples of.
   public static let alignment = 4096
+
+  /// Reads through a descriptor that is open for reading through the page cache.
+  ///
+  /// - Precondition: nobody else uses the descriptor meanwhile; everything is aligned.
+  /// - Returns: the number of bytes, fewer at the end of the file; nil where this file system cannot, or the disk failed.
+  static func read(_ buffer: UnsafeMutableRawBufferPointer, at offset: Int64, _ descriptor: CInt) -> Int? {
+    let flags = fcntl(descriptor, F_GETFL)
+    guard flags >= 0, fcntl(descriptor, F_SETFL, flags | openFlag) == 0 else { return nil }
+    defer { _ = fcntl(descriptor, F_SETFL, flags) }
+    while true {
+      let count = pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
+      if count < 0, errno == EINTR { continue }
+      return count < 0 ? nil : count
+    }
+  }
 }
 
 /// Learns which descriptor SQLite's own VFS opens a file with, through the system call table that SQLite has for such purposes.

@@ -34,7 +34,7 @@ public enum GatheringVFS {
     let vfs = UnsafeMutablePointer<sqlite3_vfs>.allocate(capacity: 1)
     vfs.initialize(to: sqlite3_vfs())
     vfs.pointee.forwardToDefault(below)
-    vfs.pointee.szOsFile = CInt(MemoryLayout<csqlite_gathering_file>.stride) + below.pointee.szOsFile
+    vfs.pointee.szOsFile = CInt(MemoryLayout<csqlite_file>.stride) + below.pointee.szOsFile
     vfs.pointee.zName = UnsafePointer(csqlite_copy_text(vfsName))
     vfs.pointee.xOpen = { _, name, file, flags, outFlags in GatheringVFS.open(name, file!, flags, outFlags) }
     return sqlite3_vfs_register(vfs, 0) == SQLITE_OK
@@ -46,9 +46,9 @@ public enum GatheringVFS {
   ) -> CInt {
     // A null method table tells SQLite that there is nothing to close.
     file.pointee.pMethods = nil
-    let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_gathering_file.self)
+    let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self)
     let below = sqlite3_vfs_find(nil)!
-    let fileBelow = csqlite_file_below_gathering(shell)!
+    let fileBelow = csqlite_file_below(shell)!
     let isWAL = flags & SQLITE_OPEN_WAL != 0
     let isMain = flags & SQLITE_OPEN_MAIN_DB != 0
     let (code, descriptor) = OpenedDescriptor.capture(isWanted: isMain) {
@@ -65,11 +65,9 @@ public enum GatheringVFS {
 
   // Safe because: written once, before any file has it, and never after.
   nonisolated(unsafe) private static let methods: UnsafeMutablePointer<sqlite3_io_methods> = {
-    var table = sqlite3_io_methods()
-    // Version 2: shared memory, but no mapping of the database file, past which nothing could be gathered.
-    table.iVersion = 2
+    var table = sqlite3_io_methods.forwardingToShell()
     table.xClose = { file in
-      let shell = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_gathering_file.self)
+      let shell = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_file.self)
       let gathered = Unmanaged<GatheredFile>.fromOpaque(shell.pointee.object!).takeRetainedValue()
       let flushed = gathered.flush()
       let code = gathered.below.pointee.pMethods.pointee.xClose(gathered.below)
@@ -104,18 +102,6 @@ public enum GatheringVFS {
       default: break
       }
       return gathered.below.pointee.pMethods.pointee.xFileControl(gathered.below, operation, argument)
-    }
-    table.xSectorSize = { file in
-      let below = GatheredFile.of(file!).below
-      return below.pointee.pMethods.pointee.xSectorSize(below)
-    }
-    table.xDeviceCharacteristics = { file in
-      let below = GatheredFile.of(file!).below
-      return below.pointee.pMethods.pointee.xDeviceCharacteristics(below)
-    }
-    table.xShmMap = { file, region, size, extend, out in
-      let below = GatheredFile.of(file!).below
-      return below.pointee.pMethods.pointee.xShmMap(below, region, size, extend, out)
     }
     table.xShmLock = { file, offset, count, flags in
       let main = GatheredFile.of(file!)
@@ -170,7 +156,7 @@ private final class GatheredFile {
   deinit { buffer?.deallocate() }
 
   static func of(_ file: UnsafeMutablePointer<sqlite3_file>) -> GatheredFile {
-    let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_gathering_file.self)
+    let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self)
     return Unmanaged<GatheredFile>.fromOpaque(shell.pointee.object!).takeUnretainedValue()
   }
 

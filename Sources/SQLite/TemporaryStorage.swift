@@ -36,7 +36,7 @@ public final class TemporaryStorage: @unchecked Sendable {
     vfs = .allocate(capacity: 1)
     vfs.initialize(to: sqlite3_vfs())
     vfs.pointee.forwardToDefault(below)
-    vfs.pointee.szOsFile = CInt(MemoryLayout<csqlite_counted_file>.stride) + below.pointee.szOsFile
+    vfs.pointee.szOsFile = CInt(MemoryLayout<csqlite_file>.stride) + below.pointee.szOsFile
     vfs.pointee.zName = UnsafePointer(csqlite_copy_text(vfsName))
     vfs.pointee.pAppData = Unmanaged.passUnretained(self).toOpaque()
     vfs.pointee.xOpen = { vfs, name, file, flags, outFlags in
@@ -61,18 +61,18 @@ public final class TemporaryStorage: @unchecked Sendable {
     // A null method table tells SQLite that there is nothing to close.
     file.pointee.pMethods = nil
     guard name == nil, flags & SQLITE_OPEN_DELETEONCLOSE != 0 else { return SQLITE_CANTOPEN }
-    let counted = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_counted_file.self)
+    let counted = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self)
     let below = sqlite3_vfs_find(nil)!
     let code = below.pointee.xOpen(below, name, csqlite_file_below(counted), flags, outFlags)
     guard code == SQLITE_OK else { return code }
-    counted.pointee.owner = vfs.pointee.pAppData
+    counted.pointee.object = vfs.pointee.pAppData
     counted.pointee.size = 0
     file.pointee.pMethods = UnsafePointer(methods)
     return SQLITE_OK
   }
 
   /// Counts a file's growth to `size`; false if there is no room for it.
-  private func grow(_ file: UnsafeMutablePointer<csqlite_counted_file>, to size: Int64) -> Bool {
+  private func grow(_ file: UnsafeMutablePointer<csqlite_file>, to size: Int64) -> Bool {
     let growth = size - file.pointee.size
     guard growth > 0 else { return true }
     guard used.load(ordering: .relaxed) + growth <= bytesMax else {
@@ -84,14 +84,14 @@ public final class TemporaryStorage: @unchecked Sendable {
     return true
   }
 
-  private func shrink(_ file: UnsafeMutablePointer<csqlite_counted_file>, to size: Int64) {
+  private func shrink(_ file: UnsafeMutablePointer<csqlite_file>, to size: Int64) {
     guard size < file.pointee.size else { return }
     used.subtract(file.pointee.size - size, ordering: .relaxed)
     file.pointee.size = size
   }
 
-  private static func owner(_ file: UnsafeMutablePointer<csqlite_counted_file>) -> TemporaryStorage {
-    Unmanaged<TemporaryStorage>.fromOpaque(file.pointee.owner!).takeUnretainedValue()
+  private static func owner(_ file: UnsafeMutablePointer<csqlite_file>) -> TemporaryStorage {
+    Unmanaged<TemporaryStorage>.fromOpaque(file.pointee.object!).takeUnretainedValue()
   }
 
   // Safe because: written once, before any file has it, and never after.
@@ -100,31 +100,31 @@ public final class TemporaryStorage: @unchecked Sendable {
     // Version 1: no shared memory and no mapping, so every growth goes through xWrite.
     table.iVersion = 1
     table.xClose = { file in
-      let counted = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_counted_file.self)
+      let counted = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_file.self)
       owner(counted).shrink(counted, to: 0)
       let below = csqlite_file_below(counted)!
       return below.pointee.pMethods.pointee.xClose(below)
     }
     table.xRead = { file, out, count, offset in
-      let below = csqlite_file_below(UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_counted_file.self))!
+      let below = csqlite_file_below(UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_file.self))!
       return below.pointee.pMethods.pointee.xRead(below, out, count, offset)
     }
     table.xWrite = { file, bytes, count, offset in
-      let counted = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_counted_file.self)
+      let counted = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_file.self)
       if owner(counted).shouldStop() { return SQLITE_INTERRUPT }
       guard owner(counted).grow(counted, to: offset + Int64(count)) else { return SQLITE_FULL }
       let below = csqlite_file_below(counted)!
       return below.pointee.pMethods.pointee.xWrite(below, bytes, count, offset)
     }
     table.xTruncate = { file, size in
-      let counted = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_counted_file.self)
+      let counted = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_file.self)
       let below = csqlite_file_below(counted)!
       let code = below.pointee.pMethods.pointee.xTruncate(below, size)
       if code == SQLITE_OK { owner(counted).shrink(counted, to: size) }
       return code
     }
     table.xFileSize = { file, out in
-      let below = csqlite_file_below(UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_counted_file.self))!
+      let below = csqlite_file_below(UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_file.self))!
       return below.pointee.pMethods.pointee.xFileSize(below, out)
     }
     // Nobody else sees the file and it does not outlive the connection: there is nothing to sync, lock or hint.

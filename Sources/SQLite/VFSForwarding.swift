@@ -35,3 +35,81 @@ extension sqlite3_vfs {
     }
   }
 }
+
+/// The file that a shell of ours stands in front of.
+func belowShell(_ file: UnsafeMutablePointer<sqlite3_file>) -> UnsafeMutablePointer<sqlite3_file> {
+  csqlite_file_below(UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self))!
+}
+
+extension sqlite3_io_methods {
+  /// The methods of a shell that leaves everything to the file below it. Version 2: shared memory, but no mapping of the file.
+  static func forwardingToShell() -> sqlite3_io_methods {
+    var table = sqlite3_io_methods()
+    table.iVersion = 2
+    table.xClose = { file in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xClose(below)
+    }
+    table.xRead = { file, out, count, offset in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xRead(below, out, count, offset)
+    }
+    table.xWrite = { file, bytes, count, offset in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xWrite(below, bytes, count, offset)
+    }
+    table.xTruncate = { file, size in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xTruncate(below, size)
+    }
+    table.xSync = { file, flags in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xSync(below, flags)
+    }
+    table.xFileSize = { file, out in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xFileSize(below, out)
+    }
+    table.xLock = { file, level in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xLock(below, level)
+    }
+    table.xUnlock = { file, level in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xUnlock(below, level)
+    }
+    table.xCheckReservedLock = { file, out in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xCheckReservedLock(below, out)
+    }
+    table.xFileControl = { file, operation, argument in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xFileControl(below, operation, argument)
+    }
+    table.xSectorSize = { file in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xSectorSize(below)
+    }
+    table.xDeviceCharacteristics = { file in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xDeviceCharacteristics(below)
+    }
+    table.xShmMap = { file, region, size, extend, out in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xShmMap(below, region, size, extend, out)
+    }
+    table.xShmLock = { file, offset, count, flags in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xShmLock(below, offset, count, flags)
+    }
+    table.xShmBarrier = { file in
+      let below = belowShell(file!)
+      below.pointee.pMethods.pointee.xShmBarrier(below)
+    }
+    table.xShmUnmap = { file, delete in
+      let below = belowShell(file!)
+      return below.pointee.pMethods.pointee.xShmUnmap(below, delete)
+    }
+    return table
+  }
+}

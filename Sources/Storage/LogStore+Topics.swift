@@ -56,22 +56,32 @@ extension LogStore {
   public func deletePartitions(_ names: [TopicPartition], topicID: TopicID) throws(StorageError) {
     var logs: [PartitionLog] = []
     var removable: [TopicPartition] = []
+    var unknown: [TopicPartition] = []
     for name in names {
       let log = partition(name)
       if let log, log.topicID != topicID { continue }
       if let log { logs.append(log) }
       // Whose log it is was looked at when it was loaded.
       let isKnown = log?.shared.withLock { $0.isLoaded } ?? false
-      if !isKnown, case .topic(let owner) = PartitionOwner(of: directory(of: name)), owner != topicID {
-        shared.logger.warning(
-          "a directory is kept: it holds the log of another topic",
-          metadata: ["partition": "\(name)", "topic id": "\(owner)", "deleted": "\(topicID)"])
-      } else {
-        removable.append(name)
-      }
+      if isKnown { removable.append(name) } else { unknown.append(name) }
     }
+    removable += try ownDirectories(of: unknown, topicID)
     try unregister(logs)
     try removeFiles(of: removable)
+  }
+
+  /// Those of `names` whose directories do not hold the log of another topic. Each costs opening a database: several at once.
+  private func ownDirectories(of names: [TopicPartition], _ topicID: TopicID) throws(StorageError) -> [TopicPartition] {
+    let foreign = Mutex<Set<TopicPartition>>([])
+    try Self.concurrently(names) { name throws(StorageError) in
+      guard case .topic(let owner) = PartitionOwner(of: self.directory(of: name)), owner != topicID else { return }
+      self.shared.logger.warning(
+        "a directory is kept: it holds the log of another topic",
+        metadata: ["partition": "\(name)", "topic id": "\(owner)", "deleted": "\(topicID)"])
+      foreign.withLock { _ = $0.insert(name) }
+    }
+    let kept = foreign.withLock { $0 }
+    return names.filter { !kept.contains($0) }
   }
 
   private func unregister(_ logs: [PartitionLog]) throws(StorageError) {

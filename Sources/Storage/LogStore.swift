@@ -21,6 +21,20 @@ public final class LogStore: Sendable {
   /// Whether the previous life of the node ended with `close`; true for a new data directory.
   public var closedCleanly: Bool { node.closedCleanly }
 
+  /// How the store stands at one moment, for the metrics.
+  public struct Levels: Sendable {
+    /// Bytes in the WALs of the segments that are open for writing.
+    public var walBytes: Int
+    public var openDatabases: Int
+    public var fencedPartitions: Int
+  }
+
+  public var levels: Levels {
+    Levels(
+      walBytes: SegmentWriter.openWALBytes.load(ordering: .relaxed), openDatabases: shared.databases.current,
+      fencedPartitions: shared.fencedCount.load(ordering: .relaxed))
+  }
+
   /// Takes the data directory, which is created if it is missing, and opens the node's database. Segments are not touched.
   ///
   /// - Parameter now: milliseconds since 1970.
@@ -251,6 +265,8 @@ public final class LogStore: Sendable {
     }
     if wasClosed { return false }
     maintenance.stop()
+    // It gives the lanes back what it has of theirs.
+    shared.foldingThread.stop(finishing: true)
     for lane in shared.lanes { lane.stop() }
     shared.readThreads.stop()
     shared.readers.dropAll()

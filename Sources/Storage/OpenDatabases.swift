@@ -28,8 +28,9 @@ final class OpenDatabases: Sendable {
 
   var current: Int { count.load(ordering: .relaxed) }
 
-  func noteOpened() { metrics.openDatabases.record(count.add(1, ordering: .relaxed).newValue) }
-  func noteClosed() { metrics.openDatabases.record(count.subtract(1, ordering: .relaxed).newValue) }
+  func noteOpened() { count.add(1, ordering: .relaxed) }
+  func noteDamagedRead() { metrics.damagedReads.increment() }
+  func noteClosed() { count.subtract(1, ordering: .relaxed) }
 
   /// Counts a reader in, and closes idle ones while there are too many databases open.
   ///

@@ -40,6 +40,14 @@ extension PartitionLog {
   public func read(
     from offset: Offset, maxBytes: Int, wholeFirstBatch: Bool = true
   ) throws(StorageError) -> FetchedRecords {
+    if let records = readAhead(from: offset, maxBytes: maxBytes, isWaiting: true) { return records }
+    let records = try readDisk(from: offset, maxBytes: maxBytes, wholeFirstBatch: wholeFirstBatch)
+    store.readAhead.noteRead(self, from: offset.rawValue, to: records.nextOffset.rawValue, maxBytes: maxBytes)
+    return records
+  }
+
+  /// As `read`, from the segments themselves.
+  func readDisk(from offset: Offset, maxBytes: Int, wholeFirstBatch: Bool) throws(StorageError) -> FetchedRecords {
     var view = try view()
     var attempt = 0
     while true {

@@ -88,11 +88,11 @@ public final class PartitionLog: Sendable {
     return try handover.take().get()
   }
 
-  /// What the log tail has from `offset` on; never blocks, on any thread.
+  /// What is in memory from `offset` on, of the log's tail or read ahead; never blocks, on any thread.
   ///
   /// - Parameter maxBytes: bytes; the first batch is returned whole even if it is larger.
   public func readTail(from offset: Offset, maxBytes: Int) -> TailRead {
-    shared.withLock {
+    let inTail: TailRead = shared.withLock {
       guard let offsets = $0.offsets, !$0.isDeleted else { return .notInMemory }
       if offset >= offsets.highWatermark { return .atEnd }
       guard offset >= offsets.logStartOffset, let records = $0.tail.read(from: offset.rawValue, maxBytes: maxBytes) else {
@@ -100,6 +100,21 @@ public final class PartitionLog: Sendable {
       }
       return .batches(records)
     }
+    guard case .notInMemory = inTail, let records = readAhead(from: offset, maxBytes: maxBytes, isWaiting: false) else {
+      return inTail
+    }
+    return .batches(records)
+  }
+
+  /// What was read ahead for a reader that has come to `offset`, if that is still in the log.
+  func readAhead(from offset: Offset, maxBytes: Int, isWaiting: Bool) -> FetchedRecords? {
+    let isInLog = shared.withLock { shared in
+      !shared.isDeleted && shared.offsets.map { offset >= $0.logStartOffset && offset < $0.highWatermark } ?? false
+    }
+    guard isInLog else { return nil }
+    return isWaiting
+      ? store.readAhead.takeWaiting(self, from: offset.rawValue, maxBytes: maxBytes)
+      : store.readAhead.take(self, from: offset.rawValue, maxBytes: maxBytes)
   }
 
   /// Bytes of the batches in the log. Waits for the lane if the partition is not loaded: not on an event loop.

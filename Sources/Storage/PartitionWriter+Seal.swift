@@ -8,8 +8,9 @@ extension PartitionWriter {
   /// A segment that has a successor, until its WAL is folded into it.
   final class ClosingSegment {
     let file: SegmentFile
-    /// Nil when it is opened only to be sealed: after a crash, or a first try that found a reader.
+    /// Nil when it is opened only to be sealed, after a crash, and while the folding thread has it.
     var writer: SegmentWriter?
+    var isBeingSealed = false
     /// A sync of it failed: it is copied into a new generation, as an active segment is.
     var isDistrusted = false
     var isBeingCopied = false
@@ -26,68 +27,72 @@ extension PartitionWriter {
   /// - Returns: true when nothing is left.
   func finish() -> Bool {
     if fenceReason != nil { startRebuild() }
-    // A first failure stands for all: on a full disk each of them would fail.
-    var hasFailed = false
-    closing = closing.filter { segment in
-      guard !hasFailed else { return true }
-      let isDone = finish(segment)
-      hasFailed = !isDone && !segment.retry.isDue()
-      return !isDone
-    }
+    sealNext()
     removals = removals.filter { !remove($0) }
     return closing.isEmpty && removals.isEmpty && fenceReason == nil
   }
 
-  /// - Returns: true when the segment is sealed.
-  private func finish(_ closing: ClosingSegment) -> Bool {
-    guard fenceReason == nil, closing.retry.isDue() else { return false }
-    if closing.isDistrusted {
-      startCopy(of: closing)
-      return false
+  /// Begins with the oldest closing segment, one at a time: on a full disk each of them would fail.
+  private func sealNext() {
+    guard fenceReason == nil else { return }
+    for segment in closing {
+      guard segment.retry.isDue(), !segment.isBeingSealed else { return }
+      guard segment.isDistrusted else { return startSealing(segment) }
+      startCopy(of: segment)
     }
-    if seal(closing) { return true }
-    closing.retry.noteFailure()
-    return false
   }
 
-  /// Folds the WAL of a closing segment into its file and lets go of it; then it is sealed and read as immutable.
-  ///
-  /// - Returns: false while a reader is in the way; to be tried again.
-  private func seal(_ closing: ClosingSegment) -> Bool {
+  private func startSealing(_ closing: ClosingSegment) {
     let file = closing.file
-    guard file.closeGate() else { return false }
-    defer { file.openGate() }
-    store.readers.drop(file)
-    do throws(StorageError) {
-      let wasOpen = closing.writer != nil
-      if !wasOpen {
-        lane.makeRoom(sparing: nil)
-        closing.writer = try SegmentWriter(path: file.path, cacheKiB: options.writerCacheKiB, syncsWAL: true)
-        lane.noteOpened()
-      }
-      guard store.reserve.allowsFolding(closing.writer!.walBytes) else {
-        throw .sqlite(SQLiteError(code: 13, message: "the disk is full"))
-      }
-      let isFolded = try storage { () throws(SQLiteError) in !(try closing.writer!.checkpoint(.truncate).isBusy) }
-      if isFolded || !wasOpen { closeWriter(of: closing, removesWAL: isFolded) }
-      // Somebody outside may still hold the file open: then its -wal, empty by now, stays until they let go.
-      guard isFolded, !FileSystem.exists(file.path + "-wal") else { return false }
-    } catch {
-      closeWriter(of: closing, removesWAL: false)
-      if error.isSyncFailure {
-        closing.isDistrusted = true
-        store.logger.error(
-          "a segment could not be synced and is copied into a new file",
-          metadata: ["file": "\(file.path)", "error": "\(error)"])
-      } else {
-        store.logger.warning("sealing failed", metadata: ["file": "\(file.path)", "error": "\(error)"])
-      }
-      return false
+    guard file.pin() else { return }
+    if closing.writer == nil {
+      lane.makeRoom(sparing: nil)
+      lane.noteOpened()
     }
-    file.becomeSealed()
-    store.metrics.segmentsSealed.increment()
-    hash(file)
-    return true
+    let (log, store) = (log, store)
+    let sealing = SegmentSealing(file, closing.writer, store)
+    let isAccepted = store.foldingThread.submit {
+      let outcome = log.backgroundWork.perform { sealing.run() }
+      file.unpin()
+      store.lane(of: log).submit { lane in
+        let writer = lane.loadedWriter(of: log)
+        // A partition that is being deleted.
+        if outcome == nil || writer == nil { sealing.close(removesWAL: false) }
+        if sealing.writer == nil { lane.noteClosed() }
+        if let outcome { writer?.finishSealing(sealing, outcome) }
+      } orElse: {
+      }
+    }
+    guard isAccepted else {
+      if closing.writer == nil { lane.noteClosed() }
+      return file.unpin()
+    }
+    closing.writer = nil
+    closing.isBeingSealed = true
+  }
+
+  private func finishSealing(_ sealing: SegmentSealing, _ outcome: SegmentSealing.Outcome) {
+    let file = sealing.file
+    guard let index = closing.firstIndex(where: { $0.file === file }) else { return }
+    let segment = closing[index]
+    segment.isBeingSealed = false
+    segment.writer = sealing.writer
+    switch outcome {
+    case .sealed:
+      closing.remove(at: index)
+      store.metrics.segmentsSealed.increment()
+      hash(file)
+      return sealNext()
+    case .inUse: break
+    case .failed(let error) where error.isSyncFailure:
+      segment.isDistrusted = true
+      store.logger.error(
+        "a segment could not be synced and is copied into a new file",
+        metadata: ["file": "\(file.path)", "error": "\(error)"])
+    case .failed(let error):
+      store.logger.warning("sealing failed", metadata: ["file": "\(file.path)", "error": "\(error)"])
+    }
+    segment.retry.noteFailure()
   }
 
   func closeWriter(of closing: ClosingSegment, removesWAL: Bool) {

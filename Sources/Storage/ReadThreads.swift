@@ -5,7 +5,7 @@ internal import DequeModule
 /// Two classes of work: fetches and look-ups go first, and scans (SQL, export) never take the last thread. What nobody waits for has a
 /// thread of its own, which runs when nobody else wants to.
 ///
-// Safe because: everything that changes is guarded by `monitor` or `idleMonitor`.
+// Safe because: everything that changes is guarded by `monitor`, or guards itself.
 final class ReadThreads: @unchecked Sendable {
   typealias Work = @Sendable () -> Void
 
@@ -16,26 +16,17 @@ final class ReadThreads: @unchecked Sendable {
   private let scansMax: Int
   private var isStopped = false
   private var threads: [StorageThread] = []
-  private let idleMonitor = Monitor()
-  private var idle = Deque<(work: Work, orElse: Work)>()
-  private var isIdleStopped = false
+  private let idle = SerialThread("idle", niceness: 19)
 
   init(count: Int) {
     scansMax = max(1, count - 1)
     threads = (0..<max(1, count)).map { index in StorageThread("read-\(index)") { [unowned self] in self.run() } }
-    threads.append(StorageThread("idle", niceness: 19) { [unowned self] in self.runIdle() })
   }
 
   /// For work that nobody waits for.
   ///
   /// - Parameter orElse: called instead if it has not begun when the threads are stopped.
-  func submitIdle(_ work: @escaping Work, orElse: @escaping Work) {
-    let isAccepted = idleMonitor.withLock {
-      if !isIdleStopped { idle.append((work, orElse)) }
-      return !isIdleStopped
-    }
-    if isAccepted { idleMonitor.signal() } else { orElse() }
-  }
+  func submitIdle(_ work: @escaping Work, orElse: @escaping Work) { idle.submit(work, orElse: orElse) }
 
   func submit(_ work: @escaping Work) {
     monitor.lock()
@@ -62,25 +53,8 @@ final class ReadThreads: @unchecked Sendable {
     isStopped = true
     monitor.broadcast()
     monitor.unlock()
-    let left = idleMonitor.withLock {
-      isIdleStopped = true
-      defer { idle.removeAll() }
-      return idle
-    }
-    idleMonitor.signal()
-    for (_, orElse) in left { orElse() }
+    idle.stop(finishing: false)
     for thread in threads { thread.join() }
-  }
-
-  private func runIdle() {
-    while true {
-      idleMonitor.lock()
-      while idle.isEmpty, !isIdleStopped { idleMonitor.wait() }
-      let next = idle.popFirst()
-      idleMonitor.unlock()
-      guard let next else { return }
-      next.work()
-    }
   }
 
   private func run() {

@@ -28,9 +28,8 @@ final class ReaderCache: @unchecked Sendable {
   func withConnection<R>(
     to file: SegmentFile, _ body: (SegmentConnection) throws(StorageError) -> R
   ) throws(StorageError) -> R {
-    let (isImmutable, unverified) = try file.enter()
+    let isImmutable = try file.enterVerified(logger: logger)
     defer { file.leave() }
-    if let unverified { file.verify(unverified, logger: logger) }
     let connection = try take(file, isImmutable)
     do throws(StorageError) {
       let result = try body(connection)
@@ -38,6 +37,7 @@ final class ReaderCache: @unchecked Sendable {
       return result
     } catch {
       databases.noteClosed()
+      if case .damaged = error { databases.noteDamagedRead() }
       throw error
     }
   }
@@ -92,9 +92,8 @@ final class ReaderCache: @unchecked Sendable {
 
   /// Whether nothing of `file` may be believed but its batches; reads it whole the first time.
   func isDamaged(_ file: SegmentFile) throws(StorageError) -> Bool {
-    let unverified = try file.enter().unverified
+    _ = try file.enterVerified(logger: logger)
     defer { file.leave() }
-    if let unverified { file.verify(unverified, logger: logger) }
     return file.isDamaged
   }
 }

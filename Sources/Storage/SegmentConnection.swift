@@ -16,7 +16,7 @@ final class SegmentConnection {
   init(_ file: SegmentFile, isImmutable: Bool, cacheKiB: Int) throws(StorageError) {
     self.file = file
     do throws(SQLiteError) {
-      connection = try Connection(path: file.path, mode: isImmutable ? .immutable : .readOnly)
+      connection = try Connection(path: file.path, mode: isImmutable ? .immutable : .readOnly, vfs: ReadingVFS.name)
       // A lane that checkpoints or recovers holds its locks for milliseconds.
       connection.setBusyTimeout(milliseconds: 5_000)
       try connection.execute("PRAGMA mmap_size=0; PRAGMA cache_size=-\(cacheKiB); PRAGMA query_only=1")
@@ -59,36 +59,86 @@ final class SegmentConnection {
   func read(
     position: inout Int64, below limit: Int64, maxBytes: Int, into target: inout ByteBuffer, isFirst: Bool
   ) throws(StorageError) -> Int64? {
-    defer { rest() }
+    let begin = position
+    let isSequential = maxBytes >= Self.sequentialBytesMin && file.isUnread(from: begin)
+    if isSequential { connection.expectSequentialRead(of: maxBytes) }
+    defer {
+      if isSequential {
+        connection.expectSequentialRead(of: 0)
+        file.noteRead(upTo: position)
+      }
+      rest()
+    }
     var first: Int64?
     do throws(SQLiteError) {
-      fromOffset.bind(position, at: 1)
-      var blob: Blob?
-      while position < limit, try fromOffset.step() {
-        let baseOffset = fromOffset.integer(at: 0)
-        let lastOffset = fromOffset.integer(at: 1)
-        let byteCount = Int(fromOffset.integer(at: 2))
-        if baseOffset >= limit { break }
-        let contains = first == nil ? baseOffset <= position && lastOffset >= position : baseOffset == position
-        guard contains, byteCount > 0, byteCount <= Limits.storedBatchBytesMax else {
-          throw SQLiteError(code: Self.discontinuous, message: "offset \(position) is followed by a batch at \(baseOffset)")
-        }
-        let isRoomLeft = target.readableBytes + byteCount <= maxBytes || (isFirst && first == nil)
-        guard isRoomLeft else { break }
-        if first == nil, target.readableBytes == 0 { target.reserveCapacity(max(byteCount, min(maxBytes, 1 << 20))) }
-        if let blob {
-          try blob.move(toRow: baseOffset)
-        } else {
-          blob = try Blob(connection, table: "record_batch", column: "data", row: baseOffset)
-        }
-        if let damage = try append(from: blob!, byteCount, baseOffset, lastOffset, to: &target) {
-          throw SQLiteError(code: Self.discontinuous, message: damage)
-        }
-        if first == nil { first = baseOffset }
-        position = lastOffset + 1
+      do throws(SQLiteError) {
+        try readRows(
+          from: position, position: &position, below: limit, maxBytes: maxBytes, into: &target, isFirst: isFirst, first: &first)
+      } catch {
+        guard error.isCorruption, first == nil, let base = batchInFrontOfDamage(containing: position) else { throw error }
+        rest()
+        try readRows(
+          from: base, position: &position, below: limit, maxBytes: maxBytes, into: &target, isFirst: isFirst, first: &first)
       }
     } catch { throw damage(error, at: position) }
     return first
+  }
+
+  /// Fetches of less do not gain by reading in larger pieces.
+  private static let sequentialBytesMin = 256 << 10
+
+  /// - Parameter start: `position`, or the base offset of the batch that contains it.
+  private func readRows(
+    from start: Int64, position: inout Int64, below limit: Int64, maxBytes: Int, into target: inout ByteBuffer, isFirst: Bool,
+    first: inout Int64?
+  ) throws(SQLiteError) {
+    fromOffset.bind(start, at: 1)
+    var blob: Blob?
+    while position < limit, try fromOffset.step() {
+      let baseOffset = fromOffset.integer(at: 0)
+      let lastOffset = fromOffset.integer(at: 1)
+      let byteCount = Int(fromOffset.integer(at: 2))
+      if baseOffset >= limit { break }
+      let contains = first == nil ? baseOffset <= position && lastOffset >= position : baseOffset == position
+      guard contains, byteCount > 0, byteCount <= Limits.storedBatchBytesMax else {
+        throw SQLiteError(code: Self.discontinuous, message: "offset \(position) is followed by a batch at \(baseOffset)")
+      }
+      let isRoomLeft = target.readableBytes + byteCount <= maxBytes || (isFirst && first == nil)
+      guard isRoomLeft else { break }
+      if first == nil, target.readableBytes == 0 { target.reserveCapacity(max(byteCount, min(maxBytes, 1 << 20))) }
+      if let blob {
+        try blob.move(toRow: baseOffset)
+      } else {
+        blob = try Blob(connection, table: "record_batch", column: "data", row: baseOffset)
+      }
+      if let damage = try append(from: blob!, byteCount, baseOffset, lastOffset, to: &target) {
+        throw SQLiteError(code: Self.discontinuous, message: damage)
+      }
+      if first == nil { first = baseOffset }
+      position = lastOffset + 1
+    }
+  }
+
+  /// Base offset of the batch that contains `offset`; nil if none is found.
+  ///
+  /// For where the page behind that batch is damaged: SQLite looks for an offset that no batch begins with on the page behind the
+  /// last one that begins below it, and does not come as far as stepping back. So the search begins further and further in front
+  /// of it, until it meets a sound page, and ends with that page's last batch.
+  private func batchInFrontOfDamage(containing offset: Int64) -> Int64? {
+    guard
+      let rows = try? connection.prepare("SELECT base_offset, last_offset FROM record_batch WHERE base_offset >= ? ORDER BY 1")
+    else { return nil }
+    var distance: Int64 = 1
+    while true {
+      let start = max(file.baseOffset, offset - distance)
+      rows.reset()
+      rows.bind(start, at: 1)
+      var nearest: (base: Int64, last: Int64)?
+      while (try? rows.step()) == true, rows.integer(at: 0) <= offset { nearest = (rows.integer(at: 0), rows.integer(at: 1)) }
+      if let nearest { return nearest.last >= offset ? nearest.base : nil }
+      if start == file.baseOffset { return nil }
+      distance *= 2
+    }
   }
 
   private static let discontinuous: CInt = -1

@@ -29,6 +29,7 @@ final class SegmentFile: @unchecked Sendable {
   private var record: SegmentRecord?
   private var isHashVerified: Bool
   private var isFoundDamaged = false
+  private var readUpTo: Int64 = 0
   private var readerCount = 0
   private var pinCount = 0
   private var isGateClosed = false
@@ -62,6 +63,15 @@ final class SegmentFile: @unchecked Sendable {
     }
     readerCount += 1
     return (phase == .sealed, isHashVerified ? nil : record?.seal)
+  }
+
+  /// Lets a reader in, after the seal was verified where it had to be.
+  ///
+  /// - Returns: whether the file is opened as immutable.
+  func enterVerified(logger: Logger?) throws(StorageError) -> Bool {
+    let (isImmutable, unverified) = try enter()
+    if let unverified { verify(unverified, logger: logger) }
+    return isImmutable
   }
 
   func leave() {
@@ -133,6 +143,12 @@ final class SegmentFile: @unchecked Sendable {
 
   /// The file is not the one that was sealed: its index and what its rows say of their batches may be wrong.
   var isDamaged: Bool { monitor.withLock { isFoundDamaged } }
+
+  // The page cache: whoever reads a file first passes it, whoever comes after that fills and uses it
+
+  /// Whether nobody has read what begins at `offset`, as far as is known.
+  func isUnread(from offset: Int64) -> Bool { monitor.withLock { offset >= readUpTo } }
+  func noteRead(upTo offset: Int64) { monitor.withLock { readUpTo = max(readUpTo, offset) } }
 
   // Pins: whoever took a snapshot may still open the file
 

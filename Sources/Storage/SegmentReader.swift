@@ -35,9 +35,8 @@ public final class SegmentReader {
   public init(_ segment: SegmentReference, of snapshot: HistorySnapshot) throws(StorageError) {
     self.segment = segment
     self.snapshot = snapshot
-    let (isImmutable, unverified) = try segment.file.enter()
+    let isImmutable = try segment.file.enterVerified(logger: snapshot.logger)
     hasEntered = true
-    if let unverified { segment.file.verify(unverified, logger: snapshot.logger) }
     isDamaged = segment.file.isDamaged
     do throws(SQLiteError) {
       let connection = try Connection(path: segment.path, mode: isImmutable ? .immutable : .readOnly)

@@ -2,6 +2,7 @@ internal import Glibc
 internal import Model
 internal import Records
 internal import SQLite
+internal import Synchronization
 
 /// The write connection of one segment, and a descriptor of its -wal for our own fdatasync.
 ///
@@ -37,6 +38,9 @@ final class SegmentWriter {
   /// Frames the WAL holds, and how many of them are in the database file: by the WAL hook and the last checkpoint.
   private var frameCount = 0
   private var checkpointedCount = 0
+  /// Bytes of frames in the WALs of all writers of the process, for the metrics.
+  static let openWALBytes = Atomic<Int>(0)
+  private var countedWALBytes = 0
   /// Bytes of the database file at the last checkpoint.
   private var mainFileBytes = 0
 
@@ -60,7 +64,7 @@ final class SegmentWriter {
       try connection.execute(
         """
         PRAGMA \(GatheringVFS.synchronous); PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY;
-        PRAGMA cache_size=-\(cacheKiB); PRAGMA locking_mode=NORMAL
+        PRAGMA cache_size=-\(cacheKiB); PRAGMA cache_spill=OFF; PRAGMA locking_mode=NORMAL
         """)
       isInWALMode = try connection.text("PRAGMA journal_mode") == "wal"
       pageSize = Int(try connection.integer("PRAGMA page_size") ?? 0)
@@ -87,6 +91,7 @@ final class SegmentWriter {
     // Counts what an earlier life left in the WAL as not checkpointed, so that it is, and the WAL starts over.
     let walFileBytes = Int(ours.st_size)
     frameCount = walFileBytes > Self.walHeaderBytes ? (walFileBytes - Self.walHeaderBytes) / frameBytes : 0
+    countWAL(bytes: walBytes)
     let start = Unmanaged.passUnretained(self)
     connection.setWALHook { frames in start._withUnsafeGuaranteedRef { $0.noteFrames(frames) } }
   }
@@ -94,12 +99,21 @@ final class SegmentWriter {
   private static let walHeaderBytes = 32
   private var frameBytes: Int { pageSize + 24 }
 
-  deinit { if walDescriptor >= 0 { Glibc.close(walDescriptor) } }
+  deinit {
+    if walDescriptor >= 0 { Glibc.close(walDescriptor) }
+    countWAL(bytes: 0)
+  }
 
   private func noteFrames(_ frames: Int) {
     // Fewer than before: the WAL has started over.
     if frames <= frameCount { checkpointedCount = 0 }
     frameCount = frames
+    countWAL(bytes: walBytes)
+  }
+
+  private func countWAL(bytes: Int) {
+    Self.openWALBytes.add(bytes - countedWALBytes, ordering: .relaxed)
+    countedWALBytes = bytes
   }
 
   /// Bytes of frames that are in the WAL, and of those that are not in the database file yet.
@@ -194,6 +208,7 @@ final class SegmentWriter {
       frameCount = 0
       checkpointedCount = 0
     }
+    countWAL(bytes: walBytes)
     return result
   }
 
@@ -203,6 +218,7 @@ final class SegmentWriter {
   func close(removesWAL: Bool) {
     if walDescriptor >= 0 { Glibc.close(walDescriptor) }
     walDescriptor = -1
+    countWAL(bytes: 0)
     statements = nil
     connection.setCheckpointOnClose(removesWAL)
     connection.close()

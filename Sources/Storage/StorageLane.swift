@@ -200,6 +200,7 @@ final class StorageLane: @unchecked Sendable {
     if let writer = writers.removeValue(forKey: ObjectIdentifier(log)) { writer.abandon() }
     unfinished[ObjectIdentifier(log)] = nil
     tails.note(log, tailBytes: 0)
+    store.readAhead.drop(log)
     for file in segments {
       _ = file.claimRemoval(force: true)
       store.readers.drop(file)

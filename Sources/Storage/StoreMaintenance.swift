@@ -2,7 +2,8 @@ internal import Logging
 internal import Model
 internal import Synchronization
 
-/// Writes the partitions' offsets into the node database every little while, and keeps the disk reserve.
+/// Writes the partitions' offsets into the node database every little while, keeps the disk reserve, and lets go of what was read
+/// ahead for nobody.
 ///
 // Safe because: everything that changes is guarded by `monitor`.
 final class StoreMaintenance: @unchecked Sendable {
@@ -61,6 +62,7 @@ final class StoreMaintenance: @unchecked Sendable {
         store.logger.warning("high watermarks could not be written", metadata: ["error": "\(error)"])
       }
       store.reserve.hold()
+      store.readAhead.dropStale()
       due = monotonicNanoseconds() + interval
     }
   }

@@ -1,6 +1,6 @@
 internal import CoreMetrics
 
-/// What Storage counts; the handles are made once.
+/// What Storage counts; the handles are made once. Levels, which several threads move, are looked up when asked for: `LogStore.levels`.
 struct StoreMetrics: Sendable {
   let walSyncs = Counter(label: "quire_wal_syncs_total")
   let appendedBytes = Counter(label: "quire_appended_bytes_total")
@@ -9,11 +9,9 @@ struct StoreMetrics: Sendable {
   let groupCommitBytes = Recorder(label: "quire_group_commit_bytes")
   let groupCommitAppends = Recorder(label: "quire_group_commit_appends")
   let walBytes = Recorder(label: "quire_wal_bytes")
-  let openDatabases = Gauge(label: "quire_open_databases")
   let syncSeconds = Timer(label: "quire_sync_seconds")
   let checkpointSeconds = Timer(label: "quire_checkpoint_seconds")
   let partitionsFenced = Counter(label: "quire_fenced_partitions_total")
-  let fencedPartitions = Gauge(label: "quire_fenced_partitions")
   let rebuildsFailed = Counter(label: "quire_rebuilds_failed_total")
   let segmentsRolled = Counter(label: "quire_segments_rolled_total")
   let segmentsSealed = Counter(label: "quire_segments_sealed_total")

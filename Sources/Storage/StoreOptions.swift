@@ -25,6 +25,8 @@ public struct StoreOptions: Sendable {
   public var segmentFileBytesMax = Limits.segmentFileBytesMax
   public var logTailBytesPerPartitionMax = Limits.logTailBytesPerPartitionMax
   public var logTailBytesMax = Limits.logTailBytesMax
+  /// Bytes that may be read ahead for consumers, over all partitions.
+  public var readAheadBytesMax = Limits.readAheadBytesMax
   /// Bytes kept back on the disk so that retention can commit when it is full.
   public var reserveBytes = 2 << 20
   /// Milliseconds between checkpoints of the high watermarks in quire.db.

@@ -9,12 +9,15 @@ internal import Synchronization
 final class StoreShared: @unchecked Sendable {
   let options: StoreOptions
   let discardedRecords = Atomic<Int64>(0)
-  private let fencedCount = Atomic<Int>(0)
+  let fencedCount = Atomic<Int>(0)
   let logger: Logger
   let metrics: StoreMetrics
   let databases: OpenDatabases
   let readers: ReaderCache
   let readThreads: ReadThreads
+  let readAhead: ReadAhead
+  /// Folds the WALs of segments that have a successor.
+  let foldingThread = SerialThread("folding")
   let reserve: DiskReserve
   /// Milliseconds since 1970.
   let now: @Sendable () -> Int64
@@ -43,6 +46,7 @@ final class StoreShared: @unchecked Sendable {
     databases = OpenDatabases(max: options.openDatabasesMax, laneCount: options.laneCount, metrics: metrics)
     readers = ReaderCache(databases: databases, cacheKiB: options.readerCacheKiB, logger: logger)
     readThreads = ReadThreads(count: options.readThreadCount)
+    readAhead = ReadAhead(bytesMax: options.readAheadBytesMax, threads: readThreads)
     self.reserve = reserve
   }
 
@@ -54,7 +58,7 @@ final class StoreShared: @unchecked Sendable {
   /// Counts a partition that was fenced (1), or whose fence is gone (-1).
   func noteFenced(_ change: Int) {
     if change > 0 { metrics.partitionsFenced.increment() }
-    metrics.fencedPartitions.record(fencedCount.add(change, ordering: .relaxed).newValue)
+    fencedCount.add(change, ordering: .relaxed)
   }
 
   func lane(of log: PartitionLog) -> StorageLane { lanes[log.laneIndex] }

@@ -209,4 +209,29 @@ private func exchange(_ port: Int, _ text: String) async throws -> String {
       #expect(accepted.hasPrefix("HTTP/1.1 200"))
     }
   }
+  @Test("requests are counted by route and status, and timed to the end of the answer; paths that are no route are one")
+  func counted() async throws {
+    let metrics = MetricsRegistry()
+    try await withGateway(metrics: metrics) { port, _ in
+      _ = try await exchange(port, post("/v1/query", "{\"sql\":\"three\"}"))
+      _ = try await exchange(port, post("/v1/query", "{\"sql\":\"refused\"}"))
+      _ = try await exchange(port, post("/v1/query", "{\"sql\":\"late\"}"))
+      _ = try await exchange(port, request("GET", "/health", host: "evil.example"))
+      _ = try await exchange(port, request("GET", "/metrics", host: "evil.example"))
+      _ = try await exchange(port, request("GET", "/made/up/1"))
+      _ = try await exchange(port, request("GET", "/made/up/2"))
+      let text = try await exchange(port, request("GET", "/metrics"))
+      for line in [
+        "quire_http_requests_total{route=\"/v1/query\",status=\"200\"} 2",
+        "quire_http_requests_total{route=\"/v1/query\",status=\"400\"} 1",
+        "quire_http_requests_total{route=\"/health\",status=\"200\"} 1",
+        "quire_http_requests_total{route=\"/metrics\",status=\"403\"} 1",
+        "quire_http_requests_total{route=\"other\",status=\"404\"} 2",
+        "quire_http_request_seconds_count{route=\"/v1/query\"} 3",
+        "quire_http_request_seconds_count{route=\"other\"} 2",
+      ] {
+        #expect(text.contains(line + "\n"), "\(line)")
+      }
+    }
+  }
 }

@@ -1,4 +1,5 @@
 import CoreMetrics
+import Model
 import Testing
 
 @testable import Gateway
@@ -16,7 +17,8 @@ import Testing
     timer.recordNanoseconds(60_000_000_000)
     registry.addGauges { [MetricSample("partitions", value: 12)] }
     let lines = PrometheusText.render(registry).split(separator: "\n").map(String.init)
-    #expect(lines.first == "# TYPE quire_open_databases gauge")
+    #expect(lines.first == "# HELP quire_open_databases Segment databases open, for writing or reading.")
+    #expect(lines.dropFirst().first == "# TYPE quire_open_databases gauge")
     let requests = lines.firstIndex(of: "# TYPE quire_requests_total counter") ?? 0
     #expect(
       Array(lines[requests...].prefix(3)) == [
@@ -54,18 +56,22 @@ import Testing
 
   @Test("series beyond the bound, and a name used for two kinds, are counted as refused")
   func bounded() {
-    for index in 0..<(MetricsRegistry.seriesMax + 5) {
+    for index in 0..<(Limits.metricSeriesMax + 5) {
       Counter(label: "c", dimensions: [("i", "\(index)")], factory: registry).increment()
     }
     Meter(label: "c_total", factory: registry).set(1)
     #expect(PrometheusText.render(registry).contains("quire_metric_series_refused_total 6\n"))
   }
 
-  /// `name{label="escaped",…} number`, or a TYPE line.
+  /// `name{label="escaped",…} number`, or a TYPE or HELP line.
   static func isLegal(_ line: String) -> Bool {
     let nameStart = { (c: Character) in c.isASCII && (c.isLetter || c == "_" || c == ":") }
     let nameRest = { (c: Character) in nameStart(c) || (c.isASCII && c.isNumber) }
     func isName(_ text: Substring) -> Bool { text.first.map(nameStart) == true && text.allSatisfy(nameRest) }
+    if line.hasPrefix("# HELP ") {
+      let words = line.split(separator: " ", maxSplits: 3)
+      return words.count == 4 && isName(words[2])
+    }
     if line.hasPrefix("# TYPE ") {
       let words = line.split(separator: " ")
       return words.count == 4 && isName(words[2]) && ["counter", "gauge", "histogram"].contains(words[3])

@@ -1,4 +1,5 @@
 import Glibc
+import Model
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -24,7 +25,7 @@ func usleepMilliseconds(_ count: UInt32) { usleep(count * 1000) }
       }
     }
     try await Task.sleep(for: .milliseconds(50))
-    #expect(written.load(ordering: .relaxed) <= StreamedOutput.queuedBytesMax / chunk)
+    #expect(written.load(ordering: .relaxed) <= Limits.httpQueuedBytesMax / chunk)
     var received = ByteBuffer()
     reading: while true {
       switch await output.next() {

@@ -201,12 +201,36 @@ import Testing
         "",
         "## Topics", "",
       ] + table(ConfigurationKey.topicKeys) + ["", "## Nodes", ""] + table(ConfigurationKey.nodeKeys) + [""]
+    try expectPage("CONFIGURATION.md", lines)
+  }
+
+  @Test("METRICS.md lists every metric with its kind and meaning (QUIRE_WRITE_DOCS=1 writes it)")
+  func metricsPage() throws {
+    let rows = Metric.all.map { metric in
+      "| `\(metric.name)` | \(metric.kind.rawValue) | \(metric.labels.map { "`\($0)`" }.joined(separator: ", ")) | \(metric.documentation) |"
+    }
+    try expectPage(
+      "METRICS.md",
+      [
+        "# Metrics", "",
+        "What a node serves at `/metrics` on its HTTP port, in Prometheus' text format. A counter begins at 0 when the node starts.",
+        "",
+        "| metric | kind | labels | meaning |", "|---|---|---|---|",
+      ] + rows + [""])
+    for metric in Metric.all {
+      #expect((metric.kind == .counter) == metric.name.hasSuffix("_total"), "\(metric.name)")
+      #expect(metric.documentation.hasSuffix(".") && !metric.documentation.contains("|"), "\(metric.name)")
+    }
+  }
+
+  /// The page says what the tables of the program say.
+  private func expectPage(_ path: String, _ lines: [String]) throws {
     let page = lines.joined(separator: "\n")
     if getenv("QUIRE_WRITE_DOCS") != nil {
-      let file = try #require(fopen("\(SourceTree.root)/CONFIGURATION.md", "w"))
+      let file = try #require(fopen("\(SourceTree.root)/\(path)", "w"))
       fputs(page, file)
       fclose(file)
     }
-    #expect(try SourceTree.text("CONFIGURATION.md") == page)
+    #expect(try SourceTree.text(path) == page)
   }
 }

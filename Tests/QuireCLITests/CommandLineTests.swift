@@ -27,6 +27,15 @@ struct CommandLineTests {
   }
 
   @Test(
+    "whatever prints a table for people prints JSON for programs",
+    arguments: [
+      "topic list", "topic describe t", "group list", "group describe g", "group reset-offsets g --to end", "query SELECT",
+    ])
+  func json(_ line: String) throws {
+    _ = try Quire.parseAsRoot((line + " --format json").split(separator: " ").map(String.init))
+  }
+
+  @Test(
     "what cannot be meant is a usage error",
     arguments: [
       "bogus", "consume", "consume t --from yesterday", "consume t --bogus", "consume t --bootstrap x:y",

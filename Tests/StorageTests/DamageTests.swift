@@ -45,6 +45,51 @@ import Testing
     }
   }
 
+  @Test("of a page costs no offset in front of it, also where a fetch begins in the middle of the last batch there")
+  func inFrontOfPage() throws {
+    try withStore { store in
+      try store.create()
+      for index in 0..<400 { try store.append(["needle-\(index)-", "x", String(repeating: "y", count: 100)]) }
+      try store.store.close()
+      let firstBatch = try damagePage("\(store.partitionDirectory())/00000000000000000000.db", holding: "needle-200-")
+      #expect((1...200).contains(firstBatch))
+      try store.begin(attaching: [0])
+      let end = Int64(firstBatch) * 3
+      for offset in [end - 1, end - 2, end - 3, end - 100, 0] {
+        let records = try store.log().read(from: Offset(offset), maxBytes: 1 << 20)
+        let decoded = try store.decode(records)
+        #expect(decoded.first?.offset == offset / 3 * 3 && decoded.last?.offset == end - 1, "from \(offset)")
+        #expect(records.nextOffset == Offset(end))
+      }
+      for offset in [end, end + 1] {
+        #expect(throws: StorageError.self) { try store.log().read(from: Offset(offset), maxBytes: 1 << 20) }
+      }
+    }
+  }
+
+  /// Makes the page that holds `needle-N-` one that SQLite refuses.
+  ///
+  /// - Returns: the least N on that page.
+  private func damagePage(_ path: String, holding needle: String) throws -> Int {
+    let descriptor = open(path, O_RDWR)
+    defer { close(descriptor) }
+    var header = [UInt8](repeating: 0, count: 18)
+    pread(descriptor, &header, header.count, 0)
+    let pageSize = Int(header[16]) << 8 | Int(header[17])
+    var page = [UInt8](repeating: 0, count: pageSize)
+    var position = 0
+    while pread(descriptor, &page, pageSize, position) == pageSize {
+      let text = String(decoding: page, as: UTF8.self)
+      if text.contains(needle) {
+        page[0] = 0xFF
+        pwrite(descriptor, page, pageSize, position)
+        return try #require(text.matches(of: /needle-(\d+)-/).compactMap { Int($0.1) }.min())
+      }
+      position += pageSize
+    }
+    throw StorageError.closed
+  }
+
   @Test("that is a missing row breaks the continuity of offsets")
   func missingRow() throws {
     try withStore { store in

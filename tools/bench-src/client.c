@@ -1,5 +1,6 @@
 // A producer and consumer on Debian's librdkafka, as fast as it goes.
-//   client BOOTSTRAP produce TOPIC PARTITIONS RECORD_BYTES COUNT [KEY=VALUE]…      acks=all unless a setting says otherwise
+//   client BOOTSTRAP produce TOPIC PARTITIONS RECORD_BYTES COUNT [run=N] [KEY=VALUE]…      acks=all unless a setting says otherwise
+//                                                          run: records for one partition before the next has its turn (64)
 //   client BOOTSTRAP consume TOPIC PARTITIONS COUNT [KEY=VALUE]…                   from the beginning
 // Prints one line of JSON.
 #include <librdkafka/rdkafka.h>
@@ -11,6 +12,7 @@
 #include <time.h>
 
 static char problem[512];
+static int64_t run = 64;
 static int64_t delivered_count, failed_count;
 
 static double now(void) {
@@ -33,7 +35,8 @@ static void set_all(rd_kafka_conf_t *conf, char **setting) {
     char *equals = strchr(*setting, '=');
     if (!equals) fail(*setting, "not KEY=VALUE");
     *equals = 0;
-    set(conf, *setting, equals + 1);
+    if (!strcmp(*setting, "run")) run = atoll(equals + 1);
+    else set(conf, *setting, equals + 1);
   }
 }
 
@@ -70,7 +73,7 @@ static void produce(const char *bootstrap, char **argument) {
   for (size_t i = 0; i < bytes; i++) value[i] = (char)('a' + i * 7 % 26);
   double start = now();
   for (int64_t i = 0; i < count; i++) {
-    while (rd_kafka_produce(topic, (int32_t)(i / 64 % partitions), RD_KAFKA_MSG_F_COPY, value, bytes, NULL, 0, NULL) == -1) {
+    while (rd_kafka_produce(topic, (int32_t)(i / run % partitions), RD_KAFKA_MSG_F_COPY, value, bytes, NULL, 0, NULL) == -1) {
       if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) fail("produce", rd_kafka_err2str(rd_kafka_last_error()));
       rd_kafka_poll(rk, 10);
     }

@@ -18,6 +18,8 @@ TOOLS = os.environ["QUIRE_BENCH_TOOLS"]
 PAGE_BYTES, CHECKPOINT_BYTES = 8192, 4 << 20
 TUNED = ("linger.ms=50", "batch.num.messages=100000", "batch.size=1000000", "queue.buffering.max.messages=1000000",
          "queue.buffering.max.kbytes=2000000")
+# Records of 1 KiB that leave a WAL just below CHECKPOINT_BYTES, in the batches of TUNED.
+WAL_RECORDS = 3700
 rows = []
 
 
@@ -31,7 +33,8 @@ def main():
     if options.quick:
         options.repeat = 1
     scale = 0.1 if options.quick else 1
-    sections = {"append": append, "throughput": throughput, "latency": latency, "start": start_up, "memory": memory}
+    sections = {"append": append, "throughput": throughput, "latency": latency, "start": start_up, "restart": restart,
+                "memory": memory}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as scratch:
         for name, section in sections.items():
             if not options.sections or name in options.sections:
@@ -236,16 +239,30 @@ def start_up(scratch, repeat, scale):
         times = [seconds(data) for _ in range(repeat)]
         row(f"start, {count / 1e6:.0f} M records", f"{statistics.median(times):.3f} s", target="< 1 s",
             met=statistics.median(times) < 1)
+
+
+def restart(scratch, repeat, scale):
+    """After kill -9, where every partition has a WAL just short of a checkpoint. Once: it is some 4 GB of them."""
     partitions = int(1000 * scale)
-    times = []
-    for _ in range(repeat):
-        with Fresh(scratch) as data:
-            broker = Node(data).start()
-            create(broker, "many", partitions)
-            tool("client", broker.kafka, "produce", "many", partitions, 100, partitions * 64 * 4)
-            broker.kill()
-            times.append(seconds(data))
-    row(f"start, {partitions} partitions after kill -9", f"{statistics.median(times):.3f} s")
+    with Fresh(scratch) as data:
+        # As many databases open as there are partitions: an idle one that is closed has no WAL left.
+        broker = Node(data, "--set", f"quire.open.databases={partitions * 2}").start()
+        create(broker, "many", partitions)
+        tool("client", broker.kafka, "produce", "many", partitions, 1024, partitions * WAL_RECORDS, f"run={WAL_RECORDS}", *TUNED)
+        broker.kill()
+        wal = sum(os.stat(path).st_size for path in glob.glob(f"{data}/topics/many-*/*.db-wal")) / partitions
+        started = time.monotonic()
+        with Node(data) as broker:
+            name = f"start after kill -9, {partitions} partitions with WALs of {wal / (1 << 20):.1f} MiB"
+            row(f"{name}, until ready", f"{broker.startup_seconds:.3f} s")
+            os.environ["QUIRE_BOOTSTRAP"] = broker.kafka
+            done = run("topic", "describe", "many", "--format", "json", seconds=600)
+            assert done.returncode == 0, done.stderr
+            offsets = [partition["high_watermark"] for partition in json.loads(done.stdout)[0]["partitions"]]
+            assert offsets == [WAL_RECORDS] * partitions, "a partition does not have what was acknowledged"
+            row(f"{name}, until every partition has told its offsets", f"{time.monotonic() - started:.1f} s")
+            tool("client", broker.kafka, "produce", "many", partitions, 100, partitions, "run=1", "message.timeout.ms=600000")
+            row(f"{name}, until every partition has taken one more record", f"{time.monotonic() - started:.1f} s")
 
 
 def memory(scratch, repeat, scale):

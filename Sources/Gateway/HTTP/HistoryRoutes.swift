@@ -1,5 +1,6 @@
 import Hummingbird
 import Logging
+import Model
 import NIOCore
 import Synchronization
 
@@ -8,7 +9,6 @@ import Synchronization
 /// An error before the first byte is answered with status 400 and its sentence. One after it cannot be: the connection is cut off
 /// without the final chunk, so that no client takes half an answer for a whole one, and the log says why.
 final class HistoryRoutes: Sendable {
-  static let bodyBytesMax = 1 << 20
   /// How long a stopping node lets answers in progress go on.
   static let drainTime = TimeAmount.seconds(5)
 
@@ -59,9 +59,9 @@ final class HistoryRoutes: Sendable {
   ) async throws -> Response {
     let body: ByteBuffer
     do {
-      body = try await request.body.collect(upTo: Self.bodyBytesMax)
+      body = try await request.body.collect(upTo: Limits.httpBodyBytesMax)
     } catch is NIOTooManyBytesError {
-      return JSONReply.error(.contentTooLarge, "the body is larger than \(Self.bodyBytesMax) bytes")
+      return JSONReply.error(.contentTooLarge, "the body is larger than \(Limits.httpBodyBytesMax) bytes")
     }
     let question: Question
     do {

@@ -1,13 +1,13 @@
 import Glibc
+import Model
 public import NIOCore
 import Synchronization
 
 /// Bytes on their way from a read thread, which may block, to an HTTP response, which may not.
 ///
-/// The writer blocks while more than `queuedBytesMax` wait for a slow client, so that a large answer costs little memory.
+/// The writer blocks while more than `Limits.httpQueuedBytesMax` wait for a slow client, so that a large answer costs little memory.
 public final class StreamedOutput: @unchecked Sendable {
   // Safe because: every field below `mutex` is only touched while holding it.
-  static let queuedBytesMax = 1 << 20
 
   /// The client is gone or the node is stopping: nobody reads what is written. Thrown to the writer, who should end.
   public struct Abandoned: Error {}
@@ -50,7 +50,7 @@ public final class StreamedOutput: @unchecked Sendable {
   public func write(_ bytes: ByteBuffer) throws(Abandoned) {
     if bytes.readableBytes == 0 { return }
     pthread_mutex_lock(mutex)
-    while queuedBytes >= Self.queuedBytesMax && ending == nil { pthread_cond_wait(roomForMore, mutex) }
+    while queuedBytes >= Limits.httpQueuedBytesMax && ending == nil { pthread_cond_wait(roomForMore, mutex) }
     guard ending == nil else {
       pthread_mutex_unlock(mutex)
       throw Abandoned()

@@ -1,14 +1,13 @@
 public import CoreMetrics
+import Model
 import Synchronization
 
 /// The node's metrics, kept for Prometheus to read: a backend of swift-metrics.
 ///
 /// Names begin with `quire_` and end as Prometheus wants them: counters in `_total`, timers in `_seconds`. Labels come from small fixed
-/// sets (an API's name, an outcome); past `seriesMax` series a new one is counted nowhere, so that a mistake cannot eat the memory.
+/// sets (an API's name, an outcome); past `Limits.metricSeriesMax` series a new one is counted nowhere, so that a mistake cannot eat
+/// the memory.
 public final class MetricsRegistry: MetricsFactory, Sendable {
-  /// Series kept: a node has some hundred.
-  public static let seriesMax = 5_000
-
   enum Kind: String, Sendable {
     case counter, gauge, histogram
   }
@@ -59,7 +58,7 @@ public final class MetricsRegistry: MetricsFactory, Sendable {
       if let existing = state.families[name]?.series[labels] {
         return state.families[name]?.kind == kind ? existing : nil
       }
-      guard state.seriesCount < Self.seriesMax, state.families[name, default: Family(kind: kind)].kind == kind else {
+      guard state.seriesCount < Limits.metricSeriesMax, state.families[name, default: Family(kind: kind)].kind == kind else {
         state.refusedCount += 1
         return nil
       }

@@ -1,6 +1,9 @@
+import Model
+
 /// Prometheus' text exposition format, version 0.0.4.
 ///
 /// ```
+/// # HELP quire_sync_seconds Seconds that the syncs of a group commit took, all its WALs together.
 /// # TYPE quire_sync_seconds histogram
 /// quire_sync_seconds_bucket{le="0.001"} 17
 /// quire_sync_seconds_bucket{le="+Inf"} 20
@@ -32,7 +35,7 @@ enum PrometheusText {
     let (families, samples, refusedCount) = registry.snapshot()
     var text = ""
     for (name, family) in families {
-      text += "# TYPE \(name) \(family.kind.rawValue)\n"
+      text += heading(name, family.kind.rawValue)
       for (labels, series) in family.series.sorted(by: { $0.key < $1.key }) {
         switch series {
         case .counter(let counter): text += "\(name)\(labels) \(counter.value)\n"
@@ -52,10 +55,16 @@ enum PrometheusText {
     }
     for name in sampleNames.sorted() {
       let samples = samplesByName[name] ?? []
-      text += "# TYPE \(name) \(samples.first?.isCounter == true ? "counter" : "gauge")\n"
+      text += heading(name, samples.first?.isCounter == true ? "counter" : "gauge")
       for sample in samples { text += "\(name)\(labels(sample.labels)) \(number(sample.value))\n" }
     }
     return text
+  }
+
+  /// What a family is. A name that the table of metrics does not know says so, rather than nothing.
+  private static func heading(_ name: String, _ kind: String) -> String {
+    let help = Metric.documentation(of: name) ?? "Not described."
+    return "# HELP \(name) \(help.replacing("\\", with: "\\\\").replacing("\n", with: "\\n"))\n# TYPE \(name) \(kind)\n"
   }
 
   private static func append(_ histogram: HistogramSeries, _ name: String, _ labels: String, to text: inout String) {

@@ -76,6 +76,9 @@ struct GroupCommand: AsyncParsableCommand {
     @Option(parsing: .unconditional, help: ArgumentHelp("Where to go on: \(Position.forms).", valueName: "position"))
     var to: String
 
+    @Option(help: ArgumentHelp("table or json.", valueName: "format"))
+    var format: ListFormat = .table
+
     @OptionGroup var client: ClientOptions
 
     func validate() throws {
@@ -97,12 +100,24 @@ struct GroupCommand: AsyncParsableCommand {
         try await client.commit(offsets, group: group)
         return offsets
       }
-      var table = TextTable([("TOPIC", .left), ("PARTITION", .right), ("OFFSET", .right)])
-      for (partition, offset) in offsets.sorted(by: { $0.key < $1.key }) {
-        table.row(partition.topic, "\(partition.partition)", "\(offset)")
-      }
+      let rows = offsets.sorted { $0.key < $1.key }
       let output = OutputStream.standardOutput()
-      try output.write(table.text)
+      switch format {
+      case .table:
+        var table = TextTable([("TOPIC", .left), ("PARTITION", .right), ("OFFSET", .right)])
+        for (partition, offset) in rows { table.row(partition.topic, "\(partition.partition)", "\(offset)") }
+        try output.write(table.text)
+      case .json:
+        try output.line(
+          JSON.array(
+            rows.map { partition, offset in
+              .object([
+                ("topic", .string(partition.topic)), ("partition", .number(partition.partition)),
+                ("committed_offset", .number(offset)),
+              ])
+            }
+          ).text)
+      }
       try output.flush()
     }
   }
