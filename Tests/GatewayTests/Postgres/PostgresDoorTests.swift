@@ -117,7 +117,8 @@ private struct Client {
         try await client.outbound.write(startup())
         var key = try #require(try await client.read(upTo: "K"))
         _ = try await client.read(upTo: "Z")
-        let (processID, secret) = try #require(key.readMultipleIntegers(as: (UInt32, UInt32).self))
+        let numbers = key.readMultipleIntegers(as: (UInt32, UInt32).self)
+        let (processID, secret) = try #require(numbers)
         try await client.outbound.write(query(Self.endless))
         try await Task.sleep(for: .milliseconds(50))
         for guess in [secret &+ 1, secret] {

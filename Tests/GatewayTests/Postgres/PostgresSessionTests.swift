@@ -75,7 +75,8 @@ private final class Conversation {
     case "C", "Z": return "\(kind) " + (body.readString(length: body.readableBytes) ?? "").filter { $0 != "\0" }
     case "t":
       let count = Int(body.readInteger(as: UInt16.self) ?? 0)
-      return "t " + (0..<count).map { _ in PostgresType(rawValue: body.readInteger(as: UInt32.self) ?? 0).map { "\($0)" } ?? "?" }
+      return "t "
+        + (0..<count).map { _ in PostgresType(rawValue: body.readInteger(as: UInt32.self) ?? 0).map { "\($0)" } ?? "?" }
         .joined(separator: " ")
     case "E", "N":
       var fields: [Character: String] = [:]
@@ -105,7 +106,8 @@ private final class Conversation {
     let talk = try Conversation()
     #expect(
       talk.query(
-        "select \"offset\", headers, value, value ->> '$.n' as n, count(*), max(time), key = 'k0', '1'::float8, avg(1) from plays")[0]
+        "select \"offset\", headers, value, value ->> '$.n' as n, count(*), max(time), key = 'k0', '1'::float8, avg(1) from plays"
+      )[0]
         == "T offset:int8 headers:json value:text n:int8 count:int8 max:timestamptz ?column?:bool float8:float8 avg:float8")
   }
 
@@ -158,7 +160,8 @@ private final class Conversation {
   @Test("cursors of SQL give rows piece by piece")
   func cursors() throws {
     let talk = try Conversation()
-    let answer = talk.query("begin; declare c cursor for select \"offset\" from plays; fetch 2 from c; fetch all from c; close c; commit")
+    let answer = talk.query(
+      "begin; declare c cursor for select \"offset\" from plays; fetch 2 from c; fetch all from c; close c; commit")
     #expect(answer.prefix(6) == ["C BEGIN", "C DECLARE CURSOR", "T offset:int8", "D 0", "D 1", "C FETCH 2"])
     #expect(answer.suffix(4) == ["C FETCH 8", "C CLOSE CURSOR", "C COMMIT", "Z I"])
   }
@@ -168,7 +171,8 @@ private final class Conversation {
     let talk = try Conversation()
     let copy = "copy (select 'a\tb\\', null, 'x,\"y' from plays limit 1) to stdout"
     #expect(talk.query(copy) == ["H", "d a\\tb\\\\\t\\N\tx,\"y\n", "c", "C COPY 1", "Z I"])
-    #expect(talk.query(copy + " with (format csv, header)")[1...2] == ["d ?column?,?column?,?column?\n", "d a\tb\\,,\"x,\"\"y\"\n"])
+    #expect(
+      talk.query(copy + " with (format csv, header)")[1...2] == ["d ?column?,?column?,?column?\n", "d a\tb\\,,\"x,\"\"y\"\n"])
   }
 
   @Test("a long answer comes in slices, and is whole")
@@ -182,7 +186,10 @@ private final class Conversation {
   @Test("a statement's time is bounded by the client as well")
   func timeout() throws {
     let talk = try Conversation()
-    #expect(talk.query("set statement_timeout = '20ms'; show statement_timeout") == ["C SET", "T statement_timeout:text", "D 20ms", "C SHOW", "Z I"])
+    #expect(
+      talk.query("set statement_timeout = '20ms'; show statement_timeout") == [
+        "C SET", "T statement_timeout:text", "D 20ms", "C SHOW", "Z I",
+      ])
     let answer = talk.query("with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n")
     #expect(answer[0].hasPrefix("E 57014"))
     #expect(talk.query("reset statement_timeout; select 1").suffix(2) == ["C SELECT 1", "Z I"])
@@ -208,7 +215,8 @@ private final class Conversation {
     _ = talk.say(.parse(.init(statement: "s", sql: "select 1", parameterTypes: [])), .sync)
     var refusal: String?
     for index in 0..<40 {
-      let bind = FrontendMessage.Bind(portal: "p\(index)", statement: "s", parameterFormats: [], parameters: [], resultFormats: [])
+      let bind = FrontendMessage.Bind(
+        portal: "p\(index)", statement: "s", parameterFormats: [], parameters: [], resultFormats: [])
       refusal = talk.say(.bind(bind), .sync).first
     }
     #expect(refusal?.hasPrefix("E 53400") == true)

@@ -68,7 +68,9 @@ import Testing
     #expect(bare(try translated(sql)).lowercased() == bare(sql).lowercased())
   }
 
-  @Test("an error in the text is told with its place", arguments: [("select 'x", 8), ("select (1", 10), ("select ä, a::nope", 14), ("selec 1", 1)])
+  @Test(
+    "an error in the text is told with its place",
+    arguments: [("select 'x", 8), ("select (1", 10), ("select ä, a::nope", 14), ("selec 1", 1)])
   func errors(sql: String, position: Int) {
     #expect(throws: PostgresError.self) { try translated(sql) }
     do { _ = try translated(sql) } catch { #expect((error as? PostgresError)?.position == position, "\(error)") }
@@ -104,7 +106,8 @@ import Testing
 
   @Test("statements are told apart by semicolons outside of quotes, and by what they do")
   func scripts() throws {
-    let script = "BEGIN; select ';' ; ; set a.b = 'x;'; show \"Time Zone\"; copy t (a) to stdout csv; fetch forward 5 from c; commit"
+    let script =
+      "BEGIN; select ';' ; ; set a.b = 'x;'; show \"Time Zone\"; copy t (a) to stdout csv; fetch forward 5 from c; commit"
     let statements = try PostgresScript.parse(script, columnType: { _ in nil })
     #expect(statements.count == 7)
     guard case .copyOut(let text, let format) = statements[4], case .fetch("c", 5) = statements[5] else {

@@ -17,7 +17,8 @@ enum CatalogFunctions {
     return [
       constant("version", .text("PostgreSQL \(PostgresSettings.serverVersion) (Quire)")),
       constant("current_schema", .text("public")), constant("current_database", .text(PostgresSettings.database)),
-      constant("current_user", user), constant("session_user", user), constant("pg_backend_pid", .integer(Int64(identity.processID))),
+      constant("current_user", user), constant("session_user", user),
+      constant("pg_backend_pid", .integer(Int64(identity.processID))),
       constant("pg_is_in_recovery", .integer(0)), constant("pg_my_temp_schema", .integer(0)),
       constant("txid_current", .integer(1)), constant("inet_server_port", .null), constant("inet_server_addr", .null),
       constant("inet_client_addr", .null), constant("inet_client_port", .null),
@@ -107,17 +108,21 @@ enum CatalogFunctions {
   /// Functions about things that there are none of, or that are as they are for everybody.
   private static let nothing: [RowFunction] =
     [
-      ("obj_description", nil), ("col_description", 2), ("shobj_description", 2), ("pg_get_expr", nil), ("pg_get_indexdef", nil),
+      ("obj_description", nil), ("col_description", 2), ("shobj_description", 2), ("pg_get_expr", nil),
+      ("pg_get_indexdef", nil),
       ("pg_get_constraintdef", nil), ("pg_get_viewdef", nil), ("pg_get_ruledef", nil), ("pg_get_triggerdef", nil),
       ("pg_get_partkeydef", 1), ("pg_get_statisticsobjdef_columns", 1), ("pg_get_function_result", 1),
-      ("pg_get_function_arguments", 1), ("pg_get_function_identity_arguments", 1), ("pg_get_functiondef", 1), ("pg_get_function_sqlbody", 1),
+      ("pg_get_function_arguments", 1), ("pg_get_function_identity_arguments", 1), ("pg_get_functiondef", 1),
+      ("pg_get_function_sqlbody", 1),
       ("pg_get_serial_sequence", 2), ("pg_tablespace_location", 1),
     ].map { constant($0.0, .null, argumentCount: $0.1) }
     + [
-      "pg_type_is_visible", "pg_function_is_visible", "pg_collation_is_visible", "pg_opclass_is_visible", "pg_operator_is_visible",
+      "pg_type_is_visible", "pg_function_is_visible", "pg_collation_is_visible", "pg_opclass_is_visible",
+      "pg_operator_is_visible",
     ].map { constant($0, .integer(1), argumentCount: 1) }
     + [
-      "has_table_privilege", "has_schema_privilege", "has_database_privilege", "has_column_privilege", "has_any_column_privilege",
+      "has_table_privilege", "has_schema_privilege", "has_database_privilege", "has_column_privilege",
+      "has_any_column_privilege",
       "has_function_privilege", "has_sequence_privilege", "has_tablespace_privilege", "pg_has_role",
     ].map { constant($0, .integer(1), argumentCount: nil) }
     + [
@@ -125,9 +130,11 @@ enum CatalogFunctions {
       constant("pg_is_other_temp_schema", .integer(0), argumentCount: 1),
       constant("pg_get_userbyid", .text("quire"), argumentCount: 1),
       constant("getdatabaseencoding", .text("UTF8")),
-      constant("pg_encoding_to_char", .text("UTF8"), argumentCount: 1), constant("pg_char_to_encoding", .integer(6), argumentCount: 1),
+      constant("pg_encoding_to_char", .text("UTF8"), argumentCount: 1),
+      constant("pg_char_to_encoding", .integer(6), argumentCount: 1),
       constant("pg_table_size", .integer(0), argumentCount: nil), constant("pg_relation_size", .integer(0), argumentCount: nil),
-      constant("pg_total_relation_size", .integer(0), argumentCount: nil), constant("pg_database_size", .integer(0), argumentCount: nil),
+      constant("pg_total_relation_size", .integer(0), argumentCount: nil),
+      constant("pg_database_size", .integer(0), argumentCount: nil),
       constant("pg_size_pretty", .text("0 bytes"), argumentCount: 1), constant("pg_advisory_unlock_all", .null),
       constant("pg_advisory_lock", .null, argumentCount: nil), constant("pg_advisory_unlock", .integer(1), argumentCount: nil),
       constant("pg_stat_get_numscans", .integer(0), argumentCount: 1),

@@ -7,7 +7,8 @@ extension PostgresCatalog {
 
   static let contents: [String: @Sendable (CatalogContext) -> [Values]] = [
     "pg_namespace": { _ in
-      [(Number.pgCatalog, "pg_catalog"), (Number.publicSchema, "public"), (Number.informationSchema, "information_schema")].map {
+      [(Number.pgCatalog, "pg_catalog"), (Number.publicSchema, "public"), (Number.informationSchema, "information_schema")].map
+      {
         ["oid": .integer($0.0), "nspname": .text($0.1), "nspowner": .integer(Number.owner)]
       }
     },
@@ -71,7 +72,8 @@ extension PostgresCatalog {
       [(100, "default"), (950, "C"), (951, "POSIX")].map {
         [
           "oid": .integer($0.0), "collname": .text($0.1), "collnamespace": .integer(Number.pgCatalog),
-          "collowner": .integer(Number.owner), "collprovider": .text($0.0 == 100 ? "d" : "c"), "collisdeterministic": .integer(1),
+          "collowner": .integer(Number.owner), "collprovider": .text($0.0 == 100 ? "d" : "c"),
+          "collisdeterministic": .integer(1),
           "collencoding": .integer(-1),
         ]
       }
@@ -115,7 +117,8 @@ extension PostgresCatalog {
     "information_schema.schemata": { context in
       ["pg_catalog", "public", "information_schema"].map {
         [
-          "catalog_name": .text(PostgresSettings.database), "schema_name": .text($0), "schema_owner": .text(context.settings.user),
+          "catalog_name": .text(PostgresSettings.database), "schema_name": .text($0),
+          "schema_owner": .text(context.settings.user),
         ]
       }
     },
@@ -146,7 +149,8 @@ extension PostgresCatalog {
 
   private static func role(_ context: CatalogContext) -> Values {
     [
-      "oid": .integer(Number.owner), "rolname": .text(context.settings.user), "rolsuper": .integer(0), "rolinherit": .integer(1),
+      "oid": .integer(Number.owner), "rolname": .text(context.settings.user), "rolsuper": .integer(0),
+      "rolinherit": .integer(1),
       "rolcanlogin": .integer(1), "rolconnlimit": .integer(-1), "rolpassword": .text("********"),
     ]
   }
@@ -177,12 +181,15 @@ extension PostgresCatalog {
     _ relation: CatalogRelations.Relation, _ index: Int, _ column: CatalogRelations.Relation.Column
   ) -> Values {
     var values: Values = [
-      "table_catalog": .text(PostgresSettings.database), "table_schema": .text(relation.schema), "table_name": .text(relation.name),
+      "table_catalog": .text(PostgresSettings.database), "table_schema": .text(relation.schema),
+      "table_name": .text(relation.name),
       "column_name": .text(column.name), "ordinal_position": .integer(Int64(index + 1)),
       "is_nullable": .text(column.isNotNull ? "NO" : "YES"),
-      "data_type": .text(column.type.element == nil ? column.type.sqlName : "ARRAY"), "udt_catalog": .text(PostgresSettings.database),
+      "data_type": .text(column.type.element == nil ? column.type.sqlName : "ARRAY"),
+      "udt_catalog": .text(PostgresSettings.database),
       "udt_schema": .text("pg_catalog"), "udt_name": .text(column.type.catalogName), "dtd_identifier": .text(String(index + 1)),
-      "is_self_referencing": .text("NO"), "is_identity": .text("NO"), "identity_cycle": .text("NO"), "is_generated": .text("NEVER"),
+      "is_self_referencing": .text("NO"), "is_identity": .text("NO"), "identity_cycle": .text("NO"),
+      "is_generated": .text("NEVER"),
       "is_updatable": .text("NO"),
     ]
     for name in [

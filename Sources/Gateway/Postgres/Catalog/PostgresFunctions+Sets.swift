@@ -3,7 +3,9 @@ import Query
 /// Functions of many rows: aggregates, and those that stand where a table may.
 extension PostgresFunctions {
   /// These stand in a select list in Postgres, and give as many rows as they have there.
-  static let misplaced: [RowFunction] = [("unnest", nil), ("generate_series", nil), ("generate_subscripts", nil), ("_pg_expandarray", 1)].map {
+  static let misplaced: [RowFunction] = [
+    ("unnest", nil), ("generate_series", nil), ("generate_subscripts", nil), ("_pg_expandarray", 1),
+  ].map {
     RowFunction($0.0, argumentCount: $0.1) { (_) throws(Failure) in
       throw Failure("set-returning functions are supported in FROM only")
     }
@@ -56,7 +58,9 @@ extension PostgresFunctions {
     },
   ]
 
-  static let keywords = RowTable(name: "pg_get_keywords", columns: [("word", "text TEXT"), ("catcode", "char TEXT"), ("catdesc", "text TEXT")]) { _ in
+  static let keywords = RowTable(
+    name: "pg_get_keywords", columns: [("word", "text TEXT"), ("catcode", "char TEXT"), ("catdesc", "text TEXT")]
+  ) { _ in
     SQLWords.reserved.sorted().map { [.text($0), .text("R"), .text("reserved")] }
   }
 

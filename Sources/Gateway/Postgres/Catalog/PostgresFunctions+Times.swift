@@ -67,7 +67,9 @@ extension PostgresFunctions {
       return .real(part)
     },
     RowFunction("date_bin", argumentCount: 3) { (values) throws(Failure) in
-      guard let text = text(values[0]), let time = milliseconds(values[1]), let origin = milliseconds(values[2]) else { return .null }
+      guard let text = text(values[0]), let time = milliseconds(values[1]), let origin = milliseconds(values[2]) else {
+        return .null
+      }
       let width = try interval(text)
       guard width.months == 0, width.milliseconds > 0 else { throw Failure("the stride of date_bin is out of range") }
       let distance = time - origin
@@ -123,7 +125,8 @@ extension PostgresFunctions {
       default: throw failure()
       }
     }
-    guard let wholeMonths = Int(exactly: months), abs(wholeMonths) < 120_000, let whole = Int64(exactly: milliseconds.rounded()),
+    guard let wholeMonths = Int(exactly: months), abs(wholeMonths) < 120_000,
+      let whole = Int64(exactly: milliseconds.rounded()),
       abs(milliseconds) < 1e15, !words.isEmpty
     else { throw failure() }
     return (wholeMonths, whole)

@@ -110,11 +110,13 @@ enum PostgresFunctions {
   private static let texts: [RowFunction] = [
     RowFunction("pg_left", argumentCount: 2) { values in
       guard let text = text(values[0]), let count = number(values[1]) else { return .null }
-      return .text(count < 0 ? String(text.dropLast(Int(clamping: count.magnitude))) : String(text.prefix(Int(clamping: count))))
+      return .text(
+        count < 0 ? String(text.dropLast(Int(clamping: count.magnitude))) : String(text.prefix(Int(clamping: count))))
     },
     RowFunction("pg_right", argumentCount: 2) { values in
       guard let text = text(values[0]), let count = number(values[1]) else { return .null }
-      return .text(count < 0 ? String(text.dropFirst(Int(clamping: count.magnitude))) : String(text.suffix(Int(clamping: count))))
+      return .text(
+        count < 0 ? String(text.dropFirst(Int(clamping: count.magnitude))) : String(text.suffix(Int(clamping: count))))
     },
     RowFunction("concat", argumentCount: nil) { values in .text(values.compactMap(text).joined()) },
     RowFunction("concat_ws", argumentCount: nil) { values in
@@ -124,8 +126,11 @@ enum PostgresFunctions {
     RowFunction("greatest", argumentCount: nil) { values in values.max(by: precedes) ?? .null },
     RowFunction("least", argumentCount: nil) { values in values.filter { $0 != .null }.min(by: precedes) ?? .null },
     RowFunction("split_part", argumentCount: 3) { values in
-      guard let text = text(values[0]), let separator = PostgresFunctions.text(values[1]), let index = number(values[2]) else { return .null }
-      let parts = separator.isEmpty ? [text] : text.split(separator: separator, omittingEmptySubsequences: false).map(String.init)
+      guard let text = text(values[0]), let separator = PostgresFunctions.text(values[1]), let index = number(values[2]) else {
+        return .null
+      }
+      let parts =
+        separator.isEmpty ? [text] : text.split(separator: separator, omittingEmptySubsequences: false).map(String.init)
       let place = index < 0 ? parts.count + Int(clamping: index) : Int(clamping: index) - 1
       return .text(parts.indices.contains(place) ? parts[place] : "")
     },
@@ -157,7 +162,8 @@ enum PostgresFunctions {
       let isWord = name.utf8.allSatisfy { ($0 >= 0x61 && $0 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x5F }
       return .text(isPlain && isWord && !SQLWords.reserved.contains(name) ? name : SQLTranslator.quoted(name))
     },
-    RowFunction("quote_literal", argumentCount: 1) { values in text(values[0]).map { .text(SQLTranslator.literal($0)) } ?? .null },
+    RowFunction("quote_literal", argumentCount: 1) { values in text(values[0]).map { .text(SQLTranslator.literal($0)) } ?? .null
+    },
   ]
 
   private static func pad(_ values: [SQLParameter], atStart: Bool) throws(Failure) -> SQLParameter {
@@ -204,7 +210,9 @@ enum PostgresFunctions {
       return .text("[\(items.joined(separator: ","))]")
     },
     RowFunction("pg_subscript", argumentCount: 2) { values in
-      guard let array = text(values[0]), let index = number(values[1]), let elements = ArrayText.elements(array) else { return .null }
+      guard let array = text(values[0]), let index = number(values[1]), let elements = ArrayText.elements(array) else {
+        return .null
+      }
       // Vectors count from 0, arrays from 1.
       let place = array.hasPrefix("{") ? Int(clamping: index) - 1 : Int(clamping: index)
       guard elements.indices.contains(place), let element = elements[place] else { return .null }
@@ -214,7 +222,8 @@ enum PostgresFunctions {
       guard values.count > 1, let text = text(values[0]) else { return .null }
       guard let separator = PostgresFunctions.text(values[1]) else { return .text(ArrayText.text(text.map { String($0) })) }
       if text.isEmpty { return .text("{}") }
-      let parts = separator.isEmpty ? [text] : text.split(separator: separator, omittingEmptySubsequences: false).map(String.init)
+      let parts =
+        separator.isEmpty ? [text] : text.split(separator: separator, omittingEmptySubsequences: false).map(String.init)
       return .text(ArrayText.text(parts))
     },
     RowFunction("parse_ident", argumentCount: nil) { (values) throws(Failure) in

@@ -101,8 +101,10 @@ struct PostgresScript {
   }
 
   private static let writing: Set<String> = [
-    "insert", "update", "delete", "merge", "create", "drop", "alter", "truncate", "grant", "revoke", "comment", "reindex", "cluster",
-    "refresh", "import", "security", "reassign", "call", "do", "prepare", "execute", "replace", "attach", "detach", "pragma", "load",
+    "insert", "update", "delete", "merge", "create", "drop", "alter", "truncate", "grant", "revoke", "comment", "reindex",
+    "cluster",
+    "refresh", "import", "security", "reassign", "call", "do", "prepare", "execute", "replace", "attach", "detach", "pragma",
+    "load",
   ]
 
   private func position(_ node: SQLNode) -> Int { SQLLexer.characters(before: node.start, in: text) + 1 }
@@ -157,7 +159,8 @@ struct PostgresScript {
 
   private func copy(_ nodes: [SQLNode]) throws(PostgresError) -> PostgresStatement {
     guard let to = nodes.firstIndex(where: { $0.word == "to" }), to + 1 < nodes.count, to > 1 else {
-      throw PostgresError(.readOnlyTransaction, "cannot execute COPY FROM in a read-only transaction", position: position(nodes[0]))
+      throw PostgresError(
+        .readOnlyTransaction, "cannot execute COPY FROM in a read-only transaction", position: position(nodes[0]))
     }
     guard nodes[to + 1].word == "stdout" else {
       throw PostgresError(.featureNotSupported, "COPY goes to STDOUT only", position: position(nodes[to + 1]))
@@ -189,7 +192,8 @@ struct PostgresScript {
 
   private func set(_ nodes: [SQLNode]) throws(PostgresError) -> PostgresStatement {
     var rest = nodes[1...]
-    if let word = rest.first?.word, word == "session" || word == "local", rest.count > 1, rest.dropFirst().first?.symbol == nil {
+    if let word = rest.first?.word, word == "session" || word == "local", rest.count > 1, rest.dropFirst().first?.symbol == nil
+    {
       rest.removeFirst()
     }
     switch rest.first?.word {

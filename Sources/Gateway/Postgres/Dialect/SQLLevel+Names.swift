@@ -21,7 +21,9 @@ extension SQLLevel {
       }
       index += 1
     }
-    if parts.count > 2, parts[0].name == PostgresSettings.database, Self.schemas.contains(parts[1].name) || parts[1].name == "information_schema" {
+    if parts.count > 2, parts[0].name == PostgresSettings.database,
+      Self.schemas.contains(parts[1].name) || parts[1].name == "information_schema"
+    {
       parts.removeFirst()
     }
     if let arguments = node(0)?.parenthesized, !isStar, isCall(parts) {
@@ -82,7 +84,9 @@ extension SQLLevel {
       pieces.insert(SQLPiece(text: "(SELECT", source: place), at: 0)
       pieces.append(SQLPiece(text: "AS value)", source: place))
     }
-    if isInFrom, isOneRow || SQLWords.tableFunctions.contains(name), let (alias, next) = SQLTranslator.alias(in: nodes, at: index) {
+    if isInFrom, isOneRow || SQLWords.tableFunctions.contains(name),
+      let (alias, next) = SQLTranslator.alias(in: nodes, at: index)
+    {
       pieces.append(SQLPiece(text: "AS \(SQLTranslator.quoted(alias))", source: source))
       // The column's name is looked up by the translator, which has read ahead.
       index = next < nodes.count && nodes[next].parenthesized != nil ? next + 1 : next
@@ -149,7 +153,8 @@ extension SQLLevel {
       let (before, after) = type.around(isConstant: isConstant)
       return (around(before, operand, after), .other)
     case "extract":
-      guard let separator = inside.firstIndex(where: { $0.word == "from" }), let field = inside.first?.name ?? inside.first?.string
+      guard let separator = inside.firstIndex(where: { $0.word == "from" }),
+        let field = inside.first?.name ?? inside.first?.string
       else { return nil }
       index += 2
       let from = try translator.rewrite(Array(inside[(separator + 1)...]))
@@ -202,7 +207,8 @@ extension SQLLevel {
       )
     }
     // `timestamp '2024-05-01'`: a type's name in front of a constant.
-    let isTyped = ["date", "timestamp", "timestamptz", "interval", "json", "jsonb", "bool", "text", "bytea", "regclass"].contains(word)
+    let isTyped = ["date", "timestamp", "timestamptz", "interval", "json", "jsonb", "bool", "text", "bytea", "regclass"]
+      .contains(word)
     guard isTyped, let (type, count) = try TypeName.read(nodes[index...], in: translator.text),
       let constant = node(count)?.string
     else { return nil }

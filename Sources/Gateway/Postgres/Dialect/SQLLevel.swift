@@ -162,7 +162,9 @@ struct SQLLevel {
   }
 
   private mutating func subscription(_ group: SQLNode.Group) throws(PostgresError) {
-    guard let operand else { throw translator.failure(.syntaxError, "syntax error at or near \"[\"", at: group.range.lowerBound) }
+    guard let operand else {
+      throw translator.failure(.syntaxError, "syntax error at or near \"[\"", at: group.range.lowerBound)
+    }
     let inner = try translator.rewrite(group.nodes)
     wrap(operand, "pg_subscript(", ",")
     out += inner

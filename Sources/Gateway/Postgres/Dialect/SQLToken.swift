@@ -145,7 +145,9 @@ struct SQLLexer {
       let start = position
       position += 1
       let digits = try quotedText(quote, escapes: false)
-      guard digits.utf8.count % 2 == 0, digits.allSatisfy(\.isHexDigit) else { throw failure("invalid hexadecimal digits", at: start) }
+      guard digits.utf8.count % 2 == 0, digits.allSatisfy(\.isHexDigit) else {
+        throw failure("invalid hexadecimal digits", at: start)
+      }
       return .blob(digits)
     case UInt8(ascii: "u") where byte(1) == UInt8(ascii: "&") && (byte(2) == quote || byte(2) == UInt8(ascii: "\"")):
       throw failure("U& strings are not supported", at: position)
@@ -204,7 +206,8 @@ struct SQLLexer {
       position -= 1
       value.append(UInt8(truncatingIfNeeded: digits(8, 3, &self) ?? 0))
     case UInt8(ascii: "u"), UInt8(ascii: "U"):
-      guard let code = digits(16, letter == UInt8(ascii: "u") ? 4 : 8, &self), let scalar = Unicode.Scalar(code), code > 0 else {
+      guard let code = digits(16, letter == UInt8(ascii: "u") ? 4 : 8, &self), let scalar = Unicode.Scalar(code), code > 0
+      else {
         throw failure("invalid Unicode escape", at: start)
       }
       value += Array(String(Character(scalar)).utf8)
@@ -269,7 +272,9 @@ struct SQLLexer {
     let start = position
     while Self.operatorBytes.contains(byte()) {
       let pair = (byte(), byte(1))
-      if pair == (UInt8(ascii: "-"), UInt8(ascii: "-")) || pair == (UInt8(ascii: "/"), UInt8(ascii: "*")), position > start { break }
+      if pair == (UInt8(ascii: "-"), UInt8(ascii: "-")) || pair == (UInt8(ascii: "/"), UInt8(ascii: "*")), position > start {
+        break
+      }
       position += 1
     }
     let special = Set("~!@#%^&|`?".utf8)

@@ -55,7 +55,9 @@ final class SQLTranslator {
     for (index, node) in nodes.enumerated() {
       guard let word = node.word else { continue }
       isInFrom = SQLWords.isInFrom(after: word, was: isInFrom)
-      guard isInFrom, SQLWords.tableFunctions.contains(word) || SQLWords.valueFunctions.contains(word), index + 1 < nodes.count, nodes[index + 1].parenthesized != nil else {
+      guard isInFrom, SQLWords.tableFunctions.contains(word) || SQLWords.valueFunctions.contains(word), index + 1 < nodes.count,
+        nodes[index + 1].parenthesized != nil
+      else {
         continue
       }
       guard let (alias, next) = alias(in: nodes, at: index + 2) else {

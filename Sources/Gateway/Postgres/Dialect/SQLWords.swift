@@ -2,8 +2,10 @@
 enum SQLWords {
   /// Words that are no names where an expression may stand.
   static let reserved: Set<String> = [
-    "select", "from", "where", "group", "by", "having", "order", "limit", "union", "intersect", "except", "and", "or", "not", "in",
-    "is", "like", "ilike", "glob", "regexp", "match", "between", "case", "when", "then", "else", "end", "as", "on", "using", "join",
+    "select", "from", "where", "group", "by", "having", "order", "limit", "union", "intersect", "except", "and", "or", "not",
+    "in",
+    "is", "like", "ilike", "glob", "regexp", "match", "between", "case", "when", "then", "else", "end", "as", "on", "using",
+    "join",
     "inner", "left", "right", "full", "outer", "cross", "natural", "distinct", "all", "with", "recursive", "values", "over",
     "filter", "window", "asc", "desc", "collate", "escape", "any", "some", "array", "interval", "cast", "exists", "similar",
     "isnull", "notnull", "lateral", "fetch", "materialized", "indexed", "nulls",
@@ -39,7 +41,8 @@ enum SQLWords {
   /// Functions that SQLite has under another name.
   static let renamed: [String: String] = [
     "string_agg": "group_concat", "char_length": "length", "character_length": "length", "strpos": "instr", "btrim": "trim",
-    "every": "min", "bool_and": "min", "bool_or": "max", "json_build_object": "json_object", "jsonb_build_object": "json_object",
+    "every": "min", "bool_and": "min", "bool_or": "max", "json_build_object": "json_object",
+    "jsonb_build_object": "json_object",
     "json_build_array": "json_array", "jsonb_build_array": "json_array", "json_agg": "json_group_array",
     "jsonb_agg": "json_group_array", "json_object_agg": "json_group_object", "jsonb_object_agg": "json_group_object",
     "chr": "char", "ascii": "unicode", "left": "pg_left", "right": "pg_right",

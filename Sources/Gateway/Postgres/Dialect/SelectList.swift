@@ -130,9 +130,13 @@ struct SelectList {
     {
       let inner = meaning(arguments[..<place]).name
       let isColumn = isName(arguments[..<place])
-      return (isColumn ? arguments[place - 1].name : inner == Self.anonymous ? type.type.catalogName : inner, type.resultType, nil)
+      return (
+        isColumn ? arguments[place - 1].name : inner == Self.anonymous ? type.type.catalogName : inner, type.resultType, nil
+      )
     }
-    if let word = nodes[groupIndex - 1].word, word != "exists", word != "left", word != "right", SQLWords.reserved.contains(word) {
+    if let word = nodes[groupIndex - 1].word, word != "exists", word != "left", word != "right",
+      SQLWords.reserved.contains(word)
+    {
       return nil
     }
     if SQLWords.transparent.contains(name), let argument = SQLNode.split(arguments).first, let first = argument.first,
@@ -154,7 +158,9 @@ struct SelectList {
   private func isCallTail(_ nodes: ArraySlice<SQLNode>) -> Bool {
     var rest = nodes
     while let word = rest.popFirst()?.word {
-      guard word == "filter" || word == "over", rest.first?.parenthesized != nil || rest.first?.name != nil else { return false }
+      guard word == "filter" || word == "over", rest.first?.parenthesized != nil || rest.first?.name != nil else {
+        return false
+      }
       rest.removeFirst()
       if rest.isEmpty { return true }
     }
@@ -182,7 +188,9 @@ struct SelectList {
       if node.word == "case" { depth += 1 }
       if node.word == "end" { depth -= 1 }
       guard depth == 0 else { continue }
-      if let word = node.word, ["and", "or", "not", "is", "in", "like", "ilike", "between", "exists", "isnull", "notnull"].contains(word) {
+      if let word = node.word,
+        ["and", "or", "not", "is", "in", "like", "ilike", "between", "exists", "isnull", "notnull"].contains(word)
+      {
         return .bool
       }
       if let symbol = node.symbol {

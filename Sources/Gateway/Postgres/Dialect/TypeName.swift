@@ -8,7 +8,9 @@ struct TypeName {
 
   static let references: Set<String> = ["regclass", "regtype", "regproc", "regprocedure", "regnamespace", "regrole", "regoper"]
   /// Types of one dimension or without elements of their own that are kept as their text.
-  private static let texts: Set<String> = ["uuid", "xml", "inet", "cidr", "macaddr", "tsvector", "tsquery", "jsonpath", "xid", "tid", "cid"]
+  private static let texts: Set<String> = [
+    "uuid", "xml", "inet", "cidr", "macaddr", "tsvector", "tsquery", "jsonpath", "xid", "tid", "cid",
+  ]
 
   /// Reads a type at the beginning of `nodes`.
   ///

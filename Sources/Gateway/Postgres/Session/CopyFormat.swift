@@ -37,7 +37,9 @@ struct CopyFormat: Hashable, Sendable {
         index += 1
       case "header":
         var value = "true"
-        if index < nodes.count, let word = nodes[index].string ?? nodes[index].name, ["true", "false", "on", "off"].contains(word) {
+        if index < nodes.count, let word = nodes[index].string ?? nodes[index].name,
+          ["true", "false", "on", "off"].contains(word)
+        {
           value = word
           index += 1
         }

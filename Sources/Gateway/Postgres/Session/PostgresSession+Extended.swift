@@ -205,7 +205,9 @@ extension PostgresSession {
         portal: portal, text: text)
     case .fetch(let cursor, let count):
       guard let target = portals[cursor] else { throw noCursor(cursor) }
-      guard let rows = try start(target), let cut = target.open?.cut, count != 0 else { return out.writeCommandComplete("FETCH 0") }
+      guard let rows = try start(target), let cut = target.open?.cut, count != 0 else {
+        return out.writeCommandComplete("FETCH 0")
+      }
       startClock(cut)
       activity = Activity(
         rows: rows, cut: cut, form: .rows(portal.resultFormats), purpose: .fetch, tag: "FETCH", rowsMax: count ?? 0,

@@ -9,34 +9,42 @@ struct PostgresSettings: Sendable {
 
   /// Told to the client whenever they change; spelled as it expects them.
   static let reported = [
-    "server_version", "server_encoding", "client_encoding", "application_name", "is_superuser", "session_authorization", "DateStyle",
+    "server_version", "server_encoding", "client_encoding", "application_name", "is_superuser", "session_authorization",
+    "DateStyle",
     "IntervalStyle", "TimeZone", "integer_datetimes", "standard_conforming_strings", "default_transaction_read_only",
     "in_hot_standby",
   ]
 
   private static let defaults: [String: String] = [
-    "server_version": serverVersion, "server_version_num": serverVersionNumber, "server_encoding": "UTF8", "client_encoding": "UTF8",
+    "server_version": serverVersion, "server_version_num": serverVersionNumber, "server_encoding": "UTF8",
+    "client_encoding": "UTF8",
     "application_name": "", "is_superuser": "off", "session_authorization": "quire", "datestyle": "ISO, MDY",
     "intervalstyle": "postgres", "timezone": "UTC", "integer_datetimes": "on", "standard_conforming_strings": "on",
     "default_transaction_read_only": "on", "transaction_read_only": "on", "in_hot_standby": "off", "search_path": "public",
     "transaction_isolation": "repeatable read", "default_transaction_isolation": "repeatable read", "statement_timeout": "0",
     "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0", "extra_float_digits": "1",
-    "bytea_output": "hex", "client_min_messages": "notice", "max_identifier_length": "249", "max_index_keys": "32", "row_security": "on",
+    "bytea_output": "hex", "client_min_messages": "notice", "max_identifier_length": "249", "max_index_keys": "32",
+    "row_security": "on",
     "jit": "off", "synchronous_commit": "on", "work_mem": "8MB", "lc_collate": "C", "lc_ctype": "C", "lc_messages": "C",
-    "lc_monetary": "C", "lc_numeric": "C", "lc_time": "C", "default_tablespace": "", "xmloption": "content", "escape_string_warning": "on",
+    "lc_monetary": "C", "lc_numeric": "C", "lc_time": "C", "default_tablespace": "", "xmloption": "content",
+    "escape_string_warning": "on",
     "backslash_quote": "safe_encoding", "array_nulls": "on", "max_connections": "100", "geqo": "on",
     "transaction_deferrable": "off", "default_transaction_deferrable": "off", "session_replication_role": "origin",
     "default_with_oids": "off", "password_encryption": "scram-sha-256", "constraint_exclusion": "partition",
     "synchronize_seqscans": "on", "check_function_bodies": "on", "block_size": "8192", "tcp_user_timeout": "0",
-    "tcp_keepalives_idle": "0", "enable_seqscan": "on", "enable_hashjoin": "on", "enable_mergejoin": "on", "enable_nestloop": "on",
-    "random_page_cost": "4", "effective_cache_size": "4GB", "default_table_access_method": "heap", "temp_buffers": "8MB", "maintenance_work_mem": "64MB", "gin_fuzzy_search_limit": "0",
-    "log_statement": "none", "log_min_duration_statement": "-1", "plan_cache_mode": "auto", "max_parallel_workers_per_gather": "0",
+    "tcp_keepalives_idle": "0", "enable_seqscan": "on", "enable_hashjoin": "on", "enable_mergejoin": "on",
+    "enable_nestloop": "on",
+    "random_page_cost": "4", "effective_cache_size": "4GB", "default_table_access_method": "heap", "temp_buffers": "8MB",
+    "maintenance_work_mem": "64MB", "gin_fuzzy_search_limit": "0",
+    "log_statement": "none", "log_min_duration_statement": "-1", "plan_cache_mode": "auto",
+    "max_parallel_workers_per_gather": "0",
     "force_parallel_mode": "off", "track_activities": "on", "vacuum_cost_delay": "0",
   ]
   /// Settings with one value only.
   private static let fixed: [String: Set<String>] = [
     "client_encoding": ["utf8", "utf-8", "unicode", "sql_ascii"], "standard_conforming_strings": ["on", "true", "1", "yes"],
-    "bytea_output": ["hex"], "transaction_read_only": ["on", "true", "1"], "default_transaction_read_only": ["on", "true", "1", "off", "false", "0"],
+    "bytea_output": ["hex"], "transaction_read_only": ["on", "true", "1"],
+    "default_transaction_read_only": ["on", "true", "1", "off", "false", "0"],
   ]
   private static let readOnly: Set<String> = [
     "server_version", "server_version_num", "server_encoding", "is_superuser", "integer_datetimes", "in_hot_standby",
@@ -73,7 +81,10 @@ struct PostgresSettings: Sendable {
     var options: [(String, String)] = []
     let words = text.split(separator: " ").map(String.init)
     for (index, word) in words.enumerated() {
-      let setting = word == "-c" ? (index + 1 < words.count ? words[index + 1] : "") : word.hasPrefix("-c") ? String(word.dropFirst(2)) : word.hasPrefix("--") ? String(word.dropFirst(2)) : ""
+      let setting =
+        word == "-c"
+        ? (index + 1 < words.count ? words[index + 1] : "")
+        : word.hasPrefix("-c") ? String(word.dropFirst(2)) : word.hasPrefix("--") ? String(word.dropFirst(2)) : ""
       let parts = setting.split(separator: "=", maxSplits: 1).map(String.init)
       if parts.count == 2 { options.append((parts[0], parts[1])) }
     }
@@ -128,7 +139,9 @@ struct PostgresSettings: Sendable {
 
   /// Nil: no bound but the node's.
   var statementTimeout: Duration? {
-    guard let text = value("statement_timeout"), let milliseconds = Self.milliseconds(text), milliseconds > 0 else { return nil }
+    guard let text = value("statement_timeout"), let milliseconds = Self.milliseconds(text), milliseconds > 0 else {
+      return nil
+    }
     return .milliseconds(milliseconds)
   }
 

@@ -41,12 +41,14 @@ enum ArrayText {
   }
 
   static func text(_ elements: [String?]) -> String {
-    "{" + elements.map { element in
-      guard let element else { return "NULL" }
-      let isPlain = !element.isEmpty && element.uppercased() != "NULL"
-        && !element.utf8.contains { "{}\",\\ \t\n\r".utf8.contains($0) }
-      return isPlain ? element : "\"\(element.replacing("\\", with: "\\\\").replacing("\"", with: "\\\""))\""
-    }.joined(separator: ",") + "}"
+    "{"
+      + elements.map { element in
+        guard let element else { return "NULL" }
+        let isPlain =
+          !element.isEmpty && element.uppercased() != "NULL"
+          && !element.utf8.contains { "{}\",\\ \t\n\r".utf8.contains($0) }
+        return isPlain ? element : "\"\(element.replacing("\\", with: "\\\\").replacing("\"", with: "\\\""))\""
+      }.joined(separator: ",") + "}"
   }
 
   static func writeBinary(_ text: String, of element: PostgresType, to out: inout ByteBuffer) throws(Misfit) {

@@ -41,7 +41,9 @@ enum ValueWriter {
         for byte in bytes { out.writeMultipleIntegers(hexDigits[Int(byte >> 4)], hexDigits[Int(byte & 15)]) }
       }
     case .timestamptz, .timestamp:
-      guard let text = PostgresTime.wireText(try time(row, column), zone: type == .timestamptz) else { throw misfit(row, column) }
+      guard let text = PostgresTime.wireText(try time(row, column), zone: type == .timestamptz) else {
+        throw misfit(row, column)
+      }
       out.writeString(text)
     default:
       try writeCharacters(row, column, to: &out)
@@ -98,12 +100,16 @@ enum ValueWriter {
   }
 
   private static func truth(_ row: borrowing ResultRow, _ column: Int) throws(Misfit) -> Bool {
-    guard row.kind(column) == .integer, let bit = UInt8(exactly: row.integer(column)), bit < 2 else { throw misfit(row, column) }
+    guard row.kind(column) == .integer, let bit = UInt8(exactly: row.integer(column)), bit < 2 else {
+      throw misfit(row, column)
+    }
     return bit == 1
   }
 
   private static func time(_ row: borrowing ResultRow, _ column: Int) throws(Misfit) -> Int64 {
-    guard row.kind(column) == .text, let time = PostgresTime.parse(try characters(row, column)) else { throw misfit(row, column) }
+    guard row.kind(column) == .text, let time = PostgresTime.parse(try characters(row, column)) else {
+      throw misfit(row, column)
+    }
     return time
   }
 

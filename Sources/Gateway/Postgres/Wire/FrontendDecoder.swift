@@ -57,7 +57,8 @@ struct FrontendDecoder {
     default:
       guard code >> 16 == 3 else {
         throw ProtocolViolation(
-          code: .featureNotSupported, message: "unsupported frontend protocol \(code >> 16).\(code & 0xFFFF): server supports 3.0")
+          code: .featureNotSupported,
+          message: "unsupported frontend protocol \(code >> 16).\(code & 0xFFFF): server supports 3.0")
       }
       isStarted = true
       return .session(minorVersion: UInt16(code & 0xFFFF), parameters: try Self.parameters(&body))
@@ -90,7 +91,8 @@ struct FrontendDecoder {
       let letter = Character(Unicode.Scalar(kind))
       return error == .encoding
         ? .malformed(
-          .init(code: .characterNotInRepertoire, message: "invalid byte sequence for encoding \"UTF8\"", isExtended: isExtended))
+          .init(code: .characterNotInRepertoire, message: "invalid byte sequence for encoding \"UTF8\"", isExtended: isExtended)
+        )
         : .malformed(.init(code: .protocolViolation, message: "invalid message format (\(letter))", isExtended: isExtended))
     }
   }
@@ -100,7 +102,8 @@ struct FrontendDecoder {
     case UInt8(ascii: "Q"): return .query(try body.readCString())
     case UInt8(ascii: "P"):
       return .parse(
-        .init(statement: try body.readCString(), sql: try body.readCString(), parameterTypes: try body.readCounted(UInt32.self)))
+        .init(statement: try body.readCString(), sql: try body.readCString(), parameterTypes: try body.readCounted(UInt32.self))
+      )
     case UInt8(ascii: "B"): return .bind(try bind(&body))
     case UInt8(ascii: "D"): return .describe(try subject(&body))
     case UInt8(ascii: "C"): return .close(try subject(&body))
