@@ -34,7 +34,9 @@ private final class Conversation {
   func say(_ messages: FrontendMessage...) -> [String] {
     var pending = messages
     repeat {
-      let progress = session.work(pending, into: &answer)
+      var slice = ByteBuffer()
+      let progress = session.work(pending, into: &slice)
+      answer.writeImmutableBuffer(slice)
       pending = []
       guard case .more = progress else { break }
     } while true
@@ -96,7 +98,7 @@ private final class Conversation {
     #expect(
       talk.query("select 1 as a; ; select key, time from plays where \"offset\" = 1; select nope; select 2") == [
         "T a:int8", "D 1", "C SELECT 1", "T key:text time:timestamptz", "D k1|2023-11-14 22:13:20.001+00", "C SELECT 1",
-        "E 42703 no such column: nope at 79", "Z I",
+        "E 42703 no such column: nope at 73", "Z I",
       ])
     #expect(talk.query(" -- nothing\n") == ["I", "Z I"])
   }

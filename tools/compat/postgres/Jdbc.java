@@ -111,10 +111,11 @@ public class Jdbc {
       check("fetch size", () -> {
         try (Statement statement = connection.createStatement()) {
           statement.setFetchSize(1000);
-          ResultSet rows = statement.executeQuery("SELECT e.\"offset\", e.time, e.value, g FROM events e, generate_series(1, 10) g");
+          ResultSet rows = statement.executeQuery("SELECT e.\"offset\", e.time, e.value, g"
+              + " FROM events e, generate_series(1, " + arguments[1] + ") g");
           long count = 0;
           while (rows.next()) count++;
-          System.out.println("million " + count);
+          System.out.println("rows " + count);
         }
         connection.commit();
       });

@@ -1,10 +1,13 @@
 """The node under test: where it listens, what is in it, and how much memory it takes."""
+import os
 import re
 
 from confluent_kafka import Producer
 
 PLAYS = 1000
-MANY = 100_000   # records of `events`; statements make a million rows of them
+EVENTS = 100_000
+# Rows of the large answers, a multiple of EVENTS: a million with a release build take some seconds, with a debug build minutes.
+ROWS = int(os.environ.get("QUIRE_POSTGRES_ROWS", "200000"))
 
 
 class Door:
@@ -22,7 +25,7 @@ class Door:
                              partition=index % 2, timestamp=1_700_000_000_000 + index * 1000, headers=[("n", b"%d" % index)])
         for value in (b"plain", b"", None, b"\xff\x00bytes", "ünï".encode()):
             producer.produce("orders.v1", value, partition=0, timestamp=1_700_000_000_000)
-        for index in range(MANY):
+        for index in range(EVENTS):
             producer.produce("events", b'{"n":%d,"padding":"%s"}' % (index, b"x" * 60), partition=index % 4,
                              timestamp=1_700_000_000_000 + index)
             if index % 10_000 == 0:

@@ -20,7 +20,7 @@ PARTS = {"psql": with_psql, "psycopg": with_psycopg, "asyncpg": with_asyncpg, "s
 
 def main(only):
     with tempfile.TemporaryDirectory(prefix="quire-compat-") as data, check("the node stops cleanly"):
-        with Node(data) as node:
+        with Node(data, "--set", "quire.query.timeout.ms=600000") as node:
             door = Door(node)
             door.fill()
             for name, part in PARTS.items():

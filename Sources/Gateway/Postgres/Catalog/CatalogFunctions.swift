@@ -19,7 +19,7 @@ enum CatalogFunctions {
       constant("current_schema", .text("public")), constant("current_database", .text(PostgresSettings.database)),
       constant("current_user", user), constant("session_user", user),
       constant("pg_backend_pid", .integer(Int64(identity.processID))),
-      constant("pg_is_in_recovery", .integer(0)), constant("pg_my_temp_schema", .integer(0)),
+      constant("pg_get_userbyid", user, argumentCount: 1), constant("pg_is_in_recovery", .integer(0)), constant("pg_my_temp_schema", .integer(0)),
       constant("txid_current", .integer(1)), constant("inet_server_port", .null), constant("inet_server_addr", .null),
       constant("inet_client_addr", .null), constant("inet_client_port", .null),
       constant("pg_postmaster_start_time", PostgresFunctions.result(PostgresTime.now())),
@@ -128,7 +128,6 @@ enum CatalogFunctions {
     + [
       constant("pg_relation_is_publishable", .integer(0), argumentCount: 1),
       constant("pg_is_other_temp_schema", .integer(0), argumentCount: 1),
-      constant("pg_get_userbyid", .text("quire"), argumentCount: 1),
       constant("getdatabaseencoding", .text("UTF8")),
       constant("pg_encoding_to_char", .text("UTF8"), argumentCount: 1),
       constant("pg_char_to_encoding", .integer(6), argumentCount: 1),

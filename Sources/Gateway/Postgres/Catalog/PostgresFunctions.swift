@@ -229,7 +229,8 @@ enum PostgresFunctions {
     RowFunction("parse_ident", argumentCount: nil) { (values) throws(Failure) in
       guard let first = values.first, let text = text(first) else { return .null }
       guard let tokens = try? SQLLexer.tokens(text) else { throw Failure("string is not a valid identifier: \"\(text)\"") }
-      return .text(ArrayText.text(tokens.compactMap { SQLNode.token($0).name }))
+      let names: [String] = tokens.compactMap { SQLNode.token($0).name }
+      return .text(ArrayText.text(names))
     },
     RowFunction("array_to_string", argumentCount: nil) { values in
       guard values.count > 1, let array = text(values[0]), let elements = ArrayText.elements(array) else { return .null }

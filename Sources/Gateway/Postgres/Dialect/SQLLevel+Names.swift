@@ -105,7 +105,7 @@ extension SQLLevel {
       }
       index += 1
     }
-    push(pieces, .other)
+    push(pieces, SQLWords.functionTypes[name] == .timestamptz ? .typed(.timestamptz) : .other)
   }
 
   /// `array_agg(x ORDER BY y DESC)`: what to order by follows the arguments, behind a text that says which way.

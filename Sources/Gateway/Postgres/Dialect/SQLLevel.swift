@@ -9,6 +9,8 @@ struct SQLLevel {
       case constant
       case parameter(Int)
       case column(String)
+      /// A call or cast that is known to give this.
+      case typed(PostgresType)
       case other
     }
     /// Where it begins in `out`.
@@ -77,8 +79,8 @@ struct SQLLevel {
     switch kind {
     case .constant: compareConstant(parameter: nil)
     case .parameter(let number): compareConstant(parameter: number)
-    case .column(let name):
-      if let constant = comparedConstant, let type = translator.columnType(name) {
+    case .column, .typed:
+      if let constant = comparedConstant, let operand, let type = typeOf(operand) {
         if case .parameter(let number) = constant.kind { translator.parameter(number, is: type) }
         if type == .timestamptz { wrap(constant, "pg_time(", ")", upTo: constant.start + 1) }
       }
@@ -199,7 +201,11 @@ struct SQLLevel {
   }
 
   func typeOf(_ operand: Operand) -> PostgresType? {
-    if case .column(let name) = operand.kind { translator.columnType(name) } else { nil }
+    switch operand.kind {
+    case .column(let name): translator.columnType(name)
+    case .typed(let type): type
+    default: nil
+    }
   }
 
   /// `x::type`.
@@ -211,7 +217,7 @@ struct SQLLevel {
     if case .parameter(let number) = operand.kind { translator.parameter(number, is: type.type) }
     let (before, after) = type.around(isConstant: operand.isConstant)
     wrap(operand, before, after)
-    self.operand = Operand(start: operand.start, kind: .other)
+    self.operand = Operand(start: operand.start, kind: type.type == .timestamptz ? .typed(.timestamptz) : .other)
   }
 
   /// `time - interval '1 hour'`; false if what follows is no interval.
@@ -234,7 +240,7 @@ struct SQLLevel {
     wrap(operand, "pg_add_interval(", sign == "-" ? ", -1," : ", 1,")
     text.append(SQLPiece(text: ")", source: place))
     out += text
-    self.operand = Operand(start: operand.start, kind: .other)
+    self.operand = Operand(start: operand.start, kind: .typed(.timestamptz))
     return true
   }
 
