@@ -140,8 +140,8 @@ let package = Package(
     // decoders under hostile bytes
     .target(
       name: "FuzzTargets",
-      dependencies: ["HistorySupport", "Bytes", "Records", "KafkaProtocol", "Query", "Gateway", nioCore], path: "Tests/FuzzTargets",
-      swiftSettings: strict),
+      dependencies: ["HistorySupport", "Bytes", "Records", "KafkaProtocol", "Query", "Gateway", nioCore],
+      path: "Tests/FuzzTargets", swiftSettings: strict),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport"], swiftSettings: strict),
     // what the compiler does not know of the rooms above
     .testTarget(name: "HouseTests", dependencies: ["Model", "TestSupport"], swiftSettings: strict),
