@@ -68,7 +68,7 @@ let package = Package(
     room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
     room("Query", ["Model", "SQLite", "Records", "Storage"]),
     // 5
-    room("Export", ["Model", "Query"]),
+    room("Export", ["Model", "Records", "Query", "SQLite", "CCodecs"]),
     // 6: doors
     room(
       "Broker",
@@ -136,12 +136,14 @@ let package = Package(
       dependencies: ["Broker", "Storage", "SQLite", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
-    tests("QuireCLI", ["Model", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    tests(
+      "QuireCLI", ["Model", "Export", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     // decoders under hostile bytes
     .target(
       name: "FuzzTargets",
-      dependencies: ["HistorySupport", "Bytes", "Records", "KafkaProtocol", "Query", "Gateway", nioCore],
-      path: "Tests/FuzzTargets", swiftSettings: strict),
+      dependencies: ["HistorySupport", "Model", "Bytes", "Records", "KafkaProtocol", "Query", "Export", "Gateway", nioCore],
+      path: "Tests/FuzzTargets",
+      swiftSettings: strict),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport"], swiftSettings: strict),
     // what the compiler does not know of the rooms above
     .testTarget(name: "HouseTests", dependencies: ["Model", "TestSupport"], swiftSettings: strict),

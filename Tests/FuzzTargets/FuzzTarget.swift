@@ -1,4 +1,5 @@
 internal import Bytes
+internal import Export
 internal import Gateway
 internal import HistorySupport
 internal import KafkaProtocol
@@ -30,6 +31,14 @@ public final class FuzzTarget {
     case postgresStream = "postgres-stream"
     /// What a Postgres client may send as SQL, over the same topics.
     case postgresSQL = "postgres-sql"
+    /// A Parquet file of records.
+    case parquet
+    /// A CSV file of records.
+    case csv
+    /// Records as lines of JSON.
+    case jsonl
+    /// Frames of records, as a node sends them to its command line.
+    case recordFrames = "record-frames"
   }
 
   public let kind: Kind
@@ -49,6 +58,10 @@ public final class FuzzTarget {
     case .postgresSQL:
       PostgresFuzzing.statements(String(decoding: bytes, as: UTF8.self), over: MemoryCatalog(history), limits: Self.limits)
     case .sql: sql(String(decoding: bytes, as: UTF8.self), format: bytes.count)
+    case .parquet: ExportFuzzing.parquet(Array(bytes))
+    case .csv: ExportFuzzing.lines(CSVRecordReader(bytes: Array(bytes)), as: .csv) { CSVRecordReader(bytes: $0) }
+    case .jsonl: ExportFuzzing.lines(JSONLinesReader(bytes: Array(bytes)), as: .jsonl) { JSONLinesReader(bytes: $0) }
+    case .recordFrames: ExportFuzzing.frames(bytes)
     }
   }
 

@@ -1,7 +1,3 @@
-internal import Model
-internal import Query
-internal import Records
-
 /// One record as one line of JSON: the form in which `export` writes records, `consume` prints them and `produce` takes them back.
 ///
 ///     {"topic":"t","partition":0,"offset":7,"timestamp":1741530605250,"timestamp_type":"CreateTime",
@@ -9,30 +5,19 @@ internal import Records
 ///
 /// Keys and values are strings: UTF-8 as it is (`utf8`), other bytes in Base64 (`base64`), and null (`null`). Header values that are
 /// not UTF-8 are `{"base64":"…"}`.
-enum RecordJSON {
-  /// A record read back. What an export says about where it was stored (topic, offset) is not in it.
-  struct Record: Equatable {
-    var partition: Int32?
-    var timestamp: Int64?
-    var key: [UInt8]?
-    var value: [UInt8]?
-    var headers: [Header] = []
+public enum RecordJSON {
+  public struct Failure: Error, Equatable {
+    public var reason: String
+    public init(reason: String) { self.reason = reason }
   }
 
-  struct Header: Equatable {
-    var name: String
-    var value: [UInt8]?
-  }
-
-  struct Failure: Error, Equatable { var reason: String }
-
-  static func read(_ line: UnsafeRawBufferPointer) throws(Failure) -> Record {
+  public static func read(_ line: UnsafeRawBufferPointer) throws(Failure) -> ImportedRecord {
     let json: JSON
     do { json = try JSONReader.read(line) } catch {
       throw Failure(reason: "not JSON: \(error.reason) at byte \(error.position + 1)")
     }
     guard case .object(let members) = json else { throw Failure(reason: "a record is a JSON object") }
-    var record = Record()
+    var record = ImportedRecord()
     var hasValue = false
     var encodings: (key: JSON?, value: JSON?)
     var texts: (key: JSON, value: JSON) = (.null, .null)
@@ -80,63 +65,24 @@ enum RecordJSON {
     }
   }
 
-  private static func headers(_ json: JSON) throws(Failure) -> [Header] {
+  static func headers(_ json: JSON) throws(Failure) -> [ImportedRecord.Header] {
     if json == .null { return [] }
     guard case .array(let pairs) = json else { throw Failure(reason: "'headers' is a list of [name, value]") }
-    var headers: [Header] = []
+    var headers: [ImportedRecord.Header] = []
     for pair in pairs {
       guard case .array(let parts) = pair, parts.count == 2, let name = parts[0].string else {
         throw Failure(reason: "'headers' is a list of [name, value]")
       }
       switch parts[1] {
-      case .null: headers.append(Header(name: name, value: nil))
-      case .string(let text): headers.append(Header(name: name, value: Array(text.utf8)))
+      case .null: headers.append(ImportedRecord.Header(name: name, value: nil))
+      case .string(let text): headers.append(ImportedRecord.Header(name: name, value: Array(text.utf8)))
       default:
         guard let text = parts[1]["base64"]?.string, let bytes = Base64.decode(text) else {
           throw Failure(reason: "the value of header '\(name)' is neither text nor {\"base64\":\"…\"}")
         }
-        headers.append(Header(name: name, value: bytes))
+        headers.append(ImportedRecord.Header(name: name, value: bytes))
       }
     }
     return headers
-  }
-}
-
-extension RecordJSON {
-  /// Appends a record as one line, LF included.
-  static func append(
-    topic: String, partition: Int32, offset: Int64, timestamp: Int64, timestampType: TimestampType,
-    key: UnsafeRawBufferPointer?,
-    value: UnsafeRawBufferPointer?, headers: RecordHeaders, to line: inout [UInt8]
-  ) {
-    line.append(contentsOf: #"{"topic":"#.utf8)
-    JSONText.append(string: topic, to: &line)
-    line.append(contentsOf: #","partition":\#(partition),"offset":\#(offset),"timestamp":\#(timestamp)"#.utf8)
-    line.append(contentsOf: #","timestamp_type":"\#(timestampType.rawValue)","key":"#.utf8)
-    append(key, name: "key", to: &line)
-    line.append(contentsOf: #","value":"#.utf8)
-    append(value, name: "value", to: &line)
-    line.append(contentsOf: #","headers":"#.utf8)
-    HeadersText.append(headers, to: &line)
-    line.append(contentsOf: "}\n".utf8)
-  }
-
-  private static func append(_ bytes: UnsafeRawBufferPointer?, name: String, to line: inout [UInt8]) {
-    let encoding: String
-    if let bytes {
-      if TextBytes.isUTF8(bytes) {
-        JSONText.append(string: bytes, to: &line)
-        encoding = "utf8"
-      } else {
-        line.append(UInt8(ascii: "\""))
-        JSONText.append(base64: bytes, to: &line)
-        line.append(UInt8(ascii: "\""))
-        encoding = "base64"
-      }
-    } else {
-      line.append(contentsOf: "null".utf8)
-      encoding = "null"
-    }
-    line.append(contentsOf: ",\"\(name)_encoding\":\"\(encoding)\"".utf8)
   }
 }

@@ -1,7 +1,7 @@
 internal import Query
 
 /// A JSON text as a value. Numbers stay text, so that nothing is rounded.
-enum JSON: Equatable {
+public enum JSON: Equatable, Sendable {
   case null
   case bool(Bool)
   case number(String)
@@ -9,30 +9,39 @@ enum JSON: Equatable {
   case array([JSON])
   case object([(key: String, value: JSON)])
 
-  static func == (a: JSON, b: JSON) -> Bool { a.text == b.text }
+  public static func == (a: JSON, b: JSON) -> Bool { a.text == b.text }
 
   /// The value of the last member with this name.
-  subscript(name: String) -> JSON? {
+  public subscript(name: String) -> JSON? {
     guard case .object(let members) = self else { return nil }
     return members.last { $0.key == name }?.value
   }
 
-  var string: String? {
+  public var string: String? {
     guard case .string(let text) = self else { return nil }
     return text
   }
 
-  static func number(_ value: some BinaryInteger) -> JSON { .number(String(value)) }
-  static func optional(_ text: String?) -> JSON { text.map(JSON.string) ?? .null }
+  public var array: [JSON]? {
+    guard case .array(let elements) = self else { return nil }
+    return elements
+  }
+  public var integer: Int64? {
+    guard case .number(let text) = self else { return nil }
+    return Int64(text)
+  }
+
+  public static func number(_ value: some BinaryInteger) -> JSON { .number(String(value)) }
+  public static func optional(_ text: String?) -> JSON { text.map(JSON.string) ?? .null }
 
   /// The value on one line, without spaces.
-  var text: String {
+  public var text: String {
     var bytes: [UInt8] = []
     write(to: &bytes)
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  func write(to bytes: inout [UInt8]) {
+  public func write(to bytes: inout [UInt8]) {
     switch self {
     case .null: bytes.append(contentsOf: "null".utf8)
     case .bool(let value): bytes.append(contentsOf: (value ? "true" : "false").utf8)

@@ -1,9 +1,9 @@
 /// Reads one JSON text (RFC 8259) from borrowed bytes; any bytes give a value or an error, never a trap.
-struct JSONReader {
-  struct Failure: Error, Equatable {
-    var reason: String
+public struct JSONReader {
+  public struct Failure: Error, Equatable {
+    public var reason: String
     /// Index of the byte at which reading stopped.
-    var position: Int
+    public var position: Int
   }
 
   /// Arrays and objects inside each other that are followed.
@@ -12,7 +12,7 @@ struct JSONReader {
   private let bytes: UnsafeRawBufferPointer
   private var position = 0
 
-  static func read(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> JSON {
+  public static func read(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> JSON {
     var reader = JSONReader(bytes: bytes)
     let value = try reader.value(depth: 0)
     reader.skipSpace()

@@ -1,7 +1,9 @@
-/// Reads Base64 with padding (RFC 4648 §4).
-enum Base64 {
+internal import Query
+
+/// Base64 with padding (RFC 4648 §4).
+public enum Base64 {
   /// Nil unless `text` is Base64 of whole groups, correctly padded, without unused bits.
-  static func decode(_ text: String) -> [UInt8]? {
+  public static func decode(_ text: String) -> [UInt8]? {
     var digits = Array(text.utf8)
     guard digits.count % 4 == 0 else { return nil }
     var padding = 0
@@ -24,6 +26,12 @@ enum Base64 {
       }
     }
     return word == 0 && bitCount == UInt32(padding) * 2 ? bytes : nil
+  }
+
+  public static func encode(_ bytes: [UInt8]) -> String {
+    var out: [UInt8] = []
+    bytes.withUnsafeBytes { JSONText.append(base64: $0, to: &out) }
+    return String(decoding: out, as: UTF8.self)
   }
 
   private static func value(of digit: UInt8) -> UInt32? {
