@@ -79,7 +79,7 @@ let package = Package(
     room(
       "Gateway",
       [
-        "Model", "Query", "Export", nioCore, logging, metrics,
+        "Model", "SQLite", "Query", "Export", nioCore, nioPosix, logging, metrics,
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
@@ -111,7 +111,7 @@ let package = Package(
     tests(
       "Gateway",
       [
-        "Model", nioCore, nioPosix, logging, metrics,
+        "HistorySupport", "Model", "Query", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
@@ -141,7 +141,7 @@ let package = Package(
     // decoders under hostile bytes
     .target(
       name: "FuzzTargets",
-      dependencies: ["HistorySupport", "Model", "Bytes", "Records", "KafkaProtocol", "Query", "Export", nioCore],
+      dependencies: ["HistorySupport", "Model", "Bytes", "Records", "KafkaProtocol", "Query", "Export", "Gateway", nioCore],
       path: "Tests/FuzzTargets",
       swiftSettings: strict),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport"], swiftSettings: strict),

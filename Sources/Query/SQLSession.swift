@@ -8,8 +8,8 @@ internal import SQLite
 /// lets nothing pass but SELECT, and tables of topics have no way to be written. Used by one thread at a time, which blocks; only
 /// `control` may be used from others.
 public final class SQLSession {
-  private let context: ScanContext
-  private let limits: SQLLimits
+  let context: ScanContext
+  let limits: SQLLimits
   private let temporary: TemporaryStorage
   private let connection: Connection
   /// Stops the statement that runs, from any thread; the session stays stopped.
@@ -30,8 +30,11 @@ public final class SQLSession {
   /// How many of SQLite's instructions pass between two looks at `control`: some ten microseconds.
   private static let progressSteps = 2000
 
+  /// - Parameter additions: what the door has besides topics.
   /// - Throws: `.unavailable`.
-  public init(catalog: any HistoryCatalog, limits: SQLLimits, control: ScanControl) throws(QueryError) {
+  public init(
+    catalog: any HistoryCatalog, limits: SQLLimits, control: ScanControl, additions: SQLAdditions = SQLAdditions()
+  ) throws(QueryError) {
     self.limits = limits
     self.control = control
     context = ScanContext(control: control)
@@ -43,7 +46,10 @@ public final class SQLSession {
     do throws(SQLiteError) {
       connection = try Connection(path: ":memory:", mode: .create, vfs: temporary.vfsName)
       try connection.execute("PRAGMA temp_store=FILE; PRAGMA cache_size=-\(max(1, limits.cacheBytes >> 10))")
-      try Self.registerTopics(of: catalog, on: connection, context: context)
+      try Self.registerTopics(
+        of: catalog, taken: Self.takenNames.union(additions.tables.map { $0.name.lowercased() }), on: connection,
+        context: context)
+      try additions.register(on: connection, context: context)
       // Connected now, because SQLite asks the authorizer about a virtual table's declaration as if somebody created a table.
       _ = try connection.prepare("SELECT 1 FROM json_each('[]'), json_tree('[]')")
     } catch {
@@ -109,11 +115,11 @@ public final class SQLSession {
     return summary
   }
 
-  private func step(_ statement: Statement) throws(QueryError) -> Bool {
+  func step(_ statement: Statement) throws(QueryError) -> Bool {
     do throws(SQLiteError) { return try statement.step() } catch { throw explain(error, position: nil) }
   }
 
-  private func prepare(_ sql: String) throws(QueryError) -> Statement {
+  func prepare(_ sql: String) throws(QueryError) -> Statement {
     let statement: Statement
     do throws(SingleStatementError) {
       statement = try connection.prepareSingle(sql)
@@ -146,6 +152,7 @@ public final class SQLSession {
       case .integer(let value): statement.bind(value, at: index)
       case .real(let value): statement.bind(value, at: index)
       case .text(let value): statement.bind(value, at: index)
+      case .blob(let value): statement.bind(value, at: index)
       }
     }
     if let name = unused.min() { throw QueryError(.parameter, "the statement has no parameter :\(name)") }
@@ -201,16 +208,16 @@ public final class SQLSession {
   }
 
   /// Names that belong to SQLite: its modules and its schema tables.
-  private static let takenNames: Set<String> = {
+  static let takenNames: Set<String> = {
     let modules = try? Connection(path: ":memory:", mode: .create).moduleNames()
     return Set((modules ?? []).map { $0.lowercased() })
       .union(["sqlite_schema", "sqlite_master", "sqlite_temp_schema", "sqlite_temp_master"])
   }()
 
   private static func registerTopics(
-    of history: any HistoryCatalog, on connection: Connection, context: ScanContext
+    of history: any HistoryCatalog, taken: Set<String>, on connection: Connection, context: ScanContext
   ) throws(SQLiteError) {
-    let catalog = TopicCatalog(history.topics, taken: takenNames)
+    let catalog = TopicCatalog(history.topics, taken: taken)
     let cuts = TopicCuts(history)
     for table in catalog.tables {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in

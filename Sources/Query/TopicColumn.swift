@@ -3,10 +3,11 @@ enum TopicColumn: Int, CaseIterable {
   case topic, partition, offset, timestamp, time, key, value, headers
   case producerID, leaderEpoch, compression, batchOffset
 
-  /// The declaration for SQLite. Keys and values have no type: they are TEXT, BLOB or NULL as their bytes are.
+  /// The declaration for SQLite. TEXT decides how a column compares; a word before it tells doors more about it. Keys and values have no type: they are TEXT, BLOB or NULL as their bytes are.
   static let declaration = """
     CREATE TABLE x(
-      topic TEXT, partition INTEGER, "offset" INTEGER, timestamp INTEGER, time TEXT, key, value, headers TEXT,
+      topic TEXT, partition INTEGER, "offset" INTEGER, timestamp INTEGER, time TIMESTAMPTZ TEXT, key, value,
+      headers JSON TEXT,
       producer_id INTEGER HIDDEN, leader_epoch INTEGER HIDDEN, compression TEXT HIDDEN, batch_offset INTEGER HIDDEN)
     """
 

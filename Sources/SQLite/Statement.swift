@@ -119,6 +119,10 @@ public final class Statement {
 
   public var columnCount: Int { Int(sqlite3_column_count(handle)) }
   public func columnName(at index: Int) -> String { sqlite3_column_name(handle, CInt(index)).map { String(cString: $0) } ?? "" }
+  /// The type a column of a table was declared with, where the result column is just that; nil for expressions.
+  public func columnDeclaredType(at index: Int) -> String? {
+    sqlite3_column_decltype(handle, CInt(index)).map { String(cString: $0) }
+  }
   /// SQLITE_INTEGER, SQLITE_FLOAT, SQLITE_TEXT, SQLITE_BLOB or SQLITE_NULL.
   public func columnType(at index: Int) -> CInt { sqlite3_column_type(handle, CInt(index)) }
   public func isNull(at index: Int) -> Bool { columnType(at: index) == SQLITE_NULL }
