@@ -68,7 +68,7 @@ let package = Package(
     room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
     room("Query", ["Model", "SQLite", "Records", "Coordination", "Storage"]),
     // 5
-    room("Export", ["Model", "Query"]),
+    room("Export", ["Model", "Records", "Query", "SQLite", "CCodecs"]),
     // 6: doors
     room(
       "Broker",
@@ -79,7 +79,7 @@ let package = Package(
     room(
       "Gateway",
       [
-        "Model", "Query", "Export", nioCore, logging, metrics,
+        "Model", "SQLite", "Query", "Export", nioCore, nioPosix, logging, metrics,
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
@@ -112,7 +112,7 @@ let package = Package(
     tests(
       "Gateway",
       [
-        "Model", nioCore, nioPosix, logging, metrics,
+        "HistorySupport", "Model", "Query", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
@@ -137,11 +137,13 @@ let package = Package(
       dependencies: ["Broker", "Storage", "SQLite", "Model", "Coordination", "KafkaProtocol", "TestSupport", nioCore, logging],
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
-    tests("QuireCLI", ["Model", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    tests(
+      "QuireCLI", ["Model", "Export", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     // decoders under hostile bytes
     .target(
       name: "FuzzTargets",
-      dependencies: ["HistorySupport", "Bytes", "Records", "KafkaProtocol", "Query", nioCore], path: "Tests/FuzzTargets",
+      dependencies: ["HistorySupport", "Model", "Bytes", "Records", "KafkaProtocol", "Query", "Export", "Gateway", nioCore],
+      path: "Tests/FuzzTargets",
       swiftSettings: strict),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport"], swiftSettings: strict),
     // what the compiler does not know of the rooms above

@@ -5,7 +5,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.build/venv   # Python clients, made by tools/install
 scratch=   # made by need_scratch
 node_pid=  # of start_node
+# shellcheck disable=SC2034
+node_postgres=  # of start_node: HOST:PORT
 configuration=debug   # of need_quire
+export QUIRE_POSTGRES=${QUIRE_POSTGRES:-127.0.0.1:0}   # of every node that is started here
 export PYTHONPATH=$root/tools/lib PYTHONDONTWRITEBYTECODE=1
 
 say() { echo "== $*" >&2; }
@@ -35,7 +38,7 @@ need_recorder() {
   gcc -std=gnu17 -O1 -Wall -Wextra -D_LARGEFILE64_SOURCE -shared -fPIC -o "$POWERLOSS_RECORDER" "$source"
 }
 
-# start_node DATA [serve options]: sets node_pid, QUIRE_BOOTSTRAP and QUIRE_SERVER. Ports are free ones, read from the
+# start_node DATA [serve options]: sets node_pid, node_postgres, QUIRE_BOOTSTRAP and QUIRE_SERVER. Ports are free ones, read from the
 # line in which the node says that it is ready.
 start_node() {
   local data=$1 log ready=
@@ -45,13 +48,15 @@ start_node() {
   "$QUIRE" serve --data-dir "$data" --listen 127.0.0.1:0 --http 127.0.0.1:0 "$@" 2>"$log" >/dev/null &
   node_pid=$!
   for _ in $(seq 300); do
-    ready=$(sed -n 's/.*is ready: Kafka on \([^,]*\), HTTP on \([^,]*\), data in.*/\1 \2/p' "$log")
+    ready=$(sed -n 's/.*is ready: Kafka on \([^,]*\), HTTP on \([^,]*\), Postgres on \([^,]*\), data in.*/\1 \2 \3/p' "$log")
     [[ -n $ready ]] && break
     kill -0 "$node_pid" 2>/dev/null || { cat "$log" >&2; fail "the node did not start"; }
     sleep 0.1
   done
   [[ -n $ready ]] || { cat "$log" >&2; fail "the node was not ready after 30 s"; }
-  export QUIRE_BOOTSTRAP=${ready% *} QUIRE_SERVER=http://${ready#* }
+  local http
+  read -r QUIRE_BOOTSTRAP http node_postgres <<<"$ready"
+  export QUIRE_BOOTSTRAP QUIRE_SERVER=http://$http
 }
 
 # Stops the node of start_node with SIGTERM; its exit status is this function's.

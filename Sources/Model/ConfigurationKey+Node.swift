@@ -116,11 +116,18 @@ extension ConfigurationKey {
       documentation: "HOST:PORT of the HTTP interface, or `off`. Port 0 takes a free one.",
       rule: { $0 == "off" ? nil : HostPort.complaint(about: $0, allowsPortZero: true) }),
     ConfigurationKey(
+      name: "quire.postgres", aliases: ["postgres"], type: .string(oneOf: nil), defaultValue: "127.0.0.1:5433",
+      documentation: "HOST:PORT on which SQL tools connect as to a Postgres server, or `off`. Port 0 takes a free one.",
+      rule: { $0 == "off" ? nil : HostPort.complaint(about: $0, allowsPortZero: true) }),
+    ConfigurationKey(
+      name: "quire.postgres.connections", type: .int(1...10_000), defaultValue: String(Limits.postgresConnectionsMax),
+      documentation: "Postgres connections open at once; a further one is refused."),
+    ConfigurationKey(
       name: "quire.query.concurrency", type: .int(1...64), defaultValue: "4",
       documentation: "SQL statements and exports running at once over HTTP; a further one is refused."),
     ConfigurationKey(
       name: "quire.query.timeout.ms", type: .int(1...Int64(Int32.max)), defaultValue: "60000",
-      documentation: "Milliseconds an SQL statement over HTTP may run."),
+      documentation: "Milliseconds an SQL statement over HTTP or the Postgres protocol may run."),
     ConfigurationKey(
       name: "quire.log.format", type: .string(oneOf: ["text", "json"]), defaultValue: "text",
       documentation: "How log lines are written to standard error: text or JSON Lines."),

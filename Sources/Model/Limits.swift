@@ -24,7 +24,7 @@ public enum Limits {
 
   // Storage
   /// Bytes of record batches in one group commit. An uncapped group once grew to 1 GB and its checkpoint took 4 s.
-  public static let groupCommitBytesMax = 4 << 20
+  public static let groupCommitBytesMax = 2 << 20
   /// Bytes of a WAL at which its lane checkpoints it: the longest stall is 10-14 ms at 4 MiB, 30 at 16 MiB, 100 at 64.
   public static let checkpointBytes = 4 << 20
   /// Bytes of a WAL that readers keep from restarting at which the segment is rolled.

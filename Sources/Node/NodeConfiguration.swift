@@ -12,6 +12,8 @@ public struct NodeConfiguration: Sendable {
   public var advertised: HostPort?
   /// Nil when there is no HTTP interface.
   public var http: HostPort?
+  /// Nil when there is no Postgres interface.
+  public var postgres: HostPort?
   public var logsJSON: Bool
   public var logLevel: String
   /// What was odd but is no error, for the log.
@@ -60,6 +62,7 @@ public struct NodeConfiguration: Sendable {
     let advertisedText = settings.text("advertised.listeners")
     advertised = advertisedText.isEmpty ? nil : try Self.address("advertised.listeners", settings)
     http = settings.text("quire.http") == "off" ? nil : try Self.address("quire.http", settings)
+    postgres = settings.text("quire.postgres") == "off" ? nil : try Self.address("quire.postgres", settings)
     logsJSON = settings.text("quire.log.format") == "json"
     logLevel = settings.text("quire.log.level")
     if listen.isWildcard && advertised == nil {
@@ -82,6 +85,9 @@ public struct NodeConfiguration: Sendable {
     var warnings: [String] = []
     if !listen.isLoopback { warnings.append("Kafka on \(listen) is open to the network without authentication") }
     if let http, !http.isLoopback { warnings.append("HTTP on \(http) is open to the network without authentication") }
+    if let postgres, !postgres.isLoopback {
+      warnings.append("Postgres on \(postgres) is open to the network without authentication")
+    }
     return warnings
   }
 }

@@ -106,11 +106,12 @@ struct RunningNode {
       RetentionTimer(
         store: store, interval: .milliseconds(settings.number("log.retention.check.interval.ms")), now: wallClockMilliseconds),
     ]
-    if let http = configuration.http {
-      services.append(gateway(http))
-    } else {
-      ready(http: nil)
+    let doors = OpenDoors(expected: [configuration.http, configuration.postgres].compactMap(\.self).count) { ready($0) }
+    if let http = configuration.http { services.append(gateway(http) { doors.opened(.http, at: $0) }) }
+    if let postgres = configuration.postgres {
+      services.append(postgresDoor(postgres) { doors.opened(.postgres, at: $0) })
     }
+    if configuration.http == nil && configuration.postgres == nil { ready([:]) }
     var group = ServiceGroupConfiguration(
       services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
       logger: Self.quiet(logger))
@@ -118,11 +119,24 @@ struct RunningNode {
     do {
       try await ServiceGroup(configuration: group).run()
     } catch {
-      throw StartFailure.explained(error, door: "HTTP", address: configuration.http ?? kafka)
+      throw error
     }
   }
 
-  private func gateway(_ http: HostPort) -> Gateway {
+  private func postgresDoor(_ address: HostPort, started: @escaping @Sendable (HostPort) -> Void) -> Opening<PostgresDoor> {
+    let settings = configuration.settings
+    return Opening(
+      door: "Postgres", address: address,
+      service: PostgresDoor(
+        configuration: PostgresConfiguration(
+          listen: address, connectionsMax: Int(settings.number("quire.postgres.connections"))),
+        history: PostgresHistory(
+          catalog: catalog, limits: limits,
+          runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
+        group: group, logger: Logger(label: "postgres"), started: started))
+  }
+
+  private func gateway(_ http: HostPort, started announce: @escaping @Sendable (HostPort) -> Void) -> Opening<Gateway> {
     let metrics = ProcessSetup.metrics
     let started = wallClockMilliseconds()
     let settings = configuration.settings
@@ -138,7 +152,7 @@ struct RunningNode {
         MetricSample("kafka_queued_request_bytes_max", value: Double(queuedRequestBytesMax)),
       ]
     }
-    return Gateway(
+    let gateway = Gateway(
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
         concurrentQueriesMax: Int(settings.number("quire.query.concurrency"))),
@@ -146,7 +160,8 @@ struct RunningNode {
         catalog: catalog, limits: limits, queries: queries, now: wallClockMilliseconds,
         runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
       metrics: metrics, readiness: { [state] in state.now }, group: group, logger: Logger(label: "http"),
-      started: { address in ready(http: address) })
+      started: announce)
+    return Opening(door: "HTTP", address: http, service: gateway)
   }
 
   /// What SQL is asked of, by every door.
@@ -158,11 +173,12 @@ struct RunningNode {
   /// Of one statement of any door.
   private var limits: SQLLimits { SQLLimits(time: .milliseconds(configuration.settings.number("quire.query.timeout.ms"))) }
 
-  private func ready(http: HostPort?) {
+  private func ready(_ doors: [OpenDoors.Door: HostPort]) {
     state.becomes(nil)
-    let door = http.map { "HTTP on \($0)" } ?? "HTTP off"
+    let http = doors[.http].map { "HTTP on \($0)" } ?? "HTTP off"
+    let postgres = doors[.postgres].map { "Postgres on \($0)" } ?? "Postgres off"
     logger.notice(
-      "Quire \(QuireNode.version) is ready: Kafka on \(kafka), \(door), data in \(configuration.dataDirectory)")
+      "Quire \(QuireNode.version) is ready: Kafka on \(kafka), \(http), \(postgres), data in \(configuration.dataDirectory)")
   }
 
   /// Closes what `start` opened, in the reverse order; the doors are closed already.

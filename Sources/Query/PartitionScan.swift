@@ -293,6 +293,11 @@ final class PartitionScan {
 
   private var isReversed: Bool { if case .backwards = walk { true } else { false } }
 
+  /// The fields of the current record of a scan forwards, borrowed until `next`.
+  var key: UnsafeRawBufferPointer? { cursor.key }
+  var value: UnsafeRawBufferPointer? { cursor.value }
+  var headers: RecordHeaders { cursor.headers }
+
   func withKey(_ body: (UnsafeRawBufferPointer?) -> Void) {
     if isReversed { reversed.withKey(body) } else { body(cursor.key) }
   }

@@ -1,5 +1,5 @@
 public import Model
-internal import Records
+public import Records
 
 /// The records of a range of one partition, in offset order: for those who want records rather than SQL.
 ///
@@ -10,10 +10,15 @@ public final class RecordScan {
   private let context: ScanContext
 
   /// - Parameter index: the partition's position in the source.
-  public init(_ source: any HistorySource, partition index: Int, range: HistoryRange, control: ScanControl) {
+  public convenience init(_ source: any HistorySource, partition index: Int, range: HistoryRange, control: ScanControl) {
+    self.init(source, partition: index, selection: range.selection(in: source.partitions[index]), control: control)
+  }
+
+  /// - Parameter selection: ascending; nil: no record at all.
+  public init(_ source: any HistorySource, partition index: Int, selection: BatchSelection?, control: ScanControl) {
     context = ScanContext(control: control)
     var request = PartitionScan.Request(offsets: .none, timestamps: .none, isDescending: false, columns: .max)
-    if let selection = range.selection(in: source.partitions[index]) {
+    if let selection {
       request.offsets = Interval(low: selection.offsets.lowerBound, high: selection.offsets.upperBound)
       request.timestamps = Interval(low: selection.timestamps.lowerBound, high: selection.timestamps.upperBound)
     }
@@ -28,10 +33,9 @@ public final class RecordScan {
   /// Milliseconds; -1: none.
   public var timestamp: Int64 { scan.timestamp }
   public var timestampType: TimestampType { scan.header?.timestampType ?? .createTime }
-  /// Nil for a null key; `withValue` likewise.
-  public func withKey(_ body: (UnsafeRawBufferPointer?) -> Void) { scan.withKey(body) }
-  public func withValue(_ body: (UnsafeRawBufferPointer?) -> Void) { scan.withValue(body) }
-  /// The headers as JSON; see `HeadersText`.
-  public func withHeaders(_ body: (UnsafeRawBufferPointer) -> Void) { scan.withHeaders(body) }
+  /// Nil for a null key; `value` likewise. Borrowed until `next`.
+  public var key: UnsafeRawBufferPointer? { scan.key }
+  public var value: UnsafeRawBufferPointer? { scan.value }
+  public var headers: RecordHeaders { scan.headers }
   public var statistics: ScanStatistics { context.statistics }
 }

@@ -4,6 +4,7 @@ public enum SQLParameter: Sendable, Hashable {
   case integer(Int64)
   case real(Double)
   case text(String)
+  case blob([UInt8])
 
   /// A value as it is typed on a command line: a whole number is an INTEGER and a decimal number a REAL, as in SQL; anything in
   /// single quotes is the TEXT between them ('' is one quote), and everything else is TEXT as it stands.

@@ -8,8 +8,8 @@ internal import SQLite
 /// lets nothing pass but SELECT, and tables of topics have no way to be written. Used by one thread at a time, which blocks; only
 /// `control` may be used from others.
 public final class SQLSession {
-  private let context: ScanContext
-  private let limits: SQLLimits
+  let context: ScanContext
+  let limits: SQLLimits
   private let temporary: TemporaryStorage
   private let memory: MemoryBudget
   private let connection: Connection
@@ -31,8 +31,11 @@ public final class SQLSession {
   /// How many of SQLite's instructions pass between two looks at `control`: some ten microseconds.
   private static let progressSteps = 2000
 
+  /// - Parameter additions: what the door has besides topics.
   /// - Throws: `.unavailable`.
-  public init(catalog: any HistoryCatalog, limits: SQLLimits, control: ScanControl) throws(QueryError) {
+  public init(
+    catalog: any HistoryCatalog, limits: SQLLimits, control: ScanControl, additions: SQLAdditions = SQLAdditions()
+  ) throws(QueryError) {
     self.limits = limits
     self.control = control
     context = ScanContext(control: control)
@@ -45,8 +48,12 @@ public final class SQLSession {
     do throws(SQLiteError) {
       connection = try Connection(path: ":memory:", mode: .create, vfs: temporary.vfsName)
       try connection.execute("PRAGMA temp_store=FILE; PRAGMA cache_size=-\(max(1, limits.cacheBytes >> 10))")
+      let system = catalog.makeSystemTables()
+      let added = Set((system.map(\.name) + additions.tables.map(\.name)).map { $0.lowercased() })
       try SQLFunctions.register(on: connection, context: context, valueBytes: limits.valueBytes)
-      try Self.registerTopics(of: catalog, on: connection, context: context)
+      try Self.registerSystem(system, on: connection, context: context)
+      try Self.registerTopics(of: catalog, taken: Self.takenNames.union(added), on: connection, context: context)
+      try additions.register(on: connection, context: context)
       // Connected now, because SQLite asks the authorizer about a virtual table's declaration as if somebody created a table.
       _ = try connection.prepare("SELECT 1 FROM json_each('[]'), json_tree('[]')")
     } catch {
@@ -120,14 +127,16 @@ public final class SQLSession {
     return summary
   }
 
-  private func step(_ statement: Statement) throws(QueryError) -> Bool {
-    do throws(SQLiteError) { return try statement.step() } catch { throw explain(error, position: nil) }
+  func step(_ statement: Statement) throws(QueryError) -> Bool {
+    do throws(SQLiteError) {
+      return try memory.spend { () throws(SQLiteError) in try statement.step() }
+    } catch { throw explain(error, position: nil) }
   }
 
-  private func prepare(_ sql: String) throws(QueryError) -> Statement {
+  func prepare(_ sql: String) throws(QueryError) -> Statement {
     let statement: Statement
     do throws(SingleStatementError) {
-      statement = try connection.prepareSingle(sql)
+      statement = try memory.spend { () throws(SingleStatementError) in try connection.prepareSingle(sql) }
     } catch {
       switch error {
       case .noStatement: throw QueryError(.sql, "there is no SQL statement")
@@ -157,6 +166,7 @@ public final class SQLSession {
       case .integer(let value): statement.bind(value, at: index)
       case .real(let value): statement.bind(value, at: index)
       case .text(let value): statement.bind(value, at: index)
+      case .blob(let value): statement.bind(value, at: index)
       }
     }
     if let name = unused.min() { throw QueryError(.parameter, "the statement has no parameter :\(name)") }
@@ -217,20 +227,24 @@ public final class SQLSession {
   }
 
   /// Names that belong to SQLite: its modules and its schema tables.
-  private static let takenNames: Set<String> = {
+  static let takenNames: Set<String> = {
     let modules = try? Connection(path: ":memory:", mode: .create).moduleNames()
     return Set((modules ?? []).map { $0.lowercased() })
       .union(["hop", "sqlite_schema", "sqlite_master", "sqlite_temp_schema", "sqlite_temp_master"])
   }()
 
-  private static func registerTopics(
-    of history: any HistoryCatalog, on connection: Connection, context: ScanContext
+  private static func registerSystem(
+    _ tables: [SystemTable], on connection: Connection, context: ScanContext
   ) throws(SQLiteError) {
-    let system = history.makeSystemTables()
-    for table in system {
+    for table in tables {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in SystemVirtualTable(table, context) }
     }
-    let catalog = TopicCatalog(history.topics, taken: takenNames.union(system.map { $0.name.lowercased() }))
+  }
+
+  private static func registerTopics(
+    of history: any HistoryCatalog, taken: Set<String>, on connection: Connection, context: ScanContext
+  ) throws(SQLiteError) {
+    let catalog = TopicCatalog(history.topics, taken: taken)
     let cuts = TopicCuts(history)
     for table in catalog.tables {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in

@@ -3,12 +3,13 @@ enum TopicColumn: Int, CaseIterable {
   case topic, partition, offset, timestamp, time, key, value, headers
   case producerID, leaderEpoch, compression, batchOffset
 
-  /// The declaration for SQLite. Keys and values have no type: they are TEXT, BLOB or NULL as their bytes are. Where SQLite knows that a
-  /// column is never NULL, it takes min() of it from an ordered scan.
+  /// The declaration for SQLite. TEXT decides how a column compares; a word before it tells doors more about it. Keys and values have
+  /// no type: they are TEXT, BLOB or NULL as their bytes are. Where SQLite knows that a column is never NULL, it takes min() of it from
+  /// an ordered scan.
   static let declaration = """
     CREATE TABLE x(
-      topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, timestamp INTEGER NOT NULL, time TEXT, key, value,
-      headers TEXT NOT NULL,
+      topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, timestamp INTEGER NOT NULL,
+      time TIMESTAMPTZ TEXT, key, value, headers JSON TEXT NOT NULL,
       producer_id INTEGER HIDDEN, leader_epoch INTEGER HIDDEN, compression TEXT HIDDEN, batch_offset INTEGER HIDDEN)
     """
 

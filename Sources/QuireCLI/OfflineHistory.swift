@@ -28,17 +28,12 @@ enum OfflineHistory {
     }
   }
 
-  /// Exports the directory's records of a range.
-  ///
-  /// - Parameter take: gets chunks of whole lines.
-  static func export(
-    _ topics: [String], _ range: HistoryRange, dataDirectory: String, take: ([UInt8]) throws(ExportError) -> Void
-  ) async throws {
-    let history = SnapshotHistory(try open(dataDirectory).snapshot(of: topics))
+  /// Hands the directory's records to `sink`.
+  static func export(_ selection: ExportSelection, dataDirectory: String, into sink: some RecordSink) async throws {
+    let history = SnapshotHistory(try open(dataDirectory).snapshot(of: selection.topics ?? []))
     let control = ScanControl()
     try await stoppable(control) {
-      let export = try JSONLinesExport(source: history, topics: topics, range: range)
-      _ = try export.run(control: control, sink: take)
+      try HistoryExport(source: history, selection: selection).run(control: control, into: sink)
     }
   }
 

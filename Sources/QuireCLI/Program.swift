@@ -27,6 +27,7 @@ enum Program {
     case is FailureAlreadyTold: return 1
     case ExportError.outputClosed: return 0
     case let failure as ExportError: return fail(failure.description)
+    case let failure as ImportError: return fail(failure.description)
     case let failure as CommandFailure: return fail(failure.message)
     case let failure as KafkaClientError:
       if failure.code == .invalidAddress { return misuse(failure.message) }

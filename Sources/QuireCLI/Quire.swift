@@ -24,6 +24,6 @@ struct Quire: AsyncParsableCommand {
         name: "Kafka client",
         subcommands: [TopicCommand.self, ProduceCommand.self, ConsumeCommand.self, GroupCommand.self]),
       CommandGroup(
-        name: "History", subcommands: [QueryCommand.self, ExportCommand.self]),
+        name: "History", subcommands: [QueryCommand.self, ExportCommand.self, ImportCommand.self]),
     ])
 }

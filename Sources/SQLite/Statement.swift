@@ -63,6 +63,12 @@ public final class Statement {
   public func bindStatic(_ bytes: UnsafeRawBufferPointer, at index: Int) {
     sqlite3_bind_blob64(handle, CInt(index), bytes.baseAddress, UInt64(bytes.count), nil)
   }
+  /// Binds UTF-8 text that SQLite reads in place, as `bindStatic` does bytes.
+  public func bindStatic(text: UnsafeRawBufferPointer, at index: Int) {
+    let start = text.baseAddress ?? UnsafeRawPointer(bitPattern: 1)!
+    sqlite3_bind_text64(
+      handle, CInt(index), start.assumingMemoryBound(to: CChar.self), UInt64(text.count), nil, UInt8(SQLITE_UTF8))
+  }
   public func clearBindings() { sqlite3_clear_bindings(handle) }
   public var parameterCount: Int { Int(sqlite3_bind_parameter_count(handle)) }
   /// The index of the parameter `name` (with its `:`, `@` or `$`); nil if the statement has none such.
@@ -113,6 +119,10 @@ public final class Statement {
 
   public var columnCount: Int { Int(sqlite3_column_count(handle)) }
   public func columnName(at index: Int) -> String { sqlite3_column_name(handle, CInt(index)).map { String(cString: $0) } ?? "" }
+  /// The type a column of a table was declared with, where the result column is just that; nil for expressions.
+  public func columnDeclaredType(at index: Int) -> String? {
+    sqlite3_column_decltype(handle, CInt(index)).map { String(cString: $0) }
+  }
   /// SQLITE_INTEGER, SQLITE_FLOAT, SQLITE_TEXT, SQLITE_BLOB or SQLITE_NULL.
   public func columnType(at index: Int) -> CInt { sqlite3_column_type(handle, CInt(index)) }
   public func isNull(at index: Int) -> Bool { columnType(at: index) == SQLITE_NULL }

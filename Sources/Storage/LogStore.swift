@@ -281,6 +281,7 @@ public final class LogStore: Sendable {
     // It gives the lanes back what it has of theirs.
     shared.foldingThread.stop(finishing: true)
     for lane in shared.lanes { lane.stop() }
+    shared.readAhead.end()
     shared.readThreads.stop()
     shared.readers.dropAll()
     return true

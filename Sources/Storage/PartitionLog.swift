@@ -106,6 +106,14 @@ public final class PartitionLog: Sendable {
     return .batches(records)
   }
 
+  /// Whether there are records at `offset`, and the tail does not have them.
+  func isOnDiskOnly(at offset: Offset) -> Bool {
+    shared.withLock { shared in
+      guard let offsets = shared.offsets, !shared.isDeleted, offset < offsets.highWatermark else { return false }
+      return shared.tail.startOffset.map { offset.rawValue < $0 } ?? true
+    }
+  }
+
   /// What was read ahead for a reader that has come to `offset`, if that is still in the log.
   func readAhead(from offset: Offset, maxBytes: Int, isWaiting: Bool) -> FetchedRecords? {
     let isInLog = shared.withLock { shared in

@@ -94,7 +94,10 @@ extension PartitionWriter {
     lane.noteOpened()
     let file = SegmentFile(directory: log.directory, name: name, phase: .active, record: nil)
     active.becomeClosing(record)
-    closing.append(ClosingSegment(file: active, writer: old))
+    let predecessor = ClosingSegment(file: active, writer: old)
+    closing.append(predecessor)
+    // Many partitions may roll faster than they are sealed, each with two databases open until then.
+    if lane.isFull { closeWriter(of: predecessor, removesWAL: false) }
     active = file
     setSegment(writer)
     state = next

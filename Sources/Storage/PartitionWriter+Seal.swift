@@ -27,20 +27,23 @@ extension PartitionWriter {
   /// - Returns: true when nothing is left.
   func finish() -> Bool {
     if fenceReason != nil { startRebuild() }
-    sealNext()
     removals = removals.filter { !remove($0) }
+    sealNext()
     return closing.isEmpty && removals.isEmpty && fenceReason == nil
   }
 
   /// Begins with the oldest closing segment, one at a time: on a full disk each of them would fail.
   private func sealNext() {
     guard fenceReason == nil else { return }
-    for segment in closing {
-      guard segment.retry.isDue(), !segment.isBeingSealed else { return }
+    // What goes as soon as nobody reads it is not folded first: on a full disk there may be no room for that.
+    for segment in closing where !isBeingRemoved(segment.file) {
+      guard segment.retry.isDue(), !segment.isBeingSealed, lane.mayStartSealing else { return }
       guard segment.isDistrusted else { return startSealing(segment) }
       startCopy(of: segment)
     }
   }
+
+  private func isBeingRemoved(_ file: SegmentFile) -> Bool { removals.contains { $0 === file } }
 
   private func startSealing(_ closing: ClosingSegment) {
     let file = closing.file
@@ -53,14 +56,16 @@ extension PartitionWriter {
     let sealing = SegmentSealing(file, closing.writer, store)
     let isAccepted = store.foldingThread.submit {
       let outcome = log.backgroundWork.perform { sealing.run() }
-      file.unpin()
       store.lane(of: log).submit { lane in
+        file.unpin()
+        lane.sealingsInFlight -= 1
         let writer = lane.loadedWriter(of: log)
         // A partition that is being deleted.
         if outcome == nil || writer == nil { sealing.close(removesWAL: false) }
         if sealing.writer == nil { lane.noteClosed() }
         if let outcome { writer?.finishSealing(sealing, outcome) }
       } orElse: {
+        file.unpin()
       }
     }
     guard isAccepted else {
@@ -69,11 +74,16 @@ extension PartitionWriter {
     }
     closing.writer = nil
     closing.isBeingSealed = true
+    lane.sealingsInFlight += 1
   }
 
   private func finishSealing(_ sealing: SegmentSealing, _ outcome: SegmentSealing.Outcome) {
     let file = sealing.file
-    guard let index = closing.firstIndex(where: { $0.file === file }) else { return }
+    guard let index = closing.firstIndex(where: { $0.file === file }) else {
+      guard sealing.writer != nil else { return }
+      sealing.close(removesWAL: false)
+      return lane.noteClosed()
+    }
     let segment = closing[index]
     segment.isBeingSealed = false
     segment.writer = sealing.writer
@@ -81,7 +91,7 @@ extension PartitionWriter {
     case .sealed:
       closing.remove(at: index)
       store.metrics.segmentsSealed.increment()
-      hash(file)
+      if !isBeingRemoved(file) { hash(file) }
       return sealNext()
     case .inUse: break
     case .failed(let error) where error.isSyncFailure:

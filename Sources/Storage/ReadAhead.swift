@@ -35,6 +35,7 @@ final class ReadAhead: @unchecked Sendable {
   /// Bytes that are ready, or room for them is taken.
   private var byteCount = 0
   private let bytesMax: Int
+  private var isEnded = false
   private unowned let threads: ReadThreads
 
   /// Readers that are remembered.
@@ -57,9 +58,12 @@ final class ReadAhead: @unchecked Sendable {
     }
     readers[place] = nil
     byteCount -= reader.byteCount
-    let next = goOn(reader, at: records.nextOffset.rawValue)
+    var following = reader
+    // The room it had when it was first seen may have been what others had left.
+    following.byteCount = min(maxBytes, Limits.coldFetchBytesMax)
+    let next = goOn(following, at: records.nextOffset.rawValue)
     monitor.unlock()
-    if let next { threads.submit { [self] in read(next) } }
+    if let next { threads.submitScan { [self] in read(next) } }
     return records
   }
 
@@ -76,13 +80,21 @@ final class ReadAhead: @unchecked Sendable {
 
   /// Notes a read from the disk, of at most `maxBytes`, that got as far as `nextOffset`.
   func noteRead(_ log: PartitionLog, from offset: Int64, to nextOffset: Int64, maxBytes: Int) {
-    guard bytesMax > 0, nextOffset > offset else { return }
+    guard nextOffset > offset else { return }
     let place = Place(log: ObjectIdentifier(log), offset: offset)
     let reader = Reader(log: log, byteCount: maxBytes, lastUse: monotonicNanoseconds())
     monitor.lock()
     let next = note(reader, at: place, nextOffset)
     monitor.unlock()
-    if let next { threads.submit { [self] in read(next) } }
+    if let next { threads.submitScan { [self] in read(next) } }
+  }
+
+  /// Reads nothing ahead any more: the threads are about to end.
+  func end() {
+    monitor.withLock {
+      isEnded = true
+      for (place, reader) in readers { remove(place, reader) }
+    }
   }
 
   /// Forgets everything about a log that is gone.
@@ -121,8 +133,7 @@ final class ReadAhead: @unchecked Sendable {
     guard readers[place] == nil else { return nil }
     var reader = reader
     reader.lastUse = monotonicNanoseconds()
-    let isMoreThere = reader.log.offsets.map { offset < $0.highWatermark.rawValue } ?? false
-    let isWanted = isMoreThere && byteCount + reader.byteCount <= bytesMax
+    let isWanted = !isEnded && byteCount + reader.byteCount <= bytesMax && reader.log.isOnDiskOnly(at: Offset(offset))
     reader.piece = isWanted ? .waiting : .none
     if isWanted { byteCount += reader.byteCount }
     readers[place] = reader

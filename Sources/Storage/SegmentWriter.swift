@@ -6,7 +6,7 @@ internal import Synchronization
 
 /// The write connection of one segment, and a descriptor of its -wal for our own fdatasync.
 ///
-/// - Precondition: used on the partition's lane only.
+/// - Precondition: used by its owner only: the partition's lane, or the folding thread while that seals the segment.
 final class SegmentWriter {
   let path: String
   let connection: Connection
@@ -64,7 +64,7 @@ final class SegmentWriter {
       try connection.execute(
         """
         PRAGMA \(GatheringVFS.synchronous); PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY;
-        PRAGMA cache_size=-\(cacheKiB); PRAGMA cache_spill=OFF; PRAGMA locking_mode=NORMAL
+        PRAGMA cache_size=-\(cacheKiB); PRAGMA cache_spill=-\(Self.spillKiB); PRAGMA locking_mode=NORMAL
         """)
       isInWALMode = try connection.text("PRAGMA journal_mode") == "wal"
       pageSize = Int(try connection.integer("PRAGMA page_size") ?? 0)
@@ -97,6 +97,9 @@ final class SegmentWriter {
   }
 
   private static let walHeaderBytes = 32
+  /// KiB of pages at which SQLite writes a transaction's pages before its COMMIT, and the headers of their frames twice. Above what a
+  /// group of appends takes, so that only single requests that are larger do.
+  private static let spillKiB = 4 * Limits.groupCommitBytesMax >> 10
   private var frameBytes: Int { pageSize + 24 }
 
   deinit {

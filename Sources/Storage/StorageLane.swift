@@ -31,6 +31,8 @@ final class StorageLane: @unchecked Sendable {
   private var nextTick: Int64 = 0
   private var useCounter: UInt64 = 0
   private(set) var openWriterCount = 0
+  /// Closing segments that the folding thread has or will come to.
+  var sealingsInFlight = 0
   private var tails: TailBudget
 
   /// Nanoseconds between two looks at what is unfinished.
@@ -222,13 +224,17 @@ final class StorageLane: @unchecked Sendable {
     store.databases.noteClosed()
   }
 
+  var isFull: Bool { openWriterCount >= store.databases.writersPerLaneMax }
+  /// One thread seals for all lanes: what waits for it keeps its database open.
+  var mayStartSealing: Bool { sealingsInFlight < 4 }
+
   /// Closes the least recently used segments until one more may be opened.
   func makeRoom(sparing spared: PartitionWriter?) {
-    guard openWriterCount >= store.databases.writersPerLaneMax else { return }
+    guard isFull else { return }
     let candidates = writers.values.filter { $0.isOpen && !$0.isInTransaction && $0 !== spared }
     for candidate in candidates.sorted(by: { $0.lastUse < $1.lastUse }) {
       _ = candidate.closeIdle()
-      if openWriterCount < store.databases.writersPerLaneMax { return }
+      if !isFull { return }
     }
   }
 

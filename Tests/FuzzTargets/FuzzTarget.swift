@@ -1,4 +1,6 @@
 internal import Bytes
+internal import Export
+internal import Gateway
 internal import HistorySupport
 internal import KafkaProtocol
 internal import NIOCore
@@ -25,6 +27,18 @@ public final class FuzzTarget {
     case reader
     /// An SQL statement over two small topics.
     case sql
+    /// A seed for the sizes of the pieces, and a stream of a Postgres client's bytes.
+    case postgresStream = "postgres-stream"
+    /// What a Postgres client may send as SQL, over the same topics.
+    case postgresSQL = "postgres-sql"
+    /// A Parquet file of records.
+    case parquet
+    /// A CSV file of records.
+    case csv
+    /// Records as lines of JSON.
+    case jsonl
+    /// Frames of records, as a node sends them to its command line.
+    case recordFrames = "record-frames"
   }
 
   public let kind: Kind
@@ -40,7 +54,14 @@ public final class FuzzTarget {
     case .repairedBatch: RecordsFuzzing.run(bytes, repairs: true)
     case .frames: Self.frames(bytes)
     case .reader: Self.reader(bytes)
+    case .postgresStream: PostgresFuzzing.stream(bytes)
+    case .postgresSQL:
+      PostgresFuzzing.statements(String(decoding: bytes, as: UTF8.self), over: MemoryCatalog(history), limits: Self.limits)
     case .sql: sql(String(decoding: bytes, as: UTF8.self), format: bytes.count)
+    case .parquet: ExportFuzzing.parquet(Array(bytes))
+    case .csv: ExportFuzzing.lines(CSVRecordReader(bytes: Array(bytes)), as: .csv) { CSVRecordReader(bytes: $0) }
+    case .jsonl: ExportFuzzing.lines(JSONLinesReader(bytes: Array(bytes)), as: .jsonl) { JSONLinesReader(bytes: $0) }
+    case .recordFrames: ExportFuzzing.frames(bytes)
     }
   }
 
@@ -137,10 +158,11 @@ public final class FuzzTarget {
 
   // SQL
 
+  private static let limits = SQLLimits(
+    time: .milliseconds(500), outputBytes: 1 << 20, temporaryBytes: 4 << 20, cacheBytes: 1 << 20, valueBytes: 1 << 20)
+
   private func sql(_ text: String, format: Int) {
-    let limits = SQLLimits(
-      time: .milliseconds(500), outputBytes: 1 << 20, temporaryBytes: 4 << 20, cacheBytes: 1 << 20, valueBytes: 1 << 20)
-    guard let session = try? SQLSession(source: history, limits: limits, control: ScanControl()) else { return }
+    guard let session = try? SQLSession(source: history, limits: Self.limits, control: ScanControl()) else { return }
     let format = OutputFormat.allCases[format % OutputFormat.allCases.count]
     _ = try? session.run(text, parameters: [:], into: format.makeWriter { _ in })
   }

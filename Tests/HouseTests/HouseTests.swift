@@ -29,8 +29,11 @@ import Testing
 
   private func imports(of file: SourceTree.File) -> [String] {
     file.lines.filter { $0.contains("import ") }.compactMap { line in
-      line.firstMatch(of: /^\s*(?:@?\w+(?:\(\w+\))? )*import (?:(?:struct|class|enum|func|protocol|typealias) )?(\w+)/)
-        .map { String($0.1) }
+      line.firstMatch(
+        of:
+          /^\s*(?:(?:@\w+(?:\(\w+\))?|public|package|internal|fileprivate|private) )*import (?:(?:struct|class|enum|func|protocol|typealias) )?(\w+)/
+      )
+      .map { String($0.1) }
     }
   }
 

@@ -194,6 +194,7 @@ final class DifferentialWorld: Sendable {
       case .integer(let value): statement.bind(value, at: index)
       case .real(let value): statement.bind(value, at: index)
       case .text(let value): statement.bind(value, at: index)
+      case .blob(let value): statement.bind(value, at: index)
       }
     }
     let collected = Collected()

@@ -44,7 +44,11 @@ struct CommandLineTests {
       "topic alter t", "topic create t --topic-config x", "topic create t --partitions 0", "group describe",
       "group reset-offsets g --topic t", "query SELECT --server http://a --data-dir b", "query SELECT -p x", "query",
       "query SELECT --server ftp://a", "export t --format xml --output x", "export t --format jsonl",
-      "export t --format jsonl --output x --from 1:2:3", "doctor", "serve --set x", "serve --node-id x",
+      "export t --format jsonl --output x --from 1:2:3", "export t --format sqlite --output -",
+      "export t --format csv --output x --columns y",
+      "export t --format csv --output - --split-by day", "export t --format csv --output x --split-bytes 0",
+      "export t --format csv --output x --incremental s --to 5", "export t --format csv --output x --resume --from -5m",
+      "import t --format parquet --input -", "import t --format csv", "doctor", "serve --set x", "serve --node-id x",
     ])
   func usage(_ line: String) {
     let error = #expect(throws: (any Error).self) { try Quire.parseAsRoot(line.split(separator: " ").map(String.init)) }

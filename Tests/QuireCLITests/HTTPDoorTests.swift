@@ -1,3 +1,4 @@
+import Export
 import NIOCore
 import NIOPosix
 import Testing

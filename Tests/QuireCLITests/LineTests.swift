@@ -1,3 +1,4 @@
+import Export
 import Testing
 
 @testable import QuireCLI
@@ -63,7 +64,7 @@ struct LineTests {
 
 @Suite("Records as JSON")
 struct RecordJSONTests {
-  private func read(_ line: String) throws -> RecordJSON.Record {
+  private func read(_ line: String) throws -> ImportedRecord {
     try Array(line.utf8).withUnsafeBytes { try RecordJSON.read($0) }
   }
 

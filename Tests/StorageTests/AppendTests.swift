@@ -145,4 +145,22 @@ import Testing
       #expect(try store.append(["new"]).baseOffset == 0)
     }
   }
+
+  @Test("of several megabytes at once go into the WAL once, in few large writes")
+  func largeGroup() throws {
+    try withStore { store in
+      try store.create()
+      let inbox = Inbox()
+      let requests = try (0..<3).map { _ in
+        try store.request([String(repeating: "x", count: 1_000_000)], inbox: inbox)
+      }
+      let before = try systemCalls("syscw")
+      store.store.append(requests)
+      inbox.wait(for: 3)
+      // 3 MB in pieces of 128 KiB, and what is written of the state. SQLite's cache is smaller: had it spilled, it would have written
+      // the header of each frame once more.
+      #expect(try systemCalls("syscw") - before < 150)
+      #expect(try store.readAll().count == 3)
+    }
+  }
 }

@@ -1,7 +1,7 @@
 // What the machine allows: the append loop in C over the same SQLite schema, and the same bytes into a raw file.
 //   baseline sqlite|raw DIRECTORY SCHEMA.sql PARTITIONS BATCH_BYTES GROUP_BYTES TOTAL_BYTES PAGE_BYTES CHECKPOINT_BYTES
 // A group is one transaction (one write) in each partition in turn, then one fdatasync each; batches of a group are spread
-// evenly. As the node does it: WAL filled with zeros beforehand, own fdatasync of it, PASSIVE checkpoint when it is full.
+// evenly. As the node does it: own fdatasync of the WAL, PASSIVE checkpoint when it is full. Unlike it: WAL filled with zeros beforehand.
 // Prints one line of JSON.
 #define _GNU_SOURCE
 #include <fcntl.h>

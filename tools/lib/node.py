@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-READY = re.compile(r"is ready: Kafka on (\S+), HTTP on (\S+), data in")
+READY = re.compile(r"is ready: Kafka on (\S+), HTTP on (\S+), Postgres (?:on )?(\S+), data in")
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -35,10 +35,10 @@ class Node:
     def __init__(self, data, *options, listen="127.0.0.1:0", env=None, log=None, command=None):
         self.command = command or [binary(), "serve"]
         self.data, self.options, self.listen = str(data), options, listen
-        self.env = {**os.environ, **(env or {})}
+        self.env = {"QUIRE_POSTGRES": "127.0.0.1:0", **os.environ, **(env or {})}
         self.log = log or tempfile.mktemp(prefix="quire-node-", suffix=".log")
         self.process = None
-        self.kafka = self.http = None
+        self.kafka = self.http = self.postgres = None
         atexit.register(self._leave)
 
     def start(self, seconds=60):
@@ -53,7 +53,7 @@ class Node:
             match = READY.search(self.log_text(begin))
             if match:
                 self.startup_seconds = time.monotonic() - started
-                self.kafka, self.http = match[1], match[2]
+                self.kafka, self.http, self.postgres = match[1], match[2], match[3]
                 return self
             if self.process.poll() is not None:
                 raise NodeFailed(f"exit {self.process.returncode} at start:\n{self.log_text(begin)[-3000:]}")

@@ -35,6 +35,7 @@ def main(readme):
 
 def step(commands, expected, directory, broker):
     commands = commands.replace("127.0.0.1:9092", broker.kafka).replace("127.0.0.1:8080", broker.http)
+    commands = commands.replace("port=5433", f"port={broker.postgres.rsplit(':', 1)[1]}")
     environment = {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}", "QUIRE_BOOTSTRAP": broker.kafka,
                    "QUIRE_SERVER": f"http://{broker.http}"}
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], cwd=directory, env=environment, text=True,

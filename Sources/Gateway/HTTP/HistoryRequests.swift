@@ -30,19 +30,6 @@ public struct QueryRequest: Hashable, Sendable {
   }
 }
 
-/// The body of `POST /v1/export`.
-public struct ExportRequest: Hashable, Sendable {
-  public enum Format: String, Sendable, CaseIterable {
-    case jsonl
-  }
-
-  public var topics: [String]
-  public var format: Format
-  /// Offsets or times as on the command line; nil for the whole history.
-  public var from: String?
-  public var to: String?
-}
-
 /// Why a request's body was refused; a sentence for the client.
 struct RequestRejection: Error {
   var message: String
@@ -73,25 +60,7 @@ extension QueryRequest {
   }
 }
 
-extension ExportRequest {
-  private struct Body: Decodable {
-    var topics: [String]
-    var format: String?
-    var from: JSONScalar?
-    var to: JSONScalar?
-  }
-
-  init(json: ByteBuffer) throws(RequestRejection) {
-    let body = try decodeBody(Body.self, json, allowed: ["topics", "format", "from", "to"])
-    if body.topics.isEmpty { throw RequestRejection(message: "'topics' is empty") }
-    topics = body.topics
-    format = try decodeFormat(body.format, default: .jsonl)
-    from = body.from.flatMap(\.text)
-    to = body.to.flatMap(\.text)
-  }
-}
-
-private struct JSONScalar: Decodable {
+struct JSONScalar: Decodable {
   var value: ParameterValue
 
   init(from decoder: any Decoder) throws {
@@ -134,7 +103,7 @@ private struct Names: Decodable {
   }
 }
 
-private func decodeBody<Body: Decodable>(
+func decodeBody<Body: Decodable>(
   _ type: Body.Type, _ json: ByteBuffer, allowed: Set<String>
 ) throws(RequestRejection) -> Body {
   let data = Data(json.readableBytesView)
@@ -155,7 +124,7 @@ private func decodeBody<Body: Decodable>(
   }
 }
 
-private func decodeFormat<Format: RawRepresentable & CaseIterable>(
+func decodeFormat<Format: RawRepresentable & CaseIterable>(
   _ name: String?, default: Format
 ) throws(RequestRejection) -> Format where Format.RawValue == String {
   guard let name else { return `default` }

@@ -40,7 +40,8 @@ final class HistoryRoutes: Sendable {
   }
 
   func export(_ request: Request, _ context: GatewayContext) async throws -> Response {
-    try await respond(to: request, context, parse: ExportRequest.init(json:), run: doors.export) { _ in "application/x-ndjson" }
+    try await respond(
+      to: request, context, parse: ExportRequest.init(json:), run: doors.export, contentType: \.format.mediaType)
   }
 
   /// Takes no further requests, and interrupts those that still run after a while.

@@ -165,6 +165,7 @@ final class SystemCursor: VirtualTableCursor {
     case .integer(let value): result.set(value)
     case .real(let value): result.set(value)
     case .text(let text): result.setText(text)
+    case .blob(let bytes): bytes.withUnsafeBytes { result.setBlob($0) }
     }
   }
 

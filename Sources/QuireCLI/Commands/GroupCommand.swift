@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Export
 internal import KafkaClient
 internal import Model
 internal import Query

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Export
 internal import NIOCore
 internal import Query
 
@@ -99,6 +100,8 @@ extension SQLParameter {
     case .integer(let value): .number(value)
     case .real(let value): .number("\(value)")
     case .text(let text): .string(text)
+    // Nothing typed on a command line is a BLOB.
+    case .blob(let bytes): .string(String(decoding: bytes, as: UTF8.self))
     }
   }
 }

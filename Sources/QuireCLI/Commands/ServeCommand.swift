@@ -30,6 +30,9 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Where HTTP is served (default 127.0.0.1:8080), or off.", valueName: "host:port|off"))
   var http: String?
 
+  @Option(help: ArgumentHelp("Where Postgres clients connect (default 127.0.0.1:5433), or off.", valueName: "host:port|off"))
+  var postgres: String?
+
   @Option(help: ArgumentHelp("Number of this node (default 1).", valueName: "number"))
   var nodeId: Int32?
 
@@ -45,6 +48,7 @@ struct ServeCommand: AsyncParsableCommand {
     }
     for (key, value) in [
       ("log.dirs", dataDir), ("listeners", listen), ("advertised.listeners", advertise), ("quire.http", http),
+      ("quire.postgres", postgres),
       ("node.id", nodeId.map(String.init)),
     ] {
       if let value { flags.append((key, value)) }

@@ -1,3 +1,4 @@
+internal import Export
 internal import KafkaClient
 internal import NIOCore
 internal import NIOHTTP1

@@ -1,3 +1,4 @@
+internal import Export
 internal import Glibc
 internal import NIOCore
 internal import Records

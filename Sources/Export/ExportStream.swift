@@ -1,0 +1,17 @@
+/// Hands records to one writer: an output that is a single stream.
+public final class ExportStream: RecordSink {
+  private let writer: any RecordWriter
+  public private(set) var records: Int64 = 0
+
+  public init(_ writer: any RecordWriter) { self.writer = writer }
+
+  public func begin(_ parts: [ExportPart]) {}
+
+  public func take(_ record: ExportRecord) throws(ExportError) {
+    try writer.write(record)
+    records += 1
+  }
+
+  public func end(_ part: ExportPart) {}
+  public func finish() throws(ExportError) { try writer.finish() }
+}
