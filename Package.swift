@@ -66,7 +66,7 @@ let package = Package(
     room("Storage", ["Model", "Bytes", "SQLite", "Records", "Coordination", nioCore, logging, collections, metrics]),
     // 4
     room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
-    room("Query", ["Model", "SQLite", "Records", "Storage"]),
+    room("Query", ["Model", "SQLite", "Records", "Coordination", "Storage"]),
     // 5
     room("Export", ["Model", "Records", "Query", "SQLite", "CCodecs"]),
     // 6: doors
@@ -100,7 +100,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .executableTarget(
-      name: "quire-bench", dependencies: ["Model", "Records", "Storage", "Node", nioCore, logging], swiftSettings: strict),
+      name: "quire-bench", dependencies: ["Model", "SQLite", "Records", "Storage", "Query", "Node", nioCore, logging],
+      swiftSettings: strict),
     // tests
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
@@ -124,7 +125,7 @@ let package = Package(
     .target(
       name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
       swiftSettings: strict),
-    tests("Query", ["HistorySupport", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
+    tests("Query", ["HistorySupport", "Coordination", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
     tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
     tests("KafkaProtocol", ["FuzzTargets", "Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),

@@ -1,6 +1,7 @@
 // What Swift cannot import from sqlite3.h: variadic functions and casting macros. One line each, no logic.
 #ifndef QUIRE_CSQLITE_SHIM_H
 #define QUIRE_CSQLITE_SHIM_H
+#include <malloc.h>
 #include <sqlite3.h>
 
 /// A connection that never checkpoints when it is closed last (SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE).
@@ -15,6 +16,17 @@ static inline int csqlite_set_db_flag(sqlite3 *db, int flag, int on) {
 static inline int csqlite_config_no_memory_statistics(void) { return sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); }
 /// Process-wide: connections are guarded by their owners, not by SQLite. Before sqlite3_initialize.
 static inline int csqlite_config_multithread(void) { return sqlite3_config(SQLITE_CONFIG_MULTITHREAD); }
+void *memmem(const void *, size_t, const void *, size_t);
+/// memmem, which glibc declares for C with its extensions only.
+static inline const void *csqlite_find(const void *text, size_t count, const void *wanted, size_t wantedCount) {
+  return memmem(text, count, wanted, wantedCount);
+}
+/// How large an allocation of malloc's is.
+static inline long csqlite_usable_size(void *memory) { return (long)malloc_usable_size(memory); }
+/// Process-wide: where SQLite's memory comes from. Before sqlite3_initialize.
+static inline int csqlite_config_malloc(const sqlite3_mem_methods *methods) {
+  return sqlite3_config(SQLITE_CONFIG_MALLOC, methods);
+}
 /// The destructor that makes SQLite copy what is bound or returned; the macro is a cast and is not imported.
 static inline sqlite3_destructor_type csqlite_transient(void) { return SQLITE_TRANSIENT; }
 

@@ -6,6 +6,8 @@ public struct GroupDescription: Hashable, Sendable {
     public var identity: MemberIdentity
     public var clientID: String
     public var clientHost: String
+    public var sessionTimeoutMilliseconds: Int32
+    public var rebalanceTimeoutMilliseconds: Int32
     public var metadata: [UInt8]
     public var assignment: [UInt8]
   }
@@ -27,6 +29,8 @@ extension GroupMachine {
       members: membersInOrder.map {
         GroupDescription.Member(
           identity: $0.identity, clientID: $0.clientID, clientHost: $0.clientHost,
+          sessionTimeoutMilliseconds: $0.sessionTimeoutMilliseconds,
+          rebalanceTimeoutMilliseconds: $0.rebalanceTimeoutMilliseconds,
           metadata: isStable ? $0.metadata(for: protocolName) : [], assignment: isStable ? $0.assignment : [])
       })
   }

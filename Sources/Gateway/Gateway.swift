@@ -2,7 +2,7 @@ import Hummingbird
 public import Logging
 public import Model
 public import NIOCore
-import Query
+public import Query
 public import ServiceLifecycle
 import Synchronization
 
@@ -29,15 +29,18 @@ public struct HistoryDoors: Sendable {
   public var export: @Sendable (ExportRequest, StreamedOutput) throws -> Void
   /// Runs work on a thread that may block.
   public var runOnReadThread: @Sendable (@escaping @Sendable () -> Void) -> Void
+  /// The statements that run.
+  public var queries: QueryRegistry
 
   public init(
     query: @escaping @Sendable (QueryRequest, StreamedOutput) throws -> Void,
     export: @escaping @Sendable (ExportRequest, StreamedOutput) throws -> Void,
-    runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
+    runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void, queries: QueryRegistry = QueryRegistry()
   ) {
     self.query = query
     self.export = export
     self.runOnReadThread = runOnReadThread
+    self.queries = queries
   }
 }
 
@@ -47,6 +50,7 @@ public final class Gateway: Service {
   private let metrics: MetricsRegistry
   private let readiness: @Sendable () -> String?
   private let history: HistoryRoutes
+  private let queries: QueryRoutes
   private let group: any EventLoopGroup
   private let logger: Logger
   private let started = Mutex<Announcement?>(nil)
@@ -67,6 +71,7 @@ public final class Gateway: Service {
     self.metrics = metrics
     self.readiness = readiness
     self.history = HistoryRoutes(doors: doors, concurrentMax: configuration.concurrentQueriesMax, logger: logger)
+    self.queries = QueryRoutes(registry: doors.queries)
     self.group = group
     self.logger = logger
     self.started.withLock { $0 = Announcement(call: started) }
@@ -120,6 +125,8 @@ public final class Gateway: Service {
         body: ResponseBody(byteBuffer: ByteBuffer(string: PrometheusText.render(metrics))))
     }
     router.post("/v1/query") { [history] request, context in try await history.query(request, context) }
+    router.get("/v1/queries") { [queries] _, _ in queries.list() }
+    router.delete("/v1/queries/:id") { [queries] _, context in queries.cancel(context.parameters.get("id")) }
     router.post("/v1/export") { [history] request, context in try await history.export(request, context) }
     return router
   }

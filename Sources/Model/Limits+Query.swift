@@ -8,6 +8,9 @@ extension Limits {
   public static let queryTemporaryBytes = 4 << 30
   /// Page cache of one query's connection. SQLite gives each sort and each materialised result about as much, and spills the rest.
   public static let queryCacheBytes = 8 << 20
+  /// Memory of one query inside SQLite: page caches and sorts, values under way, parsed JSON, the compiled statement. Eight of the largest
+  /// values, which functions hold several of. Rows that are ordered by time, and medians, have bounds of their own.
+  public static let queryMemoryBytes = 256 << 20
   /// Largest text or blob in SQL: eight times Kafka's `max.message.bytes` default and room for JSON made of many records.
   public static let queryValueBytes = 32 << 20
   /// Bytes of SQL text; deep nesting costs stack and compile time, so it is bounded with it.

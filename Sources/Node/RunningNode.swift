@@ -23,6 +23,8 @@ struct RunningNode {
   private let kafka: HostPort
   private let group: MultiThreadedEventLoopGroup
   private let logger: Logger
+  /// The statements of all doors.
+  private let queries: QueryRegistry
   /// Nil when it serves, else what it does instead.
   private let state: State
 
@@ -86,7 +88,8 @@ struct RunningNode {
       return RunningNode(
         configuration: configuration, store: store, cluster: cluster, shards: shards, groups: groups, broker: broker,
         kafka: listen,
-        group: group, logger: logger, state: State())
+        group: group, logger: logger,
+        queries: QueryRegistry(concurrentMax: Int(settings.number("quire.query.concurrency"))), state: State())
     } catch {
       cluster.close()
       try? shards.close()
@@ -128,7 +131,7 @@ struct RunningNode {
         configuration: PostgresConfiguration(
           listen: address, connectionsMax: Int(settings.number("quire.postgres.connections"))),
         history: PostgresHistory(
-          catalog: StoreCatalog(store), limits: SQLLimits(time: .milliseconds(settings.number("quire.query.timeout.ms"))),
+          catalog: catalog, limits: limits,
           runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
         group: group, logger: Logger(label: "postgres"), started: started))
   }
@@ -154,13 +157,21 @@ struct RunningNode {
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
         concurrentQueriesMax: Int(settings.number("quire.query.concurrency"))),
       doors: .over(
-        catalog: StoreCatalog(store),
-        limits: SQLLimits(time: .milliseconds(settings.number("quire.query.timeout.ms"))), now: wallClockMilliseconds,
+        catalog: catalog, limits: limits, queries: queries, now: wallClockMilliseconds,
         runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
       metrics: metrics, readiness: { [state] in state.now }, group: group, logger: Logger(label: "http"),
       started: announce)
     return Opening(door: "HTTP", address: http, service: gateway)
   }
+
+  /// What SQL is asked of, by every door.
+  private var catalog: StoreCatalog {
+    let view = NodeView(nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, group: group)
+    return StoreCatalog(store, node: view, queries: queries)
+  }
+
+  /// Of one statement of any door.
+  private var limits: SQLLimits { SQLLimits(time: .milliseconds(configuration.settings.number("quire.query.timeout.ms"))) }
 
   private func ready(_ doors: [OpenDoors.Door: HostPort]) {
     state.becomes(nil)

@@ -39,12 +39,20 @@ final class CSVWriter: RowWriter {
       output.bytes.append(contentsOf: text)
       return
     }
-    output.bytes.append(0x22)
-    for byte in text {
-      if byte == 0x22 { output.bytes.append(0x22) }
-      output.bytes.append(byte)
+    Self.append(quoted: text, to: &output.bytes)
+  }
+
+  /// In runs from quote to quote: JSON, which is full of them, would otherwise be written byte by byte.
+  private static func append(quoted text: UnsafeRawBufferPointer, to out: inout [UInt8]) {
+    out.append(0x22)
+    var start = 0
+    for i in 0..<text.count where text[i] == 0x22 {
+      out.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[start...i]))
+      // The quote again, as the first byte of the next run.
+      start = i
     }
-    output.bytes.append(0x22)
+    out.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[start...]))
+    out.append(0x22)
   }
 }
 

@@ -6,6 +6,12 @@ public protocol HistoryCatalog: Sendable {
   func prepare(_ topic: String) throws(HistoryError) -> TopicSize?
   /// One cut of topics that were prepared; it may hold others as well.
   func cut(of topics: [String]) throws(HistoryError) -> any HistorySource
+  /// The tables beside the topics, for one session; their names go before those of topics.
+  func makeSystemTables() -> [SystemTable]
+}
+
+extension HistoryCatalog {
+  public func makeSystemTables() -> [SystemTable] { [] }
 }
 
 /// What a plan needs to know of a topic before there is a cut of it.
@@ -13,10 +19,13 @@ public struct TopicSize: Sendable, Hashable {
   public var partitions: Int
   /// Offsets between start and end of its partitions.
   public var offsets: Int64
+  /// Files they lie in.
+  public var segments: Int
 
-  public init(partitions: Int, offsets: Int64) {
+  public init(partitions: Int, offsets: Int64, segments: Int = 0) {
     self.partitions = partitions
     self.offsets = offsets
+    self.segments = segments
   }
 }
 
@@ -30,7 +39,8 @@ struct CutCatalog: HistoryCatalog {
     let partitions = source.partitions.filter { $0.topic == topic }
     if partitions.isEmpty { return nil }
     return TopicSize(
-      partitions: partitions.count, offsets: partitions.reduce(0) { $0.addingSaturating($1.offsetCount) })
+      partitions: partitions.count, offsets: partitions.reduce(0) { $0.addingSaturating($1.offsetCount) },
+      segments: partitions.reduce(0) { $0 + $1.segmentCount })
   }
 
   func cut(of topics: [String]) -> any HistorySource { source }

@@ -15,26 +15,67 @@ public struct PartitionExtent: Sendable, Hashable {
   public var partition: Int32
   public var logStartOffset: Int64
   public var highWatermark: Int64
+  /// Bounds of the timestamps that may lie in it, milliseconds; everything where nothing is known.
+  public var minTimestamp: Int64
+  public var maxTimestamp: Int64
+  /// Files its batches lie in.
+  public var segmentCount: Int
 
-  public init(topic: String, partition: Int32, logStartOffset: Int64, highWatermark: Int64) {
+  public init(
+    topic: String, partition: Int32, logStartOffset: Int64, highWatermark: Int64, minTimestamp: Int64 = .min,
+    maxTimestamp: Int64 = .max, segmentCount: Int = 1
+  ) {
     self.topic = topic
     self.partition = partition
     self.logStartOffset = logStartOffset
     self.highWatermark = highWatermark
+    self.minTimestamp = minTimestamp
+    self.maxTimestamp = maxTimestamp
+    self.segmentCount = segmentCount
   }
 
   /// Offsets between start and end; as many records unless some are gone (compaction) or not for readers (control records).
   public var offsetCount: Int64 { max(0, highWatermark &- logStartOffset) }
 }
 
-/// Batches of one partition, in offset order or the reverse, of which only those that may hold something asked for are met.
+/// Batches of one partition, in offset order or the reverse, or roughly by time, of which only those that may hold something asked for
+/// are met.
 public protocol BatchSequence: AnyObject {
   /// Begins anew: the next batch is the first (or, descending, the last) that may match.
   func seek(_ selection: BatchSelection) throws(HistoryError)
   /// Goes on to the next batch whose row overlaps the selection; nil at the end.
   func next() throws(HistoryError) -> BatchRow?
-  /// Calls `body` with the whole batch that `next` returned last, its CRC verified.
+  /// Calls `body` with the whole batch that `next` or `nextByTime` returned last, its CRC verified.
   func withBytes(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError)
+  /// Calls `body` with at least the header of that batch; what follows it may be missing, and no CRC is verified.
+  func withHeader(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError)
+  /// Begins anew: `nextByTime` meets the batches that may match, as near to the order of time as it can cheaply.
+  func seekByTime(_ selection: BatchSelection) throws(HistoryError)
+  /// Goes on to the next batch by time; nil at the end.
+  func nextByTime() throws(HistoryError) -> BatchTimes?
+}
+
+extension BatchSequence {
+  public func withHeader(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError) {
+    try withBytes(body)
+  }
+}
+
+/// A batch as it is met by time.
+public struct BatchTimes: Sendable, Hashable {
+  public var baseOffset: Int64
+  /// True bounds of its records' timestamps, milliseconds.
+  public var minTimestamp: Int64
+  public var maxTimestamp: Int64
+  /// Descending: no batch that follows has a timestamp above it; ascending: none below it.
+  public var bound: Int64
+
+  public init(baseOffset: Int64, minTimestamp: Int64, maxTimestamp: Int64, bound: Int64) {
+    self.baseOffset = baseOffset
+    self.minTimestamp = minTimestamp
+    self.maxTimestamp = maxTimestamp
+    self.bound = bound
+  }
 }
 
 /// Which batches are asked for. A batch matches if its offsets and its timestamps both overlap the ranges.

@@ -8,6 +8,7 @@ struct MergeHeap<Member: MergeMember> {
   private var members: [Member] = []
 
   var isEmpty: Bool { members.isEmpty }
+  var first: Member? { members.first }
   mutating func removeAll() { members.removeAll(keepingCapacity: true) }
 
   mutating func insert(_ member: Member) {

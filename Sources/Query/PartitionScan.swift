@@ -12,6 +12,24 @@ final class PartitionScan {
     var isDescending: Bool
     /// Bits of `TopicColumn`.
     var columns: UInt64
+    var headers = HeaderBounds()
+  }
+
+  /// What a batch's header has to say for its records to be asked for.
+  struct HeaderBounds: Equatable {
+    var producerIDs = Interval.all
+    var leaderEpochs = Interval.all
+    var batchOffsets = Interval.all
+
+    var isEmpty: Bool { producerIDs.isEmpty || leaderEpochs.isEmpty || batchOffsets.isEmpty }
+    /// Something has to be looked at before the batch is.
+    var needsHeader: Bool { producerIDs != .all || leaderEpochs != .all }
+
+    func admit(_ header: BatchHeader) -> Bool {
+      // No producer is NULL in SQL, and satisfies nothing.
+      (producerIDs == .all || (header.producerID >= 0 && producerIDs.contains(header.producerID)))
+        && leaderEpochs.contains(Int64(header.partitionLeaderEpoch))
+    }
   }
 
   /// How the current batch yields its rows.
@@ -67,7 +85,12 @@ final class PartitionScan {
   }
 
   /// No record of it can be asked for.
-  var isEmpty: Bool { request.offsets.isEmpty || request.timestamps.isEmpty }
+  var isEmpty: Bool { request.offsets.isEmpty || request.timestamps.isEmpty || request.headers.isEmpty }
+  /// The newest (or oldest) time that a record asked for can have; known without opening anything.
+  var timeBound: Int64 {
+    request.isDescending
+      ? min(extent.maxTimestamp, request.timestamps.high) : max(extent.minTimestamp, request.timestamps.low)
+  }
   /// The first offset, in the scan's direction, that may come; known without opening anything.
   var firstPossibleOffset: Int64 { request.isDescending ? request.offsets.high : request.offsets.low }
 
@@ -77,6 +100,7 @@ final class PartitionScan {
     while true {
       if try nextInBatch() { return true }
       try context.control.check()
+      context.control.progress.note(context.statistics)
       guard let row = try positionedBatches().next() else {
         end()
         return false
@@ -93,20 +117,60 @@ final class PartitionScan {
 
   private func positionedBatches() throws(HistoryError) -> any BatchSequence {
     if let batches, isPositioned { return batches }
-    let opened: any BatchSequence
-    if let batches {
-      opened = batches
-    } else {
-      context.statistics.partitionsOpened += 1
-      opened = try source.openBatches(of: index)
-      batches = opened
-    }
-    try opened.seek(
-      BatchSelection(
-        offsets: request.offsets.low...request.offsets.high, timestamps: request.timestamps.low...request.timestamps.high,
-        isDescending: request.isDescending))
+    let opened = try openedBatches()
+    try opened.seek(selection)
     isPositioned = true
     return opened
+  }
+
+  private func openedBatches() throws(HistoryError) -> any BatchSequence {
+    if let batches { return batches }
+    context.statistics.partitionsOpened += 1
+    let opened = try source.openBatches(of: index)
+    batches = opened
+    return opened
+  }
+
+  private var selection: BatchSelection {
+    BatchSelection(
+      offsets: request.offsets.low...request.offsets.high, timestamps: request.timestamps.low...request.timestamps.high,
+      isDescending: request.isDescending)
+  }
+
+  /// Offers the records that are asked for to `rows`, and reads no batch that has none which it would take.
+  ///
+  /// - Parameter position: the partition's place in the order of rows.
+  func offer(to rows: TopRows, position: Int) throws(HistoryError) {
+    if isEmpty || rows.isBeyond(timeBound) { return }
+    let batches = try openedBatches()
+    isPositioned = false
+    walk = .none
+    try batches.seekByTime(selection)
+    while let batch = try batches.nextByTime() {
+      try context.control.check()
+      context.control.progress.note(context.statistics)
+      // The bound is of what follows; the batch itself may lie beyond it.
+      if rows.wants(batch.minTimestamp...batch.maxTimestamp) {
+        context.statistics.batchesMatched += 1
+        try offer(batch.baseOffset, to: rows, position: position)
+      }
+      if rows.isBeyond(batch.bound) { break }
+    }
+    end()
+  }
+
+  private func offer(_ baseOffset: Int64, to rows: TopRows, position: Int) throws(HistoryError) {
+    guard try load(baseOffset, decodesRecords: true), let header else { return }
+    context.statistics.batchesDecoded += 1
+    while try step() {
+      context.statistics.recordsDecoded += 1
+      let record = cursor.record
+      if record.offset.rawValue > request.offsets.high { break }
+      if record.offset.rawValue >= request.offsets.low && request.timestamps.contains(record.timestamp) {
+        rows.offer(record, header: header, position: position, columns: request.columns)
+      }
+    }
+    cursor.unload()
   }
 
   private func nextInBatch() throws(HistoryError) -> Bool {
@@ -141,22 +205,13 @@ final class PartitionScan {
   /// Gets ready to walk a batch.
   private func enter(_ row: BatchRow) throws(HistoryError) {
     context.statistics.batchesMatched += 1
-    var parsed: BatchHeader?
-    let isHeaderEnough = isHeaderEnough(row)
-    try batches?.withBytes { (bytes) throws(HistoryError) in
-      do throws(RecordsError) {
-        let header = try BatchHeader(ofWhole: bytes)
-        parsed = header
-        if !header.isControl && !isHeaderEnough { try cursor.load(copying: bytes) }
-      } catch {
-        throw damage(error, at: row.baseOffset)
-      }
-    }
-    header = parsed
     walk = .none
-    guard let header, !header.isControl else { return }
+    guard request.headers.batchOffsets.contains(row.baseOffset) else { return }
+    let isHeaderEnough = isHeaderEnough(row)
+    guard try load(row.baseOffset, decodesRecords: !isHeaderEnough) else { return }
     if isHeaderEnough {
       context.statistics.batchesFromHeader += 1
+      timestamp = row.minTimestamp
       let first = max(row.baseOffset, request.offsets.low)
       let last = min(row.lastOffset, request.offsets.high)
       // The offsets that are left may be none: the batch overlaps, but has its hole there.
@@ -182,11 +237,47 @@ final class PartitionScan {
     }
   }
 
-  /// The rows follow from the batch's row and header: nothing inside records is asked for, each record satisfies the time range, and
-  /// there is a record at every offset.
+  /// Reads the batch that `batches` stands on: its header, and what else is needed to walk it.
+  ///
+  /// - Returns: false if nothing of it is asked for, or it is none of records.
+  private func load(_ baseOffset: Int64, decodesRecords: Bool) throws(HistoryError) -> Bool {
+    header = nil
+    guard let batches else { return false }
+    if !decodesRecords || request.headers.needsHeader {
+      var parsed: BatchHeader?
+      try batches.withHeader { (bytes) throws(HistoryError) in
+        do throws(RecordsError) { parsed = try BatchHeader(bytes) } catch { throw damage(error, at: baseOffset) }
+      }
+      guard let parsed, parsed.baseOffset == baseOffset else {
+        throw HistoryError(.damaged, "a record batch of \(place) at offset \(baseOffset) is damaged: it names another offset")
+      }
+      if parsed.isControl || !request.headers.admit(parsed) { return false }
+      header = parsed
+      if !decodesRecords { return true }
+    }
+    var parsed: BatchHeader?
+    try batches.withBytes { (bytes) throws(HistoryError) in
+      do throws(RecordsError) {
+        let header = try BatchHeader(ofWhole: bytes)
+        parsed = header
+        if !header.isControl { try cursor.load(copying: bytes) }
+      } catch {
+        throw damage(error, at: baseOffset)
+      }
+    }
+    header = parsed
+    return parsed.map { !$0.isControl } ?? false
+  }
+
+  private var place: String { "\(extent.topic)-\(extent.partition)" }
+
+  /// The rows follow from the batch's row and header: nothing inside records is asked for (or their timestamps, which are all the
+  /// same), each record satisfies the time range, and there is a record at every offset.
   private func isHeaderEnough(_ row: BatchRow) -> Bool {
-    request.columns & TopicColumn.insideRecords == 0 && request.timestamps.contains(row.minTimestamp)
-      && request.timestamps.contains(row.maxTimestamp) && Int64(row.recordCount) == row.lastOffset - row.baseOffset + 1
+    let inside = request.columns & TopicColumn.insideRecords
+    let isInRange = request.timestamps.contains(row.minTimestamp) && request.timestamps.contains(row.maxTimestamp)
+    return (inside == 0 || (inside & ~TopicColumn.times == 0 && row.minTimestamp == row.maxTimestamp)) && isInRange
+      && Int64(row.recordCount) == row.lastOffset - row.baseOffset + 1
   }
 
   private func step() throws(HistoryError) -> Bool {
@@ -195,7 +286,7 @@ final class PartitionScan {
 
   private func damage(_ error: RecordsError, at offset: Int64?) -> HistoryError {
     let place = offset.map { " at offset \($0)" } ?? ""
-    return HistoryError(.damaged, "a record batch of \(extent.topic)-\(extent.partition)\(place) is damaged: \(error)")
+    return HistoryError(.damaged, "a record batch of \(self.place)\(place) is damaged: \(error)")
   }
 
   // The current record's contents.

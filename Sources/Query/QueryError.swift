@@ -17,7 +17,7 @@ public struct QueryError: Error, Sendable {
     /// SQLite could not be set up, or ran out of memory.
     case unavailable
   }
-  public enum Limit: Sendable, Hashable { case time, outputBytes, temporaryBytes, valueBytes, statement }
+  public enum Limit: Sendable, Hashable { case time, outputBytes, temporaryBytes, valueBytes, memory, statement, concurrency }
 
   public var kind: Kind
   public var message: String

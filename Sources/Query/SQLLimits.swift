@@ -12,16 +12,19 @@ public struct SQLLimits: Sendable, Hashable {
   public var cacheBytes: Int
   /// Bytes of one text or blob.
   public var valueBytes: Int
+  /// Bytes that SQLite may allocate.
+  public var memoryBytes: Int
 
   public init(
     time: Duration? = .seconds(Limits.querySeconds), outputBytes: Int? = Limits.queryOutputBytes,
     temporaryBytes: Int = Limits.queryTemporaryBytes, cacheBytes: Int = Limits.queryCacheBytes,
-    valueBytes: Int = Limits.queryValueBytes
+    valueBytes: Int = Limits.queryValueBytes, memoryBytes: Int = Limits.queryMemoryBytes
   ) {
     self.time = time
     self.outputBytes = outputBytes
     self.temporaryBytes = temporaryBytes
     self.cacheBytes = cacheBytes
     self.valueBytes = valueBytes
+    self.memoryBytes = memoryBytes
   }
 }

@@ -11,6 +11,7 @@ public final class SQLSession {
   let context: ScanContext
   let limits: SQLLimits
   private let temporary: TemporaryStorage
+  private let memory: MemoryBudget
   private let connection: Connection
   /// Stops the statement that runs, from any thread; the session stays stopped.
   public let control: ScanControl
@@ -38,6 +39,7 @@ public final class SQLSession {
     self.limits = limits
     self.control = control
     context = ScanContext(control: control)
+    memory = MemoryBudget(bytes: limits.memoryBytes)
     do throws(VirtualTableError) {
       temporary = try TemporaryStorage(bytesMax: Int64(limits.temporaryBytes)) { control.isCancelled || control.isLate }
     } catch {
@@ -46,6 +48,7 @@ public final class SQLSession {
     do throws(SQLiteError) {
       connection = try Connection(path: ":memory:", mode: .create, vfs: temporary.vfsName)
       try connection.execute("PRAGMA temp_store=FILE; PRAGMA cache_size=-\(max(1, limits.cacheBytes >> 10))")
+      try SQLFunctions.register(on: connection, context: context, valueBytes: limits.valueBytes)
       try Self.registerTopics(
         of: catalog, taken: Self.takenNames.union(additions.tables.map { $0.name.lowercased() }), on: connection,
         context: context)
@@ -83,6 +86,13 @@ public final class SQLSession {
   public func run(
     _ sql: String, parameters: [String: SQLParameter], into writer: some RowWriter
   ) throws(QueryError) -> Summary {
+    memory.restart()
+    return try memory.spend { () throws(QueryError) in try runWithinMemory(sql, parameters: parameters, into: writer) }
+  }
+
+  private func runWithinMemory(
+    _ sql: String, parameters: [String: SQLParameter], into writer: some RowWriter
+  ) throws(QueryError) -> Summary {
     context.statistics = ScanStatistics()
     context.failure = nil
     context.refusal = nil
@@ -101,6 +111,7 @@ public final class SQLSession {
         try writer.write(row)
         try writer.output.flushIfFull()
         summary.rows += 1
+        control.progress.note(rows: summary.rows, outputBytes: writer.output.bytesWritten)
         hasRow = try step(statement)
       }
       try writer.end()
@@ -160,6 +171,9 @@ public final class SQLSession {
 
   /// SQLite's error as what it means here.
   private func explain(_ error: SQLiteError, position: Int?) -> QueryError {
+    if memory.isExhausted {
+      return QueryError(.limit(.memory), "the query needs more than its limit of \(limits.memoryBytes) bytes of memory")
+    }
     if let failure = context.failure {
       switch failure.reason {
       case .cancelled: return QueryError(.cancelled, "the query was cancelled")
@@ -194,6 +208,8 @@ public final class SQLSession {
   private static let forbiddenFunctions: Set<String> = ["load_extension", "fts3_tokenizer", "sqlite_log"]
 
   private static func permits(_ request: AuthorizerRequest, _ context: ScanContext) -> AuthorizerVerdict {
+    // A statement that takes long to understand asks this often, and the progress handler not at all.
+    if !context.isDeclaring, context.isOver { return .deny }
     if context.isDeclaring { return .allow }
     switch request.reading {
     case .select, .column, .recursion: return .allow
@@ -211,13 +227,17 @@ public final class SQLSession {
   static let takenNames: Set<String> = {
     let modules = try? Connection(path: ":memory:", mode: .create).moduleNames()
     return Set((modules ?? []).map { $0.lowercased() })
-      .union(["sqlite_schema", "sqlite_master", "sqlite_temp_schema", "sqlite_temp_master"])
+      .union(["hop", "sqlite_schema", "sqlite_master", "sqlite_temp_schema", "sqlite_temp_master"])
   }()
 
   private static func registerTopics(
     of history: any HistoryCatalog, taken: Set<String>, on connection: Connection, context: ScanContext
   ) throws(SQLiteError) {
-    let catalog = TopicCatalog(history.topics, taken: taken)
+    let system = history.makeSystemTables()
+    for table in system {
+      try connection.registerTable(table.name) { () throws(VirtualTableError) in SystemVirtualTable(table, context) }
+    }
+    let catalog = TopicCatalog(history.topics, taken: taken.union(system.map { $0.name.lowercased() }))
     let cuts = TopicCuts(history)
     for table in catalog.tables {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in

@@ -9,8 +9,11 @@ struct ScanBounds: Equatable {
   var offsets = Interval.all
   /// Milliseconds.
   var timestamps = Interval.all
+  var headers = PartitionScan.HeaderBounds()
 
-  var isEmpty: Bool { partitions.isEmpty || offsets.isEmpty || timestamps.isEmpty || partitionList?.isEmpty == true }
+  var isEmpty: Bool {
+    partitions.isEmpty || offsets.isEmpty || timestamps.isEmpty || headers.isEmpty || partitionList?.isEmpty == true
+  }
 
   mutating func makeEmpty() { offsets = .none }
 
@@ -38,6 +41,12 @@ struct ScanBounds: Equatable {
     case .offset: offsets.narrow(term.comparison, to: value)
     case .timestamp: timestamps.narrow(term.comparison, to: value)
     case .time: timestamps.narrow(term.comparison, toTime: value)
+    case .producerID: headers.producerIDs.narrow(term.comparison, to: value)
+    case .leaderEpoch: headers.leaderEpochs.narrow(term.comparison, to: value)
+    case .batchOffset:
+      headers.batchOffsets.narrow(term.comparison, to: value)
+      // A record lies at or behind the offset of its batch.
+      offsets.raise(to: headers.batchOffsets.low)
     default: break
     }
   }

@@ -11,5 +11,21 @@ final class ScanContext {
   /// For text that is made on the way to SQLite.
   var text: [UInt8] = []
 
+  /// Around SQLite's look at the declaration of one of our own tables.
+  func whileDeclaring(_ declare: () -> CInt) -> CInt {
+    isDeclaring = true
+    defer { isDeclaring = false }
+    return declare()
+  }
+
+  /// The time is over or the query cancelled, which is noted as its failure.
+  var isOver: Bool {
+    do throws(HistoryError) { try control.check() } catch {
+      failure = error
+      return true
+    }
+    return false
+  }
+
   init(control: ScanControl) { self.control = control }
 }

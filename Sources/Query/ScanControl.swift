@@ -9,6 +9,7 @@ public final class ScanControl: Sendable {
   private let cancelled = Atomic<Bool>(false)
   /// Nanoseconds of the monotonic clock.
   private let deadline: Atomic<UInt64>
+  public let progress = QueryProgress()
 
   /// Without a bound on time; `restart` sets one.
   public init() { deadline = Atomic(.max) }

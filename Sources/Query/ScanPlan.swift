@@ -16,6 +16,8 @@ struct ScanPlan: Hashable {
     case byPartition(isDescending: Bool, offsetsDescending: Bool)
     /// All partitions merged by offset; equal offsets by partition.
     case byOffset(isDescending: Bool, partitionsDescending: Bool)
+    /// By timestamp; about `first` rows will be wanted.
+    case byTime(TimeOrder, first: Int)
   }
 
   var terms: [Term]
@@ -23,8 +25,11 @@ struct ScanPlan: Hashable {
   /// Bits of `TopicColumn`.
   var columns: UInt64
 
-  /// What EXPLAIN QUERY PLAN shows.
-  var description: String {
+  /// What EXPLAIN QUERY PLAN shows: the constraints that are pushed down, the order in which batches are read, by which index, and how
+  /// much of a batch.
+  ///
+  /// - Parameter size: of the topic, as it is now.
+  func description(of size: TopicSize) -> String {
     var words = terms.map { term in
       let sign =
         switch term.comparison {
@@ -38,22 +43,33 @@ struct ScanPlan: Hashable {
       return "\(term.column)\(sign)"
     }
     if words.isEmpty { words = ["all"] }
+    let isByTime = terms.contains { $0.column == .timestamp || $0.column == .time }
+    var index = isByTime ? "batches by index record_batch_time" : "batches by base_offset"
     switch order {
     case .byPartition(false, false): break
     case .byPartition(let partitions, let offsets):
       words.append("by partition\(partitions ? " DESC" : ""), offset\(offsets ? " DESC" : "")")
     case .byOffset(let descending, _): words.append("merged by offset\(descending ? " DESC" : "")")
+    case .byTime(let order, _):
+      words.append("\(order.isDescending ? "newest" : "oldest") first")
+      index = "batches by index record_batch_time"
     }
-    if columns & TopicColumn.insideRecords == 0 { words.append("no records read") }
+    words.append(index)
+    words.append(
+      columns & TopicColumn.insideRecords == 0
+        ? "no records read" : columns & TopicColumn.contents == 0 ? "records read for their times" : "records read")
+    let files = size.segments > 0 ? ", \(size.segments) segments" : ""
+    words.append("of \(size.partitions) partitions\(files), about \(size.offsets) records")
     return words.joined(separator: ", ")
   }
 }
 
 /// Chooses scan plans for one topic.
 struct ScanPlanner {
-  let partitionCount: Int
-  /// Records in the topic, about.
-  let recordCount: Int64
+  let size: TopicSize
+  private var partitionCount: Int { size.partitions }
+
+  init(_ size: TopicSize) { self.size = size }
 
   /// Partitions that are merged by offset without a LIMIT: each keeps a batch in memory.
   static let mergeWidthMax = 64
@@ -73,9 +89,14 @@ struct ScanPlanner {
     var offsetEquality = false
     var rangeShare = 1.0
     var timeEquality = false
+    var headerShare = 1.0
+    var limit: Int64?
 
     for constraint in request.constraints {
-      if constraint.comparison == .limit { hasLimit = true }
+      if constraint.comparison == .limit || constraint.comparison == .offset {
+        hasLimit = true
+        if let number = request.withConstant(of: constraint, \.int64) { limit = (limit ?? 0).addingSaturating(max(0, number)) }
+      }
       guard constraint.isUsable, let column = TopicColumn(rawValue: constraint.column) else { continue }
       switch (column, constraint.comparison) {
       case (.partition, .equal):
@@ -94,6 +115,16 @@ struct ScanPlanner {
         if column == .offset { offsetEquality = true } else { timeEquality = true }
         request.take(constraint, asArgument: terms.count, wholeList: false)
         terms.append(.init(column: column, comparison: .equal, isList: false))
+      case (.producerID, .equal), (.producerID, .less), (.producerID, .lessOrEqual), (.producerID, .greater),
+        (.producerID, .greaterOrEqual),
+        (.leaderEpoch, .equal), (.leaderEpoch, .less), (.leaderEpoch, .lessOrEqual), (.leaderEpoch, .greater),
+        (.leaderEpoch, .greaterOrEqual),
+        (.batchOffset, .equal), (.batchOffset, .less), (.batchOffset, .lessOrEqual), (.batchOffset, .greater),
+        (.batchOffset, .greaterOrEqual):
+        // Found out batch by batch: nothing is decompressed for it, but every batch is met.
+        request.take(constraint, asArgument: terms.count, wholeList: false)
+        terms.append(.init(column: column, comparison: constraint.comparison, isList: false))
+        headerShare *= 0.5
       case (.partition, .less), (.partition, .lessOrEqual), (.partition, .greater), (.partition, .greaterOrEqual),
         (.offset, .less), (.offset, .lessOrEqual), (.offset, .greater), (.offset, .greaterOrEqual),
         (.timestamp, .less), (.timestamp, .lessOrEqual), (.timestamp, .greater), (.timestamp, .greaterOrEqual),
@@ -106,11 +137,14 @@ struct ScanPlanner {
       }
     }
 
-    let (order, isOrdered) = chooseOrder(request.orderTerms, isOnePartition: isOnePartition, hasLimit: hasLimit)
+    var (order, isOrdered) = chooseOrder(request.orderTerms, isOnePartition: isOnePartition, hasLimit: hasLimit)
+    if !isOrdered, request.wantsRowsInOrder, let byTime = timeOrder(request.orderTerms) {
+      (order, isOrdered) = (.byTime(byTime, first: Int(min(max(limit ?? 16, 1), 100_000))), true)
+    }
     let partitions = max(1, Double(partitionCount) * partitionShare)
-    let all = Double(max(1, recordCount)) * partitionShare
+    let all = Double(max(1, size.offsets)) * partitionShare
     // A look-up opens one batch of each partition, which is some hundred records.
-    var rows = all * rangeShare
+    var rows = all * rangeShare * headerShare
     var cost = rows + partitions * 20
     if timeEquality {
       rows = min(rows, 10)
@@ -125,10 +159,26 @@ struct ScanPlanner {
     return Choice(plan: plan, cost: cost, rows: max(1, Int64(rows)), isOrdered: isOrdered)
   }
 
+  /// `wanted` as an order of time; nil if it is none.
+  private func timeOrder(_ wanted: [IndexRequest.OrderTerm]) -> TimeOrder? {
+    var terms: [TimeOrder.Term] = []
+    for term in wanted {
+      let key: TimeOrder.Key
+      switch TopicColumn(rawValue: term.column) {
+      case .timestamp: key = .timestamp
+      case .offset: key = .offset
+      case .partition: key = .partition
+      case .topic: continue
+      default: return nil
+      }
+      terms.append(TimeOrder.Term(key: key, isDescending: term.isDescending))
+    }
+    return terms.first?.key == .timestamp ? TimeOrder(terms) : nil
+  }
+
   /// The order that serves `wanted`, and whether it is exactly that.
   ///
-  /// (partition, offset) tells every row of a topic, so what follows both in an ORDER BY says nothing more. Timestamps are in
-  /// whatever order producers sent them: that order is never promised here.
+  /// (partition, offset) tells every row of a topic, so what follows both in an ORDER BY says nothing more.
   private func chooseOrder(
     _ wanted: [IndexRequest.OrderTerm], isOnePartition: Bool, hasLimit: Bool
   ) -> (ScanPlan.Order, isOrdered: Bool) {

@@ -11,7 +11,10 @@ public struct SnapshotHistory: HistorySource {
     partitions = snapshot.partitions.map {
       PartitionExtent(
         topic: $0.topic, partition: $0.partition, logStartOffset: $0.logStartOffset.rawValue,
-        highWatermark: $0.highWatermark.rawValue)
+        highWatermark: $0.highWatermark.rawValue,
+        minTimestamp: $0.failure == nil ? $0.segments.map(\.minTimestamp).min() ?? .max : .min,
+        maxTimestamp: $0.failure == nil ? $0.segments.map(\.maxTimestamp).max() ?? .min : .max,
+        segmentCount: $0.segments.count)
     }
   }
 
@@ -43,11 +46,56 @@ final class SnapshotBatches: BatchSequence {
   func seek(_ selection: BatchSelection) throws(HistoryError) {
     self.selection = selection
     isReading = false
-    let matching = history.segments.filter { segment in
+    let matching = matching(selection)
+    waiting = (selection.isDescending ? matching.reversed() : matching)[...]
+  }
+
+  private func matching(_ selection: BatchSelection) -> [SegmentReference] {
+    history.segments.filter { segment in
       segment.baseOffset.rawValue <= selection.offsets.upperBound && segment.endOffset.rawValue > selection.offsets.lowerBound
         && segment.minTimestamp <= selection.timestamps.upperBound && segment.maxTimestamp >= selection.timestamps.lowerBound
     }
-    waiting = (selection.isDescending ? matching.reversed() : matching)[...]
+  }
+
+  func seekByTime(_ selection: BatchSelection) throws(HistoryError) {
+    self.selection = selection
+    isReading = false
+    let matching = matching(selection)
+    waiting =
+      (selection.isDescending
+      ? matching.sorted { ($0.maxTimestamp, $0.baseOffset) > ($1.maxTimestamp, $1.baseOffset) }
+      : matching.sorted { ($0.minTimestamp, $0.baseOffset) < ($1.minTimestamp, $1.baseOffset) })[...]
+  }
+
+  func nextByTime() throws(HistoryError) -> BatchTimes? {
+    guard let selection else { return nil }
+    do throws(StorageError) {
+      while true {
+        if isReading, let reader, let row = try reader.nextByTime() {
+          // What is still unread: the rest of this segment, and those that wait, whose bounds are theirs.
+          let bound =
+            selection.isDescending
+            ? max(row.bound, waiting.first?.maxTimestamp ?? .min) : min(row.bound, waiting.first?.minTimestamp ?? .max)
+          return BatchTimes(
+            baseOffset: row.baseOffset, minTimestamp: row.minTimestamp, maxTimestamp: row.maxTimestamp, bound: bound)
+        }
+        guard let opened = try openNext() else { return nil }
+        try opened.seekByTime(
+          offsets: selection.offsets, timestamps: selection.timestamps, isDescending: selection.isDescending)
+        isReading = true
+      }
+    } catch { throw explain(error) }
+  }
+
+  /// The reader of the next segment that waits, standing nowhere.
+  private func openNext() throws(StorageError) -> SegmentReader? {
+    isReading = false
+    guard let segment = waiting.popFirst() else { return nil }
+    if let reader, reader.segment.baseOffset == segment.baseOffset { return reader }
+    reader = nil
+    let opened = try SegmentReader(segment, of: snapshot)
+    reader = opened
+    return opened
   }
 
   func next() throws(HistoryError) -> BatchRow? {
@@ -60,16 +108,7 @@ final class SnapshotBatches: BatchSequence {
             maxTimestamp: row.maxTimestamp,
             recordCount: row.recordCount)
         }
-        isReading = false
-        guard let segment = waiting.popFirst() else { return nil }
-        let opened: SegmentReader
-        if let reader, reader.segment.baseOffset == segment.baseOffset {
-          opened = reader
-        } else {
-          reader = nil
-          opened = try SegmentReader(segment, of: snapshot)
-          reader = opened
-        }
+        guard let opened = try openNext() else { return nil }
         try opened.seek(offsets: selection.offsets, timestamps: selection.timestamps, isDescending: selection.isDescending)
         isReading = true
       }
@@ -80,6 +119,13 @@ final class SnapshotBatches: BatchSequence {
     guard isReading, let reader else { return }
     let bytes: UnsafeRawBufferPointer
     do throws(StorageError) { bytes = try reader.bytes() } catch { throw explain(error) }
+    try body(bytes)
+  }
+
+  func withHeader(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError) {
+    guard isReading, let reader else { return }
+    let bytes: UnsafeRawBufferPointer
+    do throws(StorageError) { bytes = try reader.headerBytes() } catch { throw explain(error) }
     try body(bytes)
   }
 

@@ -1,16 +1,29 @@
+internal import Coordination
+internal import Model
 public import Storage
 
 /// The topics of a running node.
 public struct StoreCatalog: HistoryCatalog {
   private let store: LogStore
+  private let node: (any NodeFacts)?
+  private let queries: QueryRegistry?
 
-  public init(_ store: LogStore) { self.store = store }
+  /// - Parameters:
+  ///   - node: what the node knows beside its records; nil leaves its system tables out.
+  ///   - queries: the statements that run.
+  public init(_ store: LogStore, node: (any NodeFacts)? = nil, queries: QueryRegistry? = nil) {
+    self.store = store
+    self.node = node
+    self.queries = queries
+  }
 
   public var topics: [String] { store.topics }
 
   public func prepare(_ topic: String) throws(HistoryError) -> TopicSize? {
     do throws(StorageError) {
-      return try store.load(topic).map { TopicSize(partitions: $0.partitions, offsets: $0.offsets) }
+      return try store.load(topic).map {
+        TopicSize(partitions: $0.partitions, offsets: $0.offsets, segments: $0.segments)
+      }
     } catch { throw HistoryError(.unavailable, "\(error)") }
   }
 
@@ -18,6 +31,24 @@ public struct StoreCatalog: HistoryCatalog {
     do throws(StorageError) { return SnapshotHistory(try store.snapshot(of: topics)) } catch {
       throw HistoryError(.unavailable, "\(error)")
     }
+  }
+
+  public func makeSystemTables() -> [SystemTable] {
+    let storage = StorageTables(
+      snapshot: { [store] (topics) throws(HistoryError) in
+        do throws(StorageError) { return try store.snapshot(of: topics) } catch {
+          throw HistoryError(.unavailable, "\(error)")
+        }
+      },
+      producers: { [store] (topic) throws(HistoryError) in
+        do throws(StorageError) { return try store.producers(of: topic) } catch {
+          throw HistoryError(.unavailable, "\(error)")
+        }
+      })
+    guard let node else { return storage.tables }
+    let groups = GroupTables(
+      groups: { () throws(HistoryError) in try node.groups() }, storage: storage, now: { node.now() })
+    return storage.tables + groups.tables + NodeTables.tables(node, queries)
   }
 }
 
@@ -37,5 +68,43 @@ public struct DirectoryCatalog: HistoryCatalog {
     do throws(StorageError) { return SnapshotHistory(try store.snapshot(of: topics)) } catch {
       throw HistoryError(.unavailable, "\(error)")
     }
+  }
+
+  public func makeSystemTables() -> [SystemTable] {
+    let storage = StorageTables(
+      snapshot: { [store] (topics) throws(HistoryError) in
+        do throws(StorageError) { return try store.snapshot(of: topics) } catch {
+          throw HistoryError(.unavailable, "\(error)")
+        }
+      }, producers: { [store] (topic) throws(HistoryError) in store.producers(of: topic) })
+    let groups = GroupTables(
+      groups: { [store] () throws(HistoryError) in
+        do throws(StorageError) { return try store.groups().map { GroupFacts($0) } } catch {
+          throw HistoryError(.unavailable, "\(error)")
+        }
+      }, storage: storage,
+      now: { WallClock.milliseconds })
+    return storage.tables + groups.tables + NodeTables.tables(nil, nil)
+  }
+}
+
+extension GroupFacts {
+  /// A group as it is on disk. Who is in it now, and what each reads, only the node knows.
+  init(_ stored: StoredGroup) {
+    self.init(
+      groupID: stored.groupID, state: nil, protocolType: stored.snapshot?.protocolType ?? "",
+      protocolName: stored.snapshot?.protocolName ?? "", generationID: stored.snapshot?.generationID ?? 0,
+      leaderID: stored.snapshot?.leaderID,
+      members: (stored.snapshot?.members ?? []).map {
+        Member(
+          memberID: $0.identity.memberID, instanceID: $0.identity.instanceID, clientID: $0.clientID,
+          clientHost: $0.clientHost, sessionTimeoutMilliseconds: $0.sessionTimeoutMilliseconds,
+          rebalanceTimeoutMilliseconds: $0.rebalanceTimeoutMilliseconds, partitions: nil)
+      },
+      offsets: stored.offsets.map {
+        CommittedOffset(
+          partition: $0.key, offset: $0.value.offset, leaderEpoch: $0.value.leaderEpoch, metadata: $0.value.metadata,
+          commitTimestamp: $0.value.commitTimestamp)
+      })
   }
 }

@@ -1,7 +1,7 @@
 internal import Records
 internal import SQLite
 
-/// A scan over one topic: one partition after the other, or all merged by offset.
+/// A scan over one topic: one partition after the other, all merged by offset, or in an order of time.
 final class TopicCursor: VirtualTableCursor {
   private let table: TopicTable
   private let cut: TopicTable.Cut
@@ -14,6 +14,8 @@ final class TopicCursor: VirtualTableCursor {
   private var heap = MergeHeap<Member>()
   private var isMerged = false
   private var current: Member?
+  private var timed: TimedRows?
+  private var timedRow: TopRows.Row?
   /// Scans of the filter before, by the partition's position, for joins. Few, because each may hold a segment open.
   private var kept: [Int: PartitionScan] = [:]
   private static let keptMax = 8
@@ -51,6 +53,8 @@ final class TopicCursor: VirtualTableCursor {
     current = nil
     waiting = []
     heap.removeAll()
+    timed = nil
+    timedRow = nil
     isAtEnd = true
     let plan = table.plans[number]
     var bounds = ScanBounds()
@@ -64,9 +68,12 @@ final class TopicCursor: VirtualTableCursor {
       (isMerged, partitionsDescending, offsetsDescending) = (false, partitions, offsets)
     case .byOffset(let offsets, let partitions):
       (isMerged, partitionsDescending, offsetsDescending) = (true, partitions, offsets)
+    case .byTime(let order, _):
+      (isMerged, partitionsDescending, offsetsDescending) = (false, false, order.isDescending)
     }
     let request = PartitionScan.Request(
-      offsets: bounds.offsets, timestamps: bounds.timestamps, isDescending: offsetsDescending, columns: plan.columns)
+      offsets: bounds.offsets, timestamps: bounds.timestamps, isDescending: offsetsDescending, columns: plan.columns,
+      headers: bounds.headers)
     let positions = cut.partitions.indices.filter {
       bounds.includes(partition: cut.source.partitions[cut.partitions[$0]].partition)
     }
@@ -88,7 +95,9 @@ final class TopicCursor: VirtualTableCursor {
           scan: scan, position: position, isDescending: offsetsDescending, partitionsDescending: partitionsDescending,
           offset: scan.firstPossibleOffset))
     }
-    if isMerged {
+    if case .byTime(let order, let first) = plan.order {
+      timed = TimedRows(members.map { ($0.scan, $0.position) }, order: order, first: first)
+    } else if isMerged {
       // Not started: a partition is opened when its first possible offset comes up, which for the last few records is seldom.
       for member in members { heap.insert(member) }
     } else {
@@ -100,12 +109,13 @@ final class TopicCursor: VirtualTableCursor {
 
   override func next() throws(VirtualTableError) {
     do throws(HistoryError) {
-      try isMerged ? nextMerged() : nextInTurn()
-    } catch {
-      context.failure = error
-      let code = error.reason == .cancelled || error.reason == .tooSlow
-      throw code ? .interrupted : .failed(error.message)
-    }
+      if let timed {
+        timedRow = try timed.next()
+        isAtEnd = timedRow == nil
+      } else {
+        try isMerged ? nextMerged() : nextInTurn()
+      }
+    } catch { throw context.failing(error) }
   }
 
   private func nextInTurn() throws(HistoryError) {
@@ -139,31 +149,38 @@ final class TopicCursor: VirtualTableCursor {
   }
 
   override var rowID: Int64 {
+    if let place = timedRow?.place { return place.offset << partitionBits | Int64(place.position) }
     guard let current else { return 0 }
     return current.scan.offset << partitionBits | Int64(current.position)
   }
 
   override func column(_ index: Int, into result: ResultContext) throws(VirtualTableError) {
-    guard let scan = current?.scan, let column = TopicColumn(rawValue: index) else { return result.setNull() }
+    guard let column = TopicColumn(rawValue: index) else { return result.setNull() }
+    if let timedRow {
+      emit(column, of: timedRow, at: timedRow.place.position, into: result)
+    } else if let current {
+      emit(column, of: current.scan, at: current.position, into: result)
+    } else {
+      result.setNull()
+    }
+  }
+
+  @inline(__always)
+  private func emit(_ column: TopicColumn, of record: some RecordFields, at position: Int, into result: ResultContext) {
     switch column {
     case .topic: result.setText(table.topic)
-    case .partition: result.set(Int64(scan.extent.partition))
-    case .offset: result.set(scan.offset)
-    case .timestamp: result.set(scan.timestamp)
-    case .time:
-      guard TimeText.hasText(scan.timestamp) else { return result.setNull() }
-      withUnsafeTemporaryAllocation(byteCount: TimeText.byteCount, alignment: 1) { text in
-        TimeText.write(scan.timestamp, to: text)
-        result.setText(UnsafeRawBufferPointer(text))
-      }
-    case .key: scan.withKey { Self.set($0, in: result) }
-    case .value: scan.withValue { Self.set($0, in: result) }
-    case .headers: scan.withHeaders { result.setText($0) }
+    case .partition: result.set(Int64(cut.source.partitions[cut.partitions[position]].partition))
+    case .offset: result.set(record.offset)
+    case .timestamp: result.set(record.timestamp)
+    case .time: TimeText.set(record.timestamp, in: result)
+    case .key: record.withKey { Self.set($0, in: result) }
+    case .value: record.withValue { Self.set($0, in: result) }
+    case .headers: record.withHeaders { result.setText($0) }
     case .producerID:
-      if let id = scan.header?.producerID, id >= 0 { result.set(id) } else { result.setNull() }
-    case .leaderEpoch: result.set(Int64(scan.header?.partitionLeaderEpoch ?? -1))
-    case .compression: result.setText(scan.header?.compression.description ?? "none")
-    case .batchOffset: result.set(scan.header?.baseOffset ?? -1)
+      if let id = record.batchHeader?.producerID, id >= 0 { result.set(id) } else { result.setNull() }
+    case .leaderEpoch: result.set(Int64(record.batchHeader?.partitionLeaderEpoch ?? -1))
+    case .compression: result.setText(record.batchHeader?.compression.description ?? "none")
+    case .batchOffset: result.set(record.batchHeader?.baseOffset ?? -1)
     }
   }
 
@@ -171,5 +188,16 @@ final class TopicCursor: VirtualTableCursor {
   private static func set(_ bytes: UnsafeRawBufferPointer?, in result: ResultContext) {
     guard let bytes else { return result.setNull() }
     if TextBytes.isSQLText(bytes) { result.setText(bytes) } else { result.setBlob(bytes) }
+  }
+}
+
+extension TimeText {
+  /// As a value of SQL: NULL where the time has no text.
+  static func set(_ timestamp: Int64, in result: ResultContext) {
+    guard hasText(timestamp) else { return result.setNull() }
+    withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: 1) { text in
+      write(timestamp, to: text)
+      result.setText(UnsafeRawBufferPointer(text))
+    }
   }
 }

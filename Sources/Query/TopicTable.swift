@@ -21,31 +21,26 @@ final class TopicTable: VirtualTable {
     self.topic = topic
     self.context = context
     self.cuts = cuts
-    planner = ScanPlanner(partitionCount: size.partitions, recordCount: size.offsets)
+    planner = ScanPlanner(size)
   }
 
   override var declaration: String { TopicColumn.declaration }
 
-  override func aroundDeclaration(_ declare: () -> CInt) -> CInt {
-    context.isDeclaring = true
-    defer { context.isDeclaring = false }
-    return declare()
-  }
+  override func aroundDeclaration(_ declare: () -> CInt) -> CInt { context.whileDeclaring(declare) }
 
   override func plan(_ request: IndexRequest) throws(VirtualTableError) {
+    if context.isOver { throw .interrupted }
     let choice = planner.choose(request)
     let number = plans.firstIndex(of: choice.plan) ?? plans.count
     if number == plans.count { plans.append(choice.plan) }
     request.choose(
-      plan: number, description: choice.plan.description, cost: choice.cost, rows: choice.rows, isOrdered: choice.isOrdered)
+      plan: number, description: choice.plan.description(of: planner.size), cost: choice.cost, rows: choice.rows,
+      isOrdered: choice.isOrdered)
   }
 
   override func makeCursor() throws(VirtualTableError) -> VirtualTableCursor {
     let cut: Cut
-    do throws(HistoryError) { cut = try cuts.cut(of: topic) } catch {
-      context.failure = error
-      throw .failed(error.message)
-    }
+    do throws(HistoryError) { cut = try cuts.cut(of: topic) } catch { throw context.failing(error) }
     return try TopicCursor(self, cut)
   }
 }

@@ -12,6 +12,15 @@ public struct FunctionArguments {
   }
 }
 
+extension UnsafeRawBufferPointer {
+  /// Where `wanted` stands in the bytes first; nil if nowhere. In time linear in both.
+  public func firstPlace(of wanted: UnsafeRawBufferPointer) -> Int? {
+    if wanted.isEmpty { return 0 }
+    guard let start = baseAddress, let found = csqlite_find(start, count, wanted.baseAddress, wanted.count) else { return nil }
+    return start.distance(to: found)
+  }
+}
+
 /// What one group of an aggregate function gathers.
 public protocol AggregateState: AnyObject {
   func step(_ arguments: FunctionArguments) throws(VirtualTableError)

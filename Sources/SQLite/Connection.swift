@@ -28,6 +28,7 @@ public final class Connection {
   /// - Parameter vfs: the name of a registered VFS; nil is the system's.
   /// - Throws: when the file cannot be opened; nothing is left open.
   public init(path: String, mode: Mode, vfs: String? = nil) throws(SQLiteError) {
+    SQLiteLibrary.configure()
     var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
     var name = path
     switch mode {

@@ -46,6 +46,9 @@ public struct IndexRequest {
     }
   }
 
+  /// `orderTerms` are an ORDER BY; otherwise rows that are equal in them need only be next to each other, or be one.
+  public var wantsRowsInOrder: Bool { sqlite3_vtab_distinct(raw) == 0 }
+
   /// Bit i: column i is asked for; the highest stands for all columns from 63 on.
   public var columnsUsed: UInt64 { raw.pointee.colUsed }
 
@@ -60,11 +63,12 @@ public struct IndexRequest {
     sqlite3_vtab_in(raw, CInt(constraint.index), -1) != 0
   }
 
-  /// Takes the right side of `constraint` as argument number `position` (from 0) of the filter. SQLite still checks each row.
-  public func take(_ constraint: Constraint, asArgument position: Int, wholeList: Bool) {
+  /// Takes the right side of `constraint` as argument number `position` (from 0) of the filter.
+  /// - Parameter isExact: the table's rows satisfy it; otherwise SQLite still checks each row.
+  public func take(_ constraint: Constraint, asArgument position: Int, wholeList: Bool, isExact: Bool = false) {
     if wholeList { _ = sqlite3_vtab_in(raw, CInt(constraint.index), 1) }
     raw.pointee.aConstraintUsage[constraint.index].argvIndex = CInt(position + 1)
-    raw.pointee.aConstraintUsage[constraint.index].omit = 0
+    raw.pointee.aConstraintUsage[constraint.index].omit = isExact ? 1 : 0
   }
 
   /// Calls `body` with the right side of `constraint` if it is a constant of the statement.

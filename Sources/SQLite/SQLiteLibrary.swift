@@ -5,12 +5,13 @@ public enum SQLiteLibrary {
   public static var version: String { String(cString: sqlite3_libversion()) }
 
   /// Tells SQLite, once and before its first use, that connections are guarded by their owners and that nobody reads its
-  /// memory statistics: both cost a mutex for each allocation. Later calls do nothing.
+  /// memory statistics (both cost a mutex for each allocation), and gives it an allocator that knows budgets. Later calls do nothing.
   public static func configure() { _ = configured }
 
   private static let configured: Bool = {
     _ = csqlite_config_multithread()
     _ = csqlite_config_no_memory_statistics()
+    BudgetedMemory.install()
     return sqlite3_initialize() == SQLITE_OK
   }()
 }

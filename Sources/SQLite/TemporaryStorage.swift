@@ -29,6 +29,7 @@ public final class TemporaryStorage: @unchecked Sendable {
   ///   - shouldStop: asked before each write; true ends the statement with SQLITE_INTERRUPT. Merging what a sort has spilled is one
   ///     step of SQLite's machine, within which nothing else asks.
   public init(bytesMax: Int64, shouldStop: @escaping @Sendable () -> Bool) throws(VirtualTableError) {
+    SQLiteLibrary.configure()
     self.bytesMax = bytesMax
     self.shouldStop = shouldStop
     guard let below = sqlite3_vfs_find(nil) else { throw .failed("SQLite has no default VFS") }

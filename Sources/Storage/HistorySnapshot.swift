@@ -11,8 +11,15 @@ public struct SegmentReference: Sendable {
   /// True bounds of its records' timestamps when the snapshot was taken, milliseconds; `minTimestamp > maxTimestamp` when empty.
   public let minTimestamp: TimestampMilliseconds
   public let maxTimestamp: TimestampMilliseconds
+  /// Bytes of its batches when the snapshot was taken.
+  public let batchBytes: Int64
   /// Shared by the node; made for the snapshot where files are read beside a node.
   let file: SegmentFile
+
+  /// How often it has been written anew.
+  public var generation: Int64 { file.name.generation }
+  /// Bytes of its file and its -wal now.
+  public var fileBytes: Int64 { Int64((FileSystem.size(of: path) ?? 0) + (FileSystem.size(of: path + "-wal") ?? 0)) }
 }
 
 /// One partition of a snapshot.

@@ -190,14 +190,14 @@ public final class LogStore: Sendable {
   ///
   /// - Returns: how many there are, and about how many records in those that can be opened; nil if there is no such topic.
   /// - Throws: `.closed`.
-  public func load(_ topic: String) throws(StorageError) -> (partitions: Int, offsets: Int64)? {
+  public func load(_ topic: String) throws(StorageError) -> (partitions: Int, offsets: Int64, segments: Int)? {
     let loaded = try load(logs(of: [topic]))
     if loaded.isEmpty { return nil }
     let offsets = loaded.reduce(Int64(0)) { total, log in
       guard case .success(let offsets) = log.outcome else { return total }
       return total + offsets.highWatermark.rawValue - offsets.logStartOffset.rawValue
     }
-    return (loaded.count, offsets)
+    return (loaded.count, offsets, loaded.reduce(0) { $0 + $1.log.shared.withLock { $0.segments.count } })
   }
 
   private func load(
@@ -237,6 +237,19 @@ public final class LogStore: Sendable {
       }
     }
     return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned, logger: shared.logger)
+  }
+
+  /// The idempotent producers that the partitions of `topic` (nil: of all) remember. Blocks.
+  ///
+  /// A partition that cannot be opened has none.
+  public func producers(of topic: String?) throws(StorageError) -> [(TopicPartition, ProducerDescription)] {
+    var found: [(TopicPartition, ProducerDescription)] = []
+    for log in logs(of: topic.map { [$0] }).sorted(by: { $0.topicPartition < $1.topicPartition }) {
+      do throws(StorageError) { found += try log.producerStates().map { (log.topicPartition, $0) } } catch {
+        if case .closed = error { throw error }
+      }
+    }
+    return found
   }
 
   /// Finishes what was handed over, makes everything durable, folds the WALs, and notes that the end was orderly.
@@ -290,7 +303,8 @@ extension PartitionLog {
           SegmentReference(
             path: file.path, baseOffset: Offset(file.baseOffset), endOffset: Offset(end),
             isSealed: file.currentPhase == .sealed, minTimestamp: record?.minTimestamp ?? shared.active.minTimestamp,
-            maxTimestamp: record?.maxTimestamp ?? shared.active.maxTimestamp, file: file))
+            maxTimestamp: record?.maxTimestamp ?? shared.active.maxTimestamp,
+            batchBytes: record?.batchBytes ?? shared.active.batchBytes, file: file))
       }
       return PartitionHistory(
         topicPartition: topicPartition, topicID: topicID, logStartOffset: offsets.logStartOffset,

@@ -1,4 +1,5 @@
-internal import Model
+public import Coordination
+public import Model
 internal import SQLite
 
 /// Reads a data directory without owning it: beside a running node, or when none runs. Writes nothing to any database.
@@ -46,6 +47,29 @@ public struct OfflineStore: Sendable {
     return HistorySnapshot(histories, bound: .checkpoint, pinned: [], logger: nil)
   }
 
+  /// The idempotent producers that the partitions of `topic` (nil: of all) remember; a partition that cannot be read has none.
+  public func producers(of topic: String?) -> [(TopicPartition, ProducerDescription)] {
+    var found: [(TopicPartition, ProducerDescription)] = []
+    for (name, topicID) in catalog.partitions where topic == nil || name.topic == topic {
+      guard let partition = try? OfflinePartition.open("\(dataDirectory)/topics/\(name)"), partition.state.topicID == topicID
+      else { continue }
+      found += partition.state.producers.sorted { $0.key < $1.key }.map { (name, ProducerDescription($0.key, $0.value)) }
+    }
+    return found
+  }
+
+  /// The consumer groups and committed offsets as they are on disk.
+  public func groups() throws(StorageError) -> [StoredGroup] {
+    let directory = "\(dataDirectory)/coordinator"
+    guard FileSystem.exists(directory) else { return [] }
+    var groups: [StoredGroup] = []
+    for name in try FileSystem.list(directory) where name.hasSuffix(".db") {
+      let connection = try OfflineConnection.open("\(directory)/\(name)", .coordinator, isImmutable: false)
+      groups += try storage { () throws(SQLiteError) in try CoordinatorTables.load(connection) }
+    }
+    return groups.sorted { $0.groupID < $1.groupID }
+  }
+
   private static func history(
     of name: TopicPartition, _ topicID: TopicID, in dataDirectory: String, _ checkpoint: LogOffsets?
   ) throws(StorageError) -> PartitionHistory? {
@@ -63,13 +87,13 @@ public struct OfflineStore: Sendable {
         SegmentReference(
           path: file.path, baseOffset: Offset(record.baseOffset),
           endOffset: Offset(min(record.endOffset, highWatermark)), isSealed: record.seal != nil,
-          minTimestamp: record.minTimestamp, maxTimestamp: record.maxTimestamp, file: file))
+          minTimestamp: record.minTimestamp, maxTimestamp: record.maxTimestamp, batchBytes: record.batchBytes, file: file))
     }
     references.append(
       SegmentReference(
         path: found.path, baseOffset: Offset(found.state.baseOffset),
         endOffset: Offset(max(found.state.baseOffset, highWatermark)), isSealed: false,
-        minTimestamp: found.extent.minTimestamp, maxTimestamp: found.extent.maxTimestamp,
+        minTimestamp: found.extent.minTimestamp, maxTimestamp: found.extent.maxTimestamp, batchBytes: found.extent.batchBytes,
         file: SegmentFile(directory: directory, name: found.name, phase: .active, record: nil)))
     return PartitionHistory(
       topicPartition: name, topicID: topicID, logStartOffset: Offset(start), highWatermark: Offset(highWatermark),

@@ -149,11 +149,7 @@ public final class PartitionLog: Sendable {
         let producers = try lane.stateWriter(of: self).state.producers
         handover.give(
           .success(
-            producers.sorted { $0.key < $1.key }.map {
-              ProducerDescription(
-                producerID: $0.key, producerEpoch: $0.value.epoch, lastSequence: $0.value.batches.last?.lastSequence ?? -1,
-                lastTimestamp: $0.value.lastAppendMilliseconds)
-            }))
+            producers.sorted { $0.key < $1.key }.map { ProducerDescription($0.key, $0.value) }))
       } catch { handover.give(.failure(error)) }
     } orElse: {
       handover.give(.failure(.closed))
@@ -187,4 +183,11 @@ public struct ProducerDescription: Sendable, Hashable {
   public var lastSequence: Int32
   /// Milliseconds by the node's clock.
   public var lastTimestamp: TimestampMilliseconds
+
+  init(_ producerID: Int64, _ state: ProducerState) {
+    self.producerID = producerID
+    producerEpoch = state.epoch
+    lastSequence = state.batches.last?.lastSequence ?? -1
+    lastTimestamp = state.lastAppendMilliseconds
+  }
 }

@@ -1,4 +1,5 @@
 internal import Model
+internal import Records
 internal import SQLite
 
 /// Reads the batches of one segment through a connection of its own, in offset order or the reverse.
@@ -16,18 +17,34 @@ public final class SegmentReader {
     public var byteCount: Int
   }
 
+  /// What the index by time knows of a batch.
+  public struct Times: Sendable, Hashable {
+    public var baseOffset: Int64
+    /// True bounds of the records' timestamps, milliseconds.
+    public var minTimestamp: Int64
+    public var maxTimestamp: Int64
+    /// Descending: no batch that follows has a timestamp above it; ascending: none below it.
+    public var bound: Int64
+  }
+
   public let segment: SegmentReference
   private let snapshot: HistorySnapshot
-  private var connection: Connection?
-  private var rows: Statement?
-  private var data: Statement?
-  private var current: Row?
+  var connection: Connection?
+  var rows: Statement? {
+    // Both hold a read transaction; a reader that is kept for the next look-up holds none.
+    didSet { if rows == nil { header = nil } }
+  }
+  var data: Statement?
+  private var header: Blob?
+  private let headerBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: BatchHeader.byteCount, alignment: 16)
+  /// The base offset of the batch that `next` or `nextByTime` returned last.
+  var current: Int64?
   /// The offsets that must still come; nil where the index says which do.
   private var missing: ClosedRange<Int64>?
   private var countsOffsets = false
   private var isFirst = true
-  private var isDescending = false
-  private let isDamaged: Bool
+  var isDescending = false
+  let isDamaged: Bool
   /// `deinit` runs too when `init` throws.
   private var hasEntered = false
 
@@ -42,12 +59,15 @@ public final class SegmentReader {
       let connection = try Connection(path: segment.path, mode: isImmutable ? .immutable : .readOnly)
       connection.setBusyTimeout(milliseconds: 5_000)
       try connection.execute("PRAGMA mmap_size=0; PRAGMA query_only=1; PRAGMA temp_store=MEMORY")
-      data = try connection.prepare("SELECT data FROM record_batch WHERE base_offset = ?", isPersistent: true)
+      data = try connection.prepare(
+        "SELECT data, last_offset, record_count FROM record_batch WHERE base_offset = ?", isPersistent: true)
       self.connection = connection
     } catch { throw .sqlite(error) }
   }
 
   deinit {
+    headerBuffer.deallocate()
+    header = nil
     rows = nil
     data = nil
     connection = nil
@@ -59,9 +79,7 @@ public final class SegmentReader {
     offsets: ClosedRange<Int64>, timestamps: ClosedRange<Int64>, isDescending: Bool
   ) throws(StorageError) {
     guard let connection else { throw .closed }
-    data?.reset()
-    rows = nil
-    current = nil
+    forgetPosition()
     isFirst = true
     self.isDescending = isDescending
     // A window of time is narrowed down by the index alone, if that can be believed; it is in offset order as well.
@@ -95,6 +113,13 @@ public final class SegmentReader {
     } catch { throw .sqlite(error) }
   }
 
+  func forgetPosition() {
+    data?.reset()
+    header = nil
+    rows = nil
+    current = nil
+  }
+
   /// Goes on to the next batch; nil at the end.
   ///
   /// - Throws: `.damaged` when a batch is missing in between or at an end; the reader can be sought anew behind it.
@@ -124,7 +149,7 @@ public final class SegmentReader {
       row.minTimestamp = .min
       row.maxTimestamp = .max
     }
-    current = row
+    current = row.baseOffset
     return row
   }
 
@@ -152,30 +177,50 @@ public final class SegmentReader {
         reason: "offset \(offset) is missing: \(words)"))
   }
 
-  /// The bytes of the batch that `next` returned last, verified; borrowed until the next call.
+  /// The bytes of the batch that was returned last, verified; borrowed until the next call.
   ///
   /// - Throws: `.damaged`; the reader can go on behind it.
   public func bytes() throws(StorageError) -> UnsafeRawBufferPointer {
     guard let current, let data else { throw .closed }
     do throws(SQLiteError) {
       data.reset()
-      data.bind(current.baseOffset, at: 1)
-      guard try data.step() else {
-        throw SQLiteError(code: 11, message: "the batch at \(current.baseOffset) is gone")
-      }
-    } catch { throw failure(error, at: current.baseOffset) }
+      data.bind(current, at: 1)
+      guard try data.step() else { throw SQLiteError(code: 11, message: "the batch at \(current) is gone") }
+    } catch { throw failure(error, at: current) }
     let bytes = data.borrowedBlob(at: 0)
     let complaint = BatchCheck.complaint(
-      about: bytes, baseOffset: current.baseOffset, lastOffset: current.lastOffset, recordCount: current.recordCount)
+      about: bytes, baseOffset: current, lastOffset: data.integer(at: 1),
+      recordCount: Int32(truncatingIfNeeded: data.integer(at: 2)))
     if let complaint {
       throw .damaged(
-        StorageDamage(
-          file: segment.path, baseOffset: Offset(current.baseOffset), offset: Offset(current.baseOffset), reason: complaint))
+        StorageDamage(file: segment.path, baseOffset: Offset(current), offset: Offset(current), reason: complaint))
     }
     return bytes
   }
 
-  private func failure(_ error: SQLiteError, at offset: Int64?) -> StorageError {
+  /// The header of that batch; nothing else of it is read or verified. Borrowed until the next call.
+  public func headerBytes() throws(StorageError) -> UnsafeRawBufferPointer {
+    if isDamaged { return try bytes() }
+    guard let current, let connection else { throw .closed }
+    do throws(SQLiteError) {
+      if let header {
+        try header.move(toRow: current)
+      } else {
+        header = try Blob(connection, table: "record_batch", column: "data", row: current)
+      }
+      if let header, header.byteCount >= headerBuffer.count {
+        try header.read(into: headerBuffer)
+        return UnsafeRawBufferPointer(headerBuffer)
+      }
+    } catch {
+      header = nil
+      throw failure(error, at: current)
+    }
+    // Too short to be a batch: that is found out, and said, there.
+    return try bytes()
+  }
+
+  func failure(_ error: SQLiteError, at offset: Int64?) -> StorageError {
     guard error.isCorruption else { return .sqlite(error) }
     return .damaged(
       StorageDamage(file: segment.path, baseOffset: nil, offset: offset.map { Offset($0) }, reason: error.message))

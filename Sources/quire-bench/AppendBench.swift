@@ -130,6 +130,12 @@ final class Tally: AppendReceiver {
     }
   }
 
+  /// Gives back a batch that was not needed.
+  func give(_ index: Int) {
+    state.withLock { $0.free.append(index) }
+    available.open()
+  }
+
   func waitForAll(_ count: Int) {
     while state.withLock({ $0.free.count }) < count { available.wait() }
   }

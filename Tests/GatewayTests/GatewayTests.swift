@@ -89,6 +89,21 @@ private func exchange(_ port: Int, _ text: String) async throws -> String {
     }
   }
 
+  @Test("running statements are listed, and one that is not there cannot be cancelled")
+  func queries() async throws {
+    try await withGateway { port, _ in
+      let list = try await exchange(port, request("GET", "/v1/queries"))
+      #expect(list.hasPrefix("HTTP/1.1 200") && list.contains("{\"queries\":[]}"))
+      let gone = try await exchange(port, request("DELETE", "/v1/queries/7"))
+      #expect(gone.hasPrefix("HTTP/1.1 404"))
+      let wrong = try await exchange(port, request("DELETE", "/v1/queries/x"))
+      #expect(wrong.hasPrefix("HTTP/1.1 400"))
+      let limited = try await exchange(
+        port, post("/v1/query", "{\"sql\":\"three\",\"limits\":{\"time_ms\":5,\"rows\":1}}"))
+      #expect(limited.hasPrefix("HTTP/1.1 400") && limited.contains("unknown limit 'rows'"))
+    }
+  }
+
   @Test(
     "a Host header that is not this node's is refused",
     arguments: [

@@ -32,6 +32,7 @@ public final class MemoryBatches: BatchSequence {
   private let damagedBaseOffset: Int64?
   private var remaining: ArraySlice<MemoryHistory.Batch> = []
   private var current: MemoryHistory.Batch?
+  private var isDescending = false
 
   init(_ all: [MemoryHistory.Batch], damagedBaseOffset: Int64?) {
     self.all = all
@@ -41,6 +42,18 @@ public final class MemoryBatches: BatchSequence {
   public func seek(_ selection: BatchSelection) throws(HistoryError) {
     let matching = all.filter { $0.row.overlaps(selection) }
     remaining = (selection.isDescending ? matching.reversed() : matching)[...]
+  }
+  /// In offset order or the reverse, as segments do.
+  public func seekByTime(_ selection: BatchSelection) throws(HistoryError) {
+    try seek(selection)
+    isDescending = selection.isDescending
+  }
+  public func nextByTime() throws(HistoryError) -> BatchTimes? {
+    guard let row = try next() else { return nil }
+    let following = remaining.map(\.row)
+    let bound = isDescending ? following.map(\.maxTimestamp).max() ?? .min : following.map(\.minTimestamp).min() ?? .max
+    return BatchTimes(
+      baseOffset: row.baseOffset, minTimestamp: row.minTimestamp, maxTimestamp: row.maxTimestamp, bound: bound)
   }
   public func next() throws(HistoryError) -> BatchRow? {
     current = remaining.popFirst()

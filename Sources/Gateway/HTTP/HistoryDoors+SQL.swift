@@ -6,16 +6,20 @@ extension HistoryDoors {
   ///
   /// - Parameters:
   ///   - catalog: what there is; asked on a read thread.
+  ///   - limits: of one statement; a request may ask for less.
+  ///   - queries: where statements are noted while they run.
   ///   - now: milliseconds since 1970, for ranges that are relative to it.
   public static func over(
-    catalog: any HistoryCatalog, limits: SQLLimits,
+    catalog: any HistoryCatalog, limits: SQLLimits, queries: QueryRegistry,
     now: @escaping @Sendable () -> Int64, runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
   ) -> HistoryDoors {
     HistoryDoors(
       query: { request, output in
         let control = ScanControl()
         output.onAbandoned { control.cancel() }
-        let session = try SQLSession(catalog: catalog, limits: limits, control: control)
+        let ticket = try queries.begin(sql: request.sql, door: "http", control: control)
+        defer { withExtendedLifetime(ticket) {} }
+        let session = try SQLSession(catalog: catalog, limits: request.limits.applied(to: limits), control: control)
         let writer = request.format.output.makeWriter { bytes in try output.write(ByteBuffer(bytes: bytes)) }
         _ = try session.run(request.sql, parameters: request.parameters.mapValues(\.parameter), into: writer)
       },
@@ -24,7 +28,18 @@ extension HistoryDoors {
         output.onAbandoned { control.cancel() }
         try export(request, of: try catalog.cut(of: request.topics), now: now(), control, into: output)
       },
-      runOnReadThread: runOnReadThread)
+      runOnReadThread: runOnReadThread, queries: queries)
+  }
+}
+
+extension QueryRequest.Limits {
+  /// The node's limits where the request has none, or wants more.
+  func applied(to limits: SQLLimits) -> SQLLimits {
+    var limits = limits
+    if let time = timeMilliseconds { limits.time = min(limits.time ?? .milliseconds(time), .milliseconds(time)) }
+    if let bytes = outputBytes { limits.outputBytes = min(limits.outputBytes ?? bytes, bytes) }
+    if let bytes = temporaryBytes { limits.temporaryBytes = min(limits.temporaryBytes, bytes) }
+    return limits
   }
 }
 

@@ -19,6 +19,15 @@ public struct QueryRequest: Hashable, Sendable {
   /// By name, without the `:` or `$` or `@` it has in the statement.
   public var parameters: [String: ParameterValue]
   public var format: Format
+  public var limits = Limits()
+
+  /// Bounds for this statement; none is above the node's.
+  public struct Limits: Hashable, Sendable {
+    public var timeMilliseconds: Int?
+    public var outputBytes: Int?
+    public var temporaryBytes: Int?
+    public init() {}
+  }
 }
 
 /// Why a request's body was refused; a sentence for the client.
@@ -31,13 +40,23 @@ extension QueryRequest {
     var sql: String
     var parameters: [String: JSONScalar]?
     var format: String?
+    var limits: [String: Int]?
   }
 
   init(json: ByteBuffer) throws(RequestRejection) {
-    let body = try decodeBody(Body.self, json, allowed: ["sql", "parameters", "format"])
+    let body = try decodeBody(Body.self, json, allowed: ["sql", "parameters", "format", "limits"])
     sql = body.sql
     parameters = (body.parameters ?? [:]).mapValues(\.value)
     format = try decodeFormat(body.format, default: .json)
+    for (name, value) in body.limits ?? [:] {
+      guard value > 0 else { throw RequestRejection(message: "the limit '\(name)' is not above 0") }
+      switch name {
+      case "time_ms": limits.timeMilliseconds = value
+      case "output_bytes": limits.outputBytes = value
+      case "temporary_bytes": limits.temporaryBytes = value
+      default: throw RequestRejection(message: "unknown limit '\(name)'; there are: output_bytes, temporary_bytes, time_ms")
+      }
+    }
   }
 }
 

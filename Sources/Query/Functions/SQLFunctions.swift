@@ -1,0 +1,13 @@
+internal import SQLite
+
+/// What this room adds to SQLite's functions.
+enum SQLFunctions {
+  static func register(on connection: Connection, context: ScanContext, valueBytes: Int) throws(SQLiteError) {
+    try TextFunctions.register(on: connection, valueBytes: valueBytes)
+    try TimeFunctions.register(on: connection)
+    try ValueFunctions.register(on: connection)
+    try Percentile.register(on: connection)
+    try RegexFunction.register(on: connection, control: context.control)
+    try connection.registerTable("hop") { () throws(VirtualTableError) in HopTable(context) }
+  }
+}
