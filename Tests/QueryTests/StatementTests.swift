@@ -97,7 +97,7 @@ private enum Statements {
     ),
     (
       "SELECT json_group_array({}) FROM (SELECT * FROM events WHERE partition = 0 ORDER BY offset)",
-      ["offset", "key", "time", "headers", "json(headers)", "json_array(partition, offset)"]
+      ["offset", "quote(key)", "time", "headers", "json(headers)", "json_array(partition, offset)"]
     ),
     (
       "SELECT e.offset, j.key, j.value, j.type FROM events e, {}(e.headers) j WHERE e.partition = 3 ORDER BY e.offset, j.id",
