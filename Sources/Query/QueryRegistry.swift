@@ -1,4 +1,3 @@
-internal import Glibc
 internal import Synchronization
 
 /// The statements that run on a node, of all its doors: how many there may be, what each has cost so far, and how to stop one.
@@ -43,9 +42,7 @@ public final class QueryRegistry: Sendable {
   ///
   /// - Throws: `.limit(.concurrency)`.
   public func begin(sql: String, door: String, control: ScanControl) throws(QueryError) -> QueryTicket {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    let milliseconds = Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    let milliseconds = WallClock.milliseconds
     let shown = sql.utf8.count <= Self.sqlBytesShown ? sql : String(sql.unicodeScalars.prefix(Self.sqlBytesShown / 4)) + "…"
     let id: Int64? = state.withLock { state in
       guard state.running.count < concurrentMax else { return nil }

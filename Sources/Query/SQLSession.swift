@@ -48,11 +48,10 @@ public final class SQLSession {
     do throws(SQLiteError) {
       connection = try Connection(path: ":memory:", mode: .create, vfs: temporary.vfsName)
       try connection.execute("PRAGMA temp_store=FILE; PRAGMA cache_size=-\(max(1, limits.cacheBytes >> 10))")
-      let system = catalog.makeSystemTables()
-      let added = Set((system.map(\.name) + additions.tables.map(\.name)).map { $0.lowercased() })
       try SQLFunctions.register(on: connection, context: context, valueBytes: limits.valueBytes)
-      try Self.registerSystem(system, on: connection, context: context)
-      try Self.registerTopics(of: catalog, taken: Self.takenNames.union(added), on: connection, context: context)
+      try Self.registerTopics(
+        of: catalog, taken: Self.takenNames.union(additions.tables.map { $0.name.lowercased() }), on: connection,
+        context: context)
       try additions.register(on: connection, context: context)
       // Connected now, because SQLite asks the authorizer about a virtual table's declaration as if somebody created a table.
       _ = try connection.prepare("SELECT 1 FROM json_each('[]'), json_tree('[]')")
@@ -233,18 +232,14 @@ public final class SQLSession {
       .union(["hop", "sqlite_schema", "sqlite_master", "sqlite_temp_schema", "sqlite_temp_master"])
   }()
 
-  private static func registerSystem(
-    _ tables: [SystemTable], on connection: Connection, context: ScanContext
-  ) throws(SQLiteError) {
-    for table in tables {
-      try connection.registerTable(table.name) { () throws(VirtualTableError) in SystemVirtualTable(table, context) }
-    }
-  }
-
   private static func registerTopics(
     of history: any HistoryCatalog, taken: Set<String>, on connection: Connection, context: ScanContext
   ) throws(SQLiteError) {
-    let catalog = TopicCatalog(history.topics, taken: taken)
+    let system = history.makeSystemTables()
+    for table in system {
+      try connection.registerTable(table.name) { () throws(VirtualTableError) in SystemVirtualTable(table, context) }
+    }
+    let catalog = TopicCatalog(history.topics, taken: taken.union(system.map { $0.name.lowercased() }))
     let cuts = TopicCuts(history)
     for table in catalog.tables {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in

@@ -1,5 +1,4 @@
 internal import Coordination
-internal import Glibc
 internal import Model
 public import Storage
 
@@ -84,11 +83,7 @@ public struct DirectoryCatalog: HistoryCatalog {
           throw HistoryError(.unavailable, "\(error)")
         }
       }, storage: storage,
-      now: {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-      })
+      now: { WallClock.milliseconds })
     return storage.tables + groups.tables + NodeTables.tables(nil, nil)
   }
 }

@@ -3,9 +3,9 @@ enum TopicColumn: Int, CaseIterable {
   case topic, partition, offset, timestamp, time, key, value, headers
   case producerID, leaderEpoch, compression, batchOffset
 
-  /// The declaration for SQLite. TEXT decides how a column compares; a word before it tells doors more about it. Keys and values have
-  /// no type: they are TEXT, BLOB or NULL as their bytes are. Where SQLite knows that a column is never NULL, it takes min() of it from
-  /// an ordered scan.
+  /// The declaration for SQLite. TEXT decides how a column compares; a word before it tells doors more about it. Keys and values have no
+  /// type: they are TEXT, BLOB or NULL as their bytes are. Where SQLite knows that a column is never NULL, it takes min() of it from an
+  /// ordered scan.
   static let declaration = """
     CREATE TABLE x(
       topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, timestamp INTEGER NOT NULL,

@@ -13,10 +13,10 @@ public struct VirtualTableError: Error, Sendable {
 
   /// A plain error (SQLITE_ERROR) with a message.
   public static func failed(_ message: String) -> VirtualTableError { .init(code: SQLITE_ERROR, message: message) }
-  /// A value is longer than it may be (SQLITE_TOOBIG).
-  public static let tooBig = VirtualTableError(code: SQLITE_TOOBIG, message: "string or blob too big")
   /// This plan cannot be carried out (SQLITE_CONSTRAINT): another one is asked for.
   public static let notPossible = VirtualTableError(code: SQLITE_CONSTRAINT, message: "not without its arguments")
+  /// A value is longer than it may be (SQLITE_TOOBIG).
+  public static let tooBig = VirtualTableError(code: SQLITE_TOOBIG, message: "string or blob too big")
   /// The statement was asked to stop (SQLITE_INTERRUPT).
   public static let interrupted = VirtualTableError(code: SQLITE_INTERRUPT, message: "interrupted")
 }

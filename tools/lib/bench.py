@@ -34,8 +34,8 @@ def main():
     if options.quick:
         options.repeat = 1
     scale = 0.1 if options.quick else 1
-    sections = {"append": append, "throughput": throughput, "latency": latency, "query": query, "start": start_up,
-                "restart": restart,                "memory": memory, "export": lambda *arguments: bench_export.export(*arguments, row)}
+    sections = {"append": append, "throughput": throughput, "latency": latency, "query": query, "start": start_up, "restart": restart,
+                "memory": memory, "export": lambda *arguments: bench_export.export(*arguments, row)}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as scratch:
         for name, section in sections.items():
             if not options.sections or name in options.sections:

@@ -17,20 +17,7 @@ enum PostgresFunctions {
     return nil
   }
 
-  static let all: [RowFunction] = casts + times + texts + arrays + misplaced + [matching]
-
-  private static let matching = RowFunction("regexp", argumentCount: 2) { (values) throws(Failure) in
-    guard var pattern = text(values[0]), let text = text(values[1]) else { return .null }
-    var flags = REG_EXTENDED | REG_NOSUB
-    if pattern.hasPrefix("(?i)") {
-      pattern.removeFirst(4)
-      flags |= REG_ICASE
-    }
-    var compiled = regex_t()
-    guard regcomp(&compiled, pattern, flags) == 0 else { throw Failure("invalid regular expression: \(pattern)") }
-    defer { regfree(&compiled) }
-    return .integer(regexec(&compiled, text, 0, nil, 0) == 0 ? 1 : 0)
-  }
+  static let all: [RowFunction] = casts + times + texts + arrays + misplaced
 
   // Casts
 

@@ -1,4 +1,3 @@
-import Glibc
 import Query
 
 /// Times as Postgres writes and counts them. In SQL here, a time is the text that the column `time` has.
@@ -24,11 +23,7 @@ enum PostgresTime {
     return TimeText.parse(text)
   }
 
-  static func now() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-  }
+  static func now() -> Int64 { WallClock.milliseconds }
 
   /// `2024-05-01T09:00:00.120Z` as `2024-05-01 09:00:00.12+00`: the fraction without its last zeroes.
   static func wireText(_ milliseconds: Int64, zone: Bool = true) -> String? {
