@@ -120,4 +120,5 @@ def built_and_tested(directory, tests):
     return done
 
 
-main()
+if __name__ == "__main__":
+    main()
