@@ -20,11 +20,7 @@ final class RowVirtualTable: VirtualTable {
     return "CREATE TABLE x(\(columns.joined(separator: ", ")))"
   }
 
-  override func aroundDeclaration(_ declare: () -> CInt) -> CInt {
-    context.isDeclaring = true
-    defer { context.isDeclaring = false }
-    return declare()
-  }
+  override func aroundDeclaration(_ declare: () -> CInt) -> CInt { context.whileDeclaring(declare) }
 
   override func plan(_ request: IndexRequest) throws(VirtualTableError) {
     let columnCount = table.columns.count

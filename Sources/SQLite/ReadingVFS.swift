@@ -13,16 +13,9 @@ public enum ReadingVFS {
 
   private static let vfsName = "quire-reading"
 
-  private static let isRegistered: Bool = {
-    guard let below = sqlite3_vfs_find(nil) else { return false }
-    let vfs = UnsafeMutablePointer<sqlite3_vfs>.allocate(capacity: 1)
-    vfs.initialize(to: sqlite3_vfs())
-    vfs.pointee.forwardToDefault(below)
-    vfs.pointee.szOsFile = CInt(MemoryLayout<csqlite_file>.stride) + below.pointee.szOsFile
-    vfs.pointee.zName = UnsafePointer(csqlite_copy_text(vfsName))
-    vfs.pointee.xOpen = { _, name, file, flags, outFlags in ReadingVFS.open(name, file!, flags, outFlags) }
-    return sqlite3_vfs_register(vfs, 0) == SQLITE_OK
-  }()
+  private static let isRegistered = sqlite3_vfs.registerShell(vfsName) { _, name, file, flags, outFlags in
+    ReadingVFS.open(name, file!, flags, outFlags)
+  }
 
   private static func open(
     _ name: UnsafePointer<CChar>?, _ file: UnsafeMutablePointer<sqlite3_file>, _ flags: CInt,

@@ -37,7 +37,6 @@ public final class TemporaryStorage: @unchecked Sendable {
     vfs = .allocate(capacity: 1)
     vfs.initialize(to: sqlite3_vfs())
     vfs.pointee.forwardToDefault(below)
-    vfs.pointee.szOsFile = CInt(MemoryLayout<csqlite_file>.stride) + below.pointee.szOsFile
     vfs.pointee.zName = UnsafePointer(csqlite_copy_text(vfsName))
     vfs.pointee.pAppData = Unmanaged.passUnretained(self).toOpaque()
     vfs.pointee.xOpen = { vfs, name, file, flags, outFlags in

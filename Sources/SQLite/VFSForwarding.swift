@@ -1,10 +1,32 @@
 internal import CSQLite
 
 extension sqlite3_vfs {
-  /// Makes everything but opening files what the system's VFS does; `xOpen`, the name and the size of a file are still to be set.
+  /// Registers a VFS that does what the system's does, but for `open`; its files are shells in front of the system's. For the life of
+  /// the process.
+  ///
+  /// - Returns: whether SQLite took it.
+  static func registerShell(
+    _ name: String,
+    open:
+      @escaping @convention(c) (
+        UnsafeMutablePointer<sqlite3_vfs>?, UnsafePointer<CChar>?, UnsafeMutablePointer<sqlite3_file>?, CInt,
+        UnsafeMutablePointer<CInt>?
+      ) -> CInt
+  ) -> Bool {
+    guard let below = sqlite3_vfs_find(nil) else { return false }
+    let vfs = UnsafeMutablePointer<sqlite3_vfs>.allocate(capacity: 1)
+    vfs.initialize(to: sqlite3_vfs())
+    vfs.pointee.forwardToDefault(below)
+    vfs.pointee.zName = UnsafePointer(csqlite_copy_text(name))
+    vfs.pointee.xOpen = open
+    return sqlite3_vfs_register(vfs, 0) == SQLITE_OK
+  }
+
+  /// Makes everything but opening files what the system's VFS does; `xOpen` and the name are still to be set.
   mutating func forwardToDefault(_ below: UnsafeMutablePointer<sqlite3_vfs>) {
     iVersion = 1
     mxPathname = below.pointee.mxPathname
+    szOsFile = CInt(MemoryLayout<csqlite_file>.stride) + below.pointee.szOsFile
     xDelete = { _, name, sync in
       let below = sqlite3_vfs_find(nil)!
       return below.pointee.xDelete(below, name, sync)

@@ -160,13 +160,7 @@ final class SystemCursor: VirtualTableCursor {
 
   override func column(_ index: Int, into result: ResultContext) throws(VirtualTableError) {
     guard row.indices.contains(index) else { return result.setNull() }
-    switch row[index] {
-    case .null: result.setNull()
-    case .integer(let value): result.set(value)
-    case .real(let value): result.set(value)
-    case .text(let text): result.setText(text)
-    case .blob(let bytes): bytes.withUnsafeBytes { result.setBlob($0) }
-    }
+    result.set(row[index])
   }
 
   override var rowID: Int64 { number }

@@ -48,13 +48,6 @@ func environment(_ name: String) -> String? {
   return String(cString: value)
 }
 
-/// Milliseconds since 1970.
-func wallClockMilliseconds() -> Int64 {
-  var time = timespec()
-  clock_gettime(CLOCK_REALTIME, &time)
-  return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-}
-
 /// All environment variables.
 func environmentVariables() -> [String: String] {
   var variables: [String: String] = [:]

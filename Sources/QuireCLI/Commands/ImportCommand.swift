@@ -3,6 +3,7 @@ internal import Export
 internal import KafkaClient
 internal import Model
 internal import NIOCore
+internal import Query
 internal import Records
 
 struct ImportCommand: AsyncParsableCommand {
@@ -113,7 +114,7 @@ private final class ImportWork {
       moved += 1
     }
     let headers = record.headers.map { RecordHeader(key: $0.name, value: $0.value.map { ByteBuffer(bytes: $0) }) }
-    let timestamp = record.timestamp ?? wallClockMilliseconds()
+    let timestamp = record.timestamp ?? WallClock.milliseconds
     return try Self.withBytes(record.key) { (key) throws(KafkaClientError) in
       try Self.withBytes(record.value) { (value) throws(KafkaClientError) in
         try producer.append(key: key, value: value, headers: headers, timestamp: timestamp, partition: partition)

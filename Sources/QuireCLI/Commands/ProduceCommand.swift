@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Export
 internal import KafkaClient
 internal import Model
+internal import Query
 internal import Records
 
 struct ProduceCommand: AsyncParsableCommand {
@@ -103,7 +104,7 @@ struct ProduceWork {
   }
 
   private mutating func takeLines(_ splitter: inout LineSplitter) async throws {
-    let now = wallClockMilliseconds()
+    let now = WallClock.milliseconds
     while let isFull = try splitter.nextLine({ line, number in try add(line, number: number, now: now) }) {
       if isFull { try await producer.submit() }
     }

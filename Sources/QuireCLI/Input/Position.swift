@@ -8,7 +8,7 @@ enum Position {
   /// - Throws: a usage error that names the option.
   static func parse(_ text: String, option: String) throws -> RangeBound {
     do {
-      return try RangeBound(text, now: wallClockMilliseconds())
+      return try RangeBound(text, now: WallClock.milliseconds)
     } catch {
       throw ValidationError("\(option): \(error)")
     }
