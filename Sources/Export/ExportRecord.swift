@@ -53,7 +53,6 @@ public struct EncodedHeaders: Sequence {
   let bytes: UnsafeRawBufferPointer
   public let count: Int
   public var isEmpty: Bool { count == 0 }
-  public static var none: EncodedHeaders { EncodedHeaders(unchecked: UnsafeRawBufferPointer(start: nil, count: 0), count: 0) }
 
   /// - Precondition: made by `encode`, or checked by `init(checking:count:)`.
   init(unchecked bytes: UnsafeRawBufferPointer, count: Int) {

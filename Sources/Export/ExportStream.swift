@@ -1,7 +1,6 @@
 /// Hands records to one writer: an output that is a single stream.
 public final class ExportStream: RecordSink {
   private let writer: any RecordWriter
-  public private(set) var records: Int64 = 0
 
   public init(_ writer: any RecordWriter) { self.writer = writer }
 
@@ -9,7 +8,6 @@ public final class ExportStream: RecordSink {
 
   public func take(_ record: ExportRecord) throws(ExportError) {
     try writer.write(record)
-    records += 1
   }
 
   public func end(_ part: ExportPart) {}

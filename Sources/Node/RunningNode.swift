@@ -116,11 +116,7 @@ struct RunningNode {
       services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
       logger: Self.quiet(logger))
     group.maximumGracefulShutdownDuration = QuireNode.drainTimeMax
-    do {
-      try await ServiceGroup(configuration: group).run()
-    } catch {
-      throw error
-    }
+    try await ServiceGroup(configuration: group).run()
   }
 
   private func postgresDoor(_ address: HostPort, started: @escaping @Sendable (HostPort) -> Void) -> Opening<PostgresDoor> {

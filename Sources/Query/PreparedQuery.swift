@@ -38,9 +38,6 @@ public final class PreparedQuery {
     for (index, value) in values.prefix(statement.parameterCount).enumerated() { statement.bind(value, at: index + 1) }
   }
 
-  /// Begins to count the statement's time anew; it stands while nobody steps.
-  public func restartClock(time: Duration?) { session.control.restart(time: time) }
-
   /// - Returns: whether there is a row; after false there is none any more.
   public func step() throws(QueryError) -> Bool {
     guard let statement else { return false }

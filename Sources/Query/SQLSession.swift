@@ -160,13 +160,7 @@ public final class SQLSession {
         throw QueryError(.parameter, "parameter \(spelled ?? "?\(index)") has no value")
       }
       unused.remove(name)
-      switch value {
-      case .null: statement.bindNull(at: index)
-      case .integer(let value): statement.bind(value, at: index)
-      case .real(let value): statement.bind(value, at: index)
-      case .text(let value): statement.bind(value, at: index)
-      case .blob(let value): statement.bind(value, at: index)
-      }
+      statement.bind(value, at: index)
     }
     if let name = unused.min() { throw QueryError(.parameter, "the statement has no parameter :\(name)") }
   }

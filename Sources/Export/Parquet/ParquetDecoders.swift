@@ -104,12 +104,10 @@ struct DeltaDecoder {
     blockValues = Int(block)
     miniblocks = Int(count)
     total = try RunDecoder.varint(page, &position, end)
-    value = Self.unzigzag(try RunDecoder.varint(page, &position, end))
+    value = ParquetBits.unzigzag(try RunDecoder.varint(page, &position, end))
     self.position = position
     miniblock = miniblocks
   }
-
-  private static func unzigzag(_ value: UInt64) -> Int64 { Int64(bitPattern: value >> 1) ^ -Int64(bitPattern: value & 1) }
 
   mutating func next() throws(ParquetError) -> Int64 {
     guard total > 0 else { throw .short }
@@ -145,7 +143,7 @@ struct DeltaDecoder {
   }
 
   private mutating func beginBlock() throws(ParquetError) {
-    least = Self.unzigzag(try RunDecoder.varint(page, &position, end))
+    least = ParquetBits.unzigzag(try RunDecoder.varint(page, &position, end))
     guard end - position >= miniblocks else { throw .short }
     widths = Array(page.bytes[position..<position + miniblocks])
     position += miniblocks

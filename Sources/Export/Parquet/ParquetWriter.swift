@@ -54,28 +54,30 @@ final class ParquetWriter: RecordWriter {
       part = record.part
       topic = Array(record.part.topic.utf8)
     }
-    for index in leaves.indices { append(record, to: &leaves[index]) }
+    let keyIsText = columns.contains(.key) && record.key.map(TextBytes.isUTF8) == true
+    let valueIsText = columns.contains(.value) && record.value.map(TextBytes.isUTF8) == true
+    for index in leaves.indices { append(record, keyIsText, valueIsText, to: &leaves[index]) }
     rows += 1
     rowBytes += (record.key?.count ?? 0) + (record.value?.count ?? 0) + record.headers.bytes.count + topic.count + 64
     if rowBytes >= Self.groupBytes || rows >= Self.groupRows { try writeGroup() }
   }
 
-  private func append(_ record: ExportRecord, to column: inout ParquetColumn) {
+  private func append(_ record: ExportRecord, _ keyIsText: Bool, _ valueIsText: Bool, to column: inout ParquetColumn) {
     switch column.leaf {
     case .topic: topic.withUnsafeBytes { column.append($0) }
     case .partition: column.append(Int64(record.part.partition))
     case .offset: column.append(record.offset)
     case .timestamp: if record.timestamp == -1 { column.appendNull() } else { column.append(record.timestamp) }
-    case .key: Self.append(record.key, asText: true, to: &column)
-    case .value: Self.append(record.value, asText: true, to: &column)
-    case .keyBytes: Self.append(record.key, asText: false, to: &column)
-    case .valueBytes: Self.append(record.value, asText: false, to: &column)
+    case .key: Self.append(keyIsText ? record.key : nil, to: &column)
+    case .value: Self.append(valueIsText ? record.value : nil, to: &column)
+    case .keyBytes: Self.append(keyIsText ? nil : record.key, to: &column)
+    case .valueBytes: Self.append(valueIsText ? nil : record.value, to: &column)
     case .headerKey, .headerValue: Self.append(record.headers, to: &column)
     }
   }
 
-  private static func append(_ bytes: UnsafeRawBufferPointer?, asText: Bool, to column: inout ParquetColumn) {
-    if let bytes, TextBytes.isUTF8(bytes) == asText { column.append(bytes) } else { column.appendNull() }
+  private static func append(_ bytes: UnsafeRawBufferPointer?, to column: inout ParquetColumn) {
+    if let bytes { column.append(bytes) } else { column.appendNull() }
   }
 
   private static func append(_ headers: EncodedHeaders, to column: inout ParquetColumn) {

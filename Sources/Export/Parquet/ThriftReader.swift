@@ -21,7 +21,6 @@ struct ThriftReader {
   struct Kind: Equatable {
     var rawValue: UInt8
     static let boolTrue = Kind(rawValue: 1)
-    static let boolFalse = Kind(rawValue: 2)
     static let binary = Kind(rawValue: 8)
     static let list = Kind(rawValue: 9)
     static let structure = Kind(rawValue: 12)
@@ -45,8 +44,7 @@ struct ThriftReader {
 
   /// Any of the integer kinds.
   mutating func integer() throws(ParquetError) -> Int64 {
-    let value = try varint()
-    return Int64(bitPattern: value >> 1) ^ -Int64(bitPattern: value & 1)
+    ParquetBits.unzigzag(try varint())
   }
 
   mutating func int() throws(ParquetError) -> Int { Int(try integer()) }

@@ -12,30 +12,21 @@ struct ThriftWriter {
       bytes.append(UInt8(delta) << 4 | kind)
     } else {
       bytes.append(kind)
-      varint(Self.zigzag(Int64(number)))
+      varint(ParquetBits.zigzag(Int64(number)))
     }
     lastFields[lastFields.count - 1] = number
   }
 
-  private mutating func varint(_ value: UInt64) {
-    var rest = value
-    while rest >= 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-      rest >>= 7
-    }
-    bytes.append(UInt8(rest))
-  }
-
-  private static func zigzag(_ value: Int64) -> UInt64 { UInt64(bitPattern: value << 1 ^ value >> 63) }
+  private mutating func varint(_ value: UInt64) { ParquetBits.appendVarint(value, to: &bytes) }
 
   mutating func i32(_ number: Int16, _ value: Int) {
     field(number, Kind.i32.rawValue)
-    varint(Self.zigzag(Int64(value)))
+    varint(ParquetBits.zigzag(Int64(value)))
   }
 
   mutating func i64(_ number: Int16, _ value: Int64) {
     field(number, Kind.i64.rawValue)
-    varint(Self.zigzag(value))
+    varint(ParquetBits.zigzag(value))
   }
 
   mutating func bool(_ number: Int16, _ value: Bool) { field(number, value ? 1 : 2) }
@@ -71,7 +62,7 @@ struct ThriftWriter {
     bytes.append(0)
   }
 
-  mutating func element(_ value: Int) { varint(Self.zigzag(Int64(value))) }
+  mutating func element(_ value: Int) { varint(ParquetBits.zigzag(Int64(value))) }
   mutating func element(_ value: String) { binary(value.utf8) }
   /// A structure that was written already.
   mutating func element(encoded: [UInt8]) { bytes.append(contentsOf: encoded) }

@@ -66,7 +66,7 @@ public enum RecordJSON {
   }
 
   static func headers(_ json: JSON) throws(Failure) -> [ImportedRecord.Header] {
-    if json == .null { return [] }
+    if case .null = json { return [] }
     guard case .array(let pairs) = json else { throw Failure(reason: "'headers' is a list of [name, value]") }
     var headers: [ImportedRecord.Header] = []
     for pair in pairs {

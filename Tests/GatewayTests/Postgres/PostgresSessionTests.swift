@@ -224,4 +224,14 @@ private final class Conversation {
     }
     #expect(refusal?.hasPrefix("E 53400") == true)
   }
+
+  @Test("DEALLOCATE gives back the room of what it forgets")
+  func deallocate() throws {
+    let talk = try Conversation()
+    let sql = "select 1 /* \(String(repeating: "x", count: 400_000)) */"
+    for _ in 0..<30 {
+      #expect(talk.say(.parse(.init(statement: "s", sql: sql, parameterTypes: [])), .sync).first == "1")
+      #expect(talk.query("deallocate s").first == "C DEALLOCATE")
+    }
+  }
 }

@@ -119,11 +119,14 @@ struct CopyFormat: Hashable, Sendable {
     out.writeInteger(quote)
   }
 
+  private static let escapes: [UInt8: Character] = [
+    0x08: "b", 0x0C: "f", 0x0A: "n", 0x0D: "r", 0x09: "t", 0x0B: "v", 0x5C: "\\",
+  ]
+
   private func writeEscaped(_ bytes: ByteBufferView, to out: inout ByteBuffer) {
-    let escapes: [UInt8: Character] = [0x08: "b", 0x0C: "f", 0x0A: "n", 0x0D: "r", 0x09: "t", 0x0B: "v", 0x5C: "\\"]
     guard bytes.contains(where: { $0 < 0x20 || $0 == 0x5C || $0 == delimiter }) else { return out.writeBytes(bytes).discard() }
     for byte in bytes {
-      if let letter = escapes[byte]?.asciiValue {
+      if let letter = Self.escapes[byte]?.asciiValue {
         out.writeMultipleIntegers(UInt8(ascii: "\\"), letter)
       } else {
         if byte == delimiter { out.writeInteger(UInt8(ascii: "\\")) }

@@ -226,7 +226,7 @@ extension PostgresSession {
     out.writeCloseComplete()
   }
 
-  private func forget(_ name: String) {
+  func forget(_ name: String) {
     if let old = statements.removeValue(forKey: name) { statementBytes -= old.bytes }
   }
 }

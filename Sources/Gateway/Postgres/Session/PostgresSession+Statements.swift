@@ -87,7 +87,8 @@ extension PostgresSession {
     case .show(let name): try show(name, into: &out)
     case .deallocate(let name):
       if let name {
-        guard statements.removeValue(forKey: name) != nil else { throw noStatement(name) }
+        guard statements[name] != nil else { throw noStatement(name) }
+        forget(name)
       } else {
         statements = [:]
         statementBytes = 0

@@ -16,6 +16,8 @@ enum PostgresTime {
 
   /// Any spelling of a time that Postgres or ISO 8601 has, as milliseconds; nil if it is none.
   static func parse(_ text: String) -> Int64? {
+    // As the column `time` spells it, which is what most are.
+    if let milliseconds = TimeText.parse(text) { return milliseconds }
     var text = text.trimmingBlanks()
     if text.lowercased() == "now" { return now() }
     if text.lowercased() == "epoch" { return 0 }

@@ -4,7 +4,6 @@ struct SQLState: Hashable, Sendable {
 
   init(_ text: String) { self.text = text }
 
-  static let successfulCompletion = SQLState("00000")
   static let protocolViolation = SQLState("08P01")
   static let featureNotSupported = SQLState("0A000")
   static let dataException = SQLState("22000")
