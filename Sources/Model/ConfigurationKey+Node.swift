@@ -22,7 +22,7 @@ extension ConfigurationKey {
   ]
 
   /// The node's values for topics that do not set a key themselves, with Kafka's names for them.
-  private static let topicDefaultKeys: [ConfigurationKey] = topicKeys.map { key in
+  private static let topicDefaultKeys: [ConfigurationKey] = topicKeys.filter { $0.nodeKey != nil }.map { key in
     ConfigurationKey(
       name: key.nodeKey!, type: key.type, defaultValue: key.defaultValue,
       documentation: "For topics without their own \(key.name). \(key.documentation)", isDynamic: true, rule: key.rule)

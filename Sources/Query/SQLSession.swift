@@ -243,7 +243,8 @@ public final class SQLSession {
           throw .failed(error.message)
         }
         guard let size else { throw .failed("the topic \(table.topic) is gone") }
-        return TopicTable(topic: table.topic, size: size, cuts: cuts, context: context)
+        return TopicTable(
+          topic: table.topic, size: size, columns: cuts.columns(of: table.topic), cuts: cuts, context: context)
       }
     }
     for (name, advice) in catalog.ambiguous {

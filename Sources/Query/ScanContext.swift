@@ -1,3 +1,5 @@
+internal import SQLite
+
 /// What the scans of one query have in common. Used by the thread that runs the query.
 final class ScanContext {
   let control: ScanControl
@@ -28,4 +30,15 @@ final class ScanContext {
   }
 
   init(control: ScanControl) { self.control = control }
+
+  private var evaluation: ColumnEvaluation?
+
+  /// Where declared columns are computed; made when the first is asked for.
+  func columnEvaluation() throws(ColumnRefusal) -> ColumnEvaluation {
+    if let evaluation { return evaluation }
+    let made: ColumnEvaluation
+    do throws(SQLiteError) { made = try ColumnEvaluation(control: control) } catch { throw ColumnRefusal(error.message) }
+    evaluation = made
+    return made
+  }
 }

@@ -1,5 +1,5 @@
 internal import Coordination
-internal import Model
+public import Model
 public import Storage
 
 /// The topics of a running node.
@@ -18,6 +18,11 @@ public struct StoreCatalog: HistoryCatalog {
   }
 
   public var topics: [String] { store.topics }
+
+  public func columns(of topic: String) -> [DeclaredColumn] {
+    // What was stored has passed the rule; a text of another version is none of ours to understand.
+    (try? DeclaredColumn.list(store.configuration(of: topic)?.columns ?? "")) ?? []
+  }
 
   public func prepare(_ topic: String) throws(HistoryError) -> TopicSize? {
     do throws(StorageError) {
@@ -59,6 +64,10 @@ public struct DirectoryCatalog: HistoryCatalog {
   public init(_ store: OfflineStore) { self.store = store }
 
   public var topics: [String] { store.topics }
+
+  public func columns(of topic: String) -> [DeclaredColumn] {
+    (try? DeclaredColumn.list(store.columns(of: topic))) ?? []
+  }
 
   public func prepare(_ topic: String) -> TopicSize? {
     store.size(of: topic).map { TopicSize(partitions: $0.partitions, offsets: $0.offsets) }

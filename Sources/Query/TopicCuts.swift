@@ -1,3 +1,5 @@
+internal import Model
+
 /// The cuts of a session: one for all the topics that a statement is the first to name.
 ///
 /// SQLite connects every table that a statement names while it prepares it, and opens none before it steps: between the two lies the
@@ -17,6 +19,8 @@ final class TopicCuts {
     if size != nil, cuts[topic] == nil { prepared.append(topic) }
     return size
   }
+
+  func columns(of topic: String) -> [DeclaredColumn] { catalog.columns(of: topic) }
 
   /// The topic's cut; taken now, with those of all others that have been prepared, if there is none yet.
   func cut(of topic: String) throws(HistoryError) -> TopicTable.Cut {

@@ -1,3 +1,4 @@
+internal import Model
 internal import SQLite
 
 /// One topic as a table.
@@ -13,18 +14,24 @@ final class TopicTable: VirtualTable {
   let context: ScanContext
   private let cuts: TopicCuts
   private let planner: ScanPlanner
+  /// The columns behind those that every topic has.
+  fileprivate let declared: [DeclaredColumn]
+  fileprivate var expressions: [Int: ColumnExpression] = [:]
   /// What was chosen so far; a plan's position is its number for SQLite.
   private(set) var plans: [ScanPlan] = []
 
-  /// - Parameter size: as it is now; the cut comes later.
-  init(topic: String, size: TopicSize, cuts: TopicCuts, context: ScanContext) {
+  /// - Parameters:
+  ///   - size: as it is now; the cut comes later.
+  ///   - columns: what is declared for the topic.
+  init(topic: String, size: TopicSize, columns: [DeclaredColumn], cuts: TopicCuts, context: ScanContext) {
     self.topic = topic
+    declared = columns.filter { $0.definition != nil }
     self.context = context
     self.cuts = cuts
     planner = ScanPlanner(size)
   }
 
-  override var declaration: String { TopicColumn.declaration }
+  override var declaration: String { TopicColumn.declaration(of: declared) }
 
   override func aroundDeclaration(_ declare: () -> CInt) -> CInt { context.whileDeclaring(declare) }
 
@@ -42,6 +49,29 @@ final class TopicTable: VirtualTable {
     let cut: Cut
     do throws(HistoryError) { cut = try cuts.cut(of: topic) } catch { throw context.failing(error) }
     return try TopicCursor(self, cut)
+  }
+}
+
+extension TopicTable {
+  /// The declared column at `index`, ready to be evaluated.
+  func expression(_ index: Int) throws(VirtualTableError) -> ColumnExpression {
+    if let known = expressions[index] { return known }
+    let column = declared[index]
+    let made: ColumnExpression
+    do throws(ColumnRefusal) { made = try context.columnEvaluation().compile(column) } catch {
+      throw .failed("the column \(column.name) of topic \(topic) cannot be computed: \(error.message)")
+    }
+    expressions[index] = made
+    return made
+  }
+
+  /// The columns that records must have for `columns` to be told.
+  func inputs(of columns: UInt64) throws(VirtualTableError) -> UInt64 {
+    var inputs = columns & TopicColumn.all
+    for index in declared.indices where columns & 1 << UInt64(TopicColumn.allCases.count + index) != 0 {
+      inputs |= try expression(index).inputs
+    }
+    return inputs
   }
 }
 

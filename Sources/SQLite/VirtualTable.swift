@@ -134,6 +134,7 @@ public struct ResultContext {
   public func set(_ value: Int64) { sqlite3_result_int64(raw, value) }
   public func set(_ value: Double) { sqlite3_result_double(raw, value) }
   public func setNull() { sqlite3_result_null(raw) }
+  public func set(_ value: ArgumentValue) { sqlite3_result_value(raw, value.raw) }
 
   /// - Precondition: `utf8` is valid UTF-8.
   public func setText(_ utf8: UnsafeRawBufferPointer) {

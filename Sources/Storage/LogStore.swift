@@ -182,6 +182,11 @@ public final class LogStore: Sendable {
   /// The topics that have partitions here.
   public var topics: [String] { partitions.withLock { Array(Set($0.keys.map(\.topic))) } }
 
+  /// The settings in force for a topic; nil if there is none such.
+  public func configuration(of topic: String) -> TopicConfiguration? {
+    partition(TopicPartition(topic: topic, partition: 0))?.configuration
+  }
+
   private func logs(of topics: Set<String>?) -> [PartitionLog] {
     partitions.withLock { $0.values.filter { topics?.contains($0.topicPartition.topic) ?? true } }
   }
