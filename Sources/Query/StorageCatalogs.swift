@@ -1,18 +1,25 @@
 internal import Coordination
+public import Indexes
 public import Model
 public import Storage
 
 /// The topics of a running node.
 public struct StoreCatalog: HistoryCatalog {
   private let store: LogStore
+  private let indexes: IndexFiles
   private let node: (any NodeFacts)?
   private let queries: QueryRegistry?
 
   /// - Parameters:
   ///   - node: what the node knows beside its records; nil leaves its system tables out.
   ///   - queries: the statements that run.
-  public init(_ store: LogStore, node: (any NodeFacts)? = nil, queries: QueryRegistry? = nil) {
+  ///   - indexes: where index files are kept open.
+  public init(
+    _ store: LogStore, node: (any NodeFacts)? = nil, queries: QueryRegistry? = nil,
+    indexes: IndexFiles = IndexFiles(confirmsOnce: true)
+  ) {
     self.store = store
+    self.indexes = indexes
     self.node = node
     self.queries = queries
   }
@@ -33,7 +40,7 @@ public struct StoreCatalog: HistoryCatalog {
   }
 
   public func cut(of topics: [String]) throws(HistoryError) -> any HistorySource {
-    do throws(StorageError) { return SnapshotHistory(try store.snapshot(of: topics)) } catch {
+    do throws(StorageError) { return SnapshotHistory(try store.snapshot(of: topics), indexes: indexes) } catch {
       throw HistoryError(.unavailable, "\(error)")
     }
   }

@@ -74,7 +74,7 @@ final class TopicCursor: VirtualTableCursor {
     let request = PartitionScan.Request(
       offsets: bounds.offsets, timestamps: bounds.timestamps, isDescending: offsetsDescending,
       columns: try table.inputs(of: plan.columns),
-      headers: bounds.headers)
+      headers: bounds.headers, lookup: try table.lookup(of: plan, arguments))
     let positions = cut.partitions.indices.filter {
       bounds.includes(partition: cut.source.partitions[cut.partitions[$0]].partition)
     }

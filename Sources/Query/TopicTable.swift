@@ -13,7 +13,7 @@ final class TopicTable: VirtualTable {
   let topic: String
   let context: ScanContext
   private let cuts: TopicCuts
-  private let planner: ScanPlanner
+  fileprivate let planner: ScanPlanner
   /// The columns behind those that every topic has.
   fileprivate let declared: [DeclaredColumn]
   fileprivate var expressions: [Int: ColumnExpression] = [:]
@@ -28,7 +28,7 @@ final class TopicTable: VirtualTable {
     declared = columns.filter { $0.definition != nil }
     self.context = context
     self.cuts = cuts
-    planner = ScanPlanner(size)
+    planner = ScanPlanner(size, TableIndex.all(of: columns))
   }
 
   override var declaration: String { TopicColumn.declaration(of: declared) }
@@ -41,7 +41,7 @@ final class TopicTable: VirtualTable {
     let number = plans.firstIndex(of: choice.plan) ?? plans.count
     if number == plans.count { plans.append(choice.plan) }
     request.choose(
-      plan: number, description: choice.plan.description(of: planner.size), cost: choice.cost, rows: choice.rows,
+      plan: number, description: choice.plan.description(of: planner.size, planner.indexes), cost: choice.cost, rows: choice.rows,
       isOrdered: choice.isOrdered)
   }
 
@@ -63,6 +63,14 @@ extension TopicTable {
     }
     expressions[index] = made
     return made
+  }
+
+  /// What a plan asks of its index; nil to scan.
+  func lookup(of plan: ScanPlan, _ arguments: FilterArguments) throws(VirtualTableError) -> IndexLookup? {
+    guard let use = plan.index else { return nil }
+    let index = planner.indexes[use.number]
+    let probe = try index.probe(use.terms) { arguments[plan.terms.count + $0] }
+    return probe.map { IndexLookup(definition: index.definition, probe: $0) }
   }
 
   /// The columns that records must have for `columns` to be told.

@@ -64,11 +64,14 @@ final class ColumnExpression {
   }
 
   /// Binds the value for a record, before any affinity.
+  ///
+  /// - Returns: false if it is NULL; nothing is bound then.
   func bind(
     _ record: some RecordFields, topic: String, partition: Int32, to other: Statement, at index: Int
-  ) throws(VirtualTableError) {
-    guard try step(record, topic: topic, partition: partition) else { return other.bindNull(at: index) }
+  ) throws(VirtualTableError) -> Bool {
+    guard try step(record, topic: topic, partition: partition), statement.columnKind(at: 0) != .null else { return false }
     statement.withValue(at: 0) { other.bind($0, at: index) }
+    return true
   }
 
   /// - Returns: false where the expression fails.

@@ -35,7 +35,7 @@ public enum ColumnRules {
         fixed.dropLast() + ", \"declared column\" \(definition.type.declaration) AS (\n\(definition.expression)\n) VIRTUAL)")
       // What depends on the present says so when it is computed.
       try connection.execute("INSERT INTO x(topic, partition, offset, timestamp, headers) VALUES ('', 0, 0, 0, '[]')")
-      do { try connection.execute("SELECT * FROM x") } catch let error as SQLiteError {
+      do throws(SQLiteError) { try connection.execute("SELECT * FROM x") } catch {
         if error.message.contains(PureDates.complaint) { return error.message }
       }
       return nil
