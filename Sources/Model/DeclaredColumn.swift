@@ -136,6 +136,9 @@ extension DeclaredColumn {
     guard expression.utf8.count <= Limits.columnExpressionBytesMax else {
       throw ColumnSyntaxError("column \(name): its expression is longer than \(Limits.columnExpressionBytesMax) bytes")
     }
+    if isFullText, ![.text, .json, .timestamptz].contains(type) {
+      throw ColumnSyntaxError("column \(name): only TEXT, JSON and TIMESTAMPTZ have words for \"fulltext\"")
+    }
     definition = Definition(type: type, expression: expression)
   }
 

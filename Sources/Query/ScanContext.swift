@@ -32,6 +32,16 @@ final class ScanContext {
   init(control: ScanControl) { self.control = control }
 
   private var evaluation: ColumnEvaluation?
+  private var match: TextMatch?
+
+  /// Where texts are searched for words; made when the first is.
+  func textMatch() throws(VirtualTableError) -> TextMatch {
+    if let match { return match }
+    let made: TextMatch
+    do throws(SQLiteError) { made = try TextMatch() } catch { throw .failed(error.message) }
+    match = made
+    return made
+  }
 
   /// Where declared columns are computed; made when the first is asked for.
   func columnEvaluation() throws(ColumnRefusal) -> ColumnEvaluation {

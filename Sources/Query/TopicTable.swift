@@ -1,3 +1,4 @@
+internal import Indexes
 internal import Model
 internal import SQLite
 
@@ -14,6 +15,7 @@ final class TopicTable: VirtualTable {
   let context: ScanContext
   private let cuts: TopicCuts
   fileprivate let planner: ScanPlanner
+  private var match: TableFunction?
   /// The columns behind those that every topic has.
   fileprivate let declared: [DeclaredColumn]
   fileprivate var expressions: [Int: ColumnExpression] = [:]
@@ -37,12 +39,35 @@ final class TopicTable: VirtualTable {
 
   override func plan(_ request: IndexRequest) throws(VirtualTableError) {
     if context.isOver { throw .interrupted }
+    for constraint in request.constraints where constraint.comparison == .match {
+      if planner.indexes.contains(where: { $0.column == constraint.column && $0.definition.kind == .words }) { continue }
+      throw .failed(Self.noWords(of: name(ofColumn: constraint.column), topic))
+    }
     let choice = planner.choose(request)
     let number = plans.firstIndex(of: choice.plan) ?? plans.count
     if number == plans.count { plans.append(choice.plan) }
     request.choose(
       plan: number, description: choice.plan.description(of: planner.size, planner.indexes), cost: choice.cost, rows: choice.rows,
       isOrdered: choice.isOrdered)
+  }
+
+  /// `column MATCH words`, for whatever record: what an index has found, and what it does not cover, are judged alike.
+  override func function(_ name: String, argumentCount: Int) -> TableFunction? {
+    guard name.lowercased() == "match", argumentCount == 2 else { return nil }
+    if let match { return match }
+    let hasWords = planner.indexes.contains { $0.definition.kind == .words }
+    let made = TableFunction { [context, topic] (arguments, result) throws(VirtualTableError) in
+      guard hasWords else { throw .failed(Self.noWords(of: nil, topic)) }
+      guard arguments[0].kind != .null, arguments[1].kind != .null else { return result.setNull() }
+      result.set(Int64(try context.textMatch().matches(arguments[0], arguments[1]) ? 1 : 0))
+    }
+    match = made
+    return made
+  }
+
+  private static func noWords(of column: String?, _ topic: String) -> String {
+    let subject = column.map { "the column \($0) of topic \(topic)" } ?? "topic \(topic)"
+    return "MATCH needs a fulltext index, and \(subject) has none: quire column add … --fulltext"
   }
 
   override func makeCursor() throws(VirtualTableError) -> VirtualTableCursor {
@@ -65,11 +90,19 @@ extension TopicTable {
     return made
   }
 
+  fileprivate func name(ofColumn index: Int) -> String {
+    if TopicColumn.names.indices.contains(index) { return TopicColumn.names[index] }
+    let place = index - TopicColumn.allCases.count
+    return declared.indices.contains(place) ? declared[place].name : topic
+  }
+
   /// What a plan asks of its index; nil to scan.
   func lookup(of plan: ScanPlan, _ arguments: FilterArguments) throws(VirtualTableError) -> IndexLookup? {
     guard let use = plan.index else { return nil }
     let index = planner.indexes[use.number]
     let probe = try index.probe(use.terms) { arguments[plan.terms.count + $0] }
+    // Before any file is asked: what is wrong with the question is no damage of theirs.
+    if case .words(let words) = probe { try context.textMatch().check(words) }
     return probe.map { IndexLookup(definition: index.definition, probe: $0) }
   }
 

@@ -65,11 +65,14 @@ final class ColumnExpression {
 
   /// Binds the value for a record, before any affinity.
   ///
-  /// - Returns: false if it is NULL; nothing is bound then.
+  /// - Parameter isWords: only what has words is wanted.
+  /// - Returns: false if it is NULL, or has no words; nothing is bound then.
   func bind(
-    _ record: some RecordFields, topic: String, partition: Int32, to other: Statement, at index: Int
+    _ record: some RecordFields, topic: String, partition: Int32, isWords: Bool, to other: Statement, at index: Int
   ) throws(VirtualTableError) -> Bool {
-    guard try step(record, topic: topic, partition: partition), statement.columnKind(at: 0) != .null else { return false }
+    guard try step(record, topic: topic, partition: partition) else { return false }
+    let kind = statement.columnKind(at: 0)
+    if kind == .null || kind == .blob && isWords { return false }
     statement.withValue(at: 0) { other.bind($0, at: index) }
     return true
   }

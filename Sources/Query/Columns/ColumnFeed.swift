@@ -66,7 +66,8 @@ public struct ColumnFeed: IndexFeed {
 
   /// Where the values of one index come from.
   private enum Source {
-    case key, value
+    case key(isWords: Bool)
+    case value(isWords: Bool)
     case expression(ColumnExpression, isWords: Bool)
 
     var inputs: UInt64 {
@@ -81,17 +82,20 @@ public struct ColumnFeed: IndexFeed {
       _ scan: PartitionScan, _ extent: PartitionExtent, to statement: Statement
     ) throws(VirtualTableError) -> Bool {
       switch self {
-      case .key: return Self.bind(scan.key, to: statement)
-      case .value: return Self.bind(scan.value, to: statement)
-      case .expression(let expression, _):
-        return try expression.bind(scan, topic: extent.topic, partition: extent.partition, to: statement, at: 1)
+      case .key(let isWords): return Self.bind(scan.key, isWords: isWords, to: statement)
+      case .value(let isWords): return Self.bind(scan.value, isWords: isWords, to: statement)
+      case .expression(let expression, let isWords):
+        return try expression.bind(
+          scan, topic: extent.topic, partition: extent.partition, isWords: isWords, to: statement, at: 1)
       }
     }
 
-    private static func bind(_ bytes: UnsafeRawBufferPointer?, to statement: Statement) -> Bool {
+    private static func bind(_ bytes: UnsafeRawBufferPointer?, isWords: Bool, to statement: Statement) -> Bool {
       guard let bytes else { return false }
       if TextBytes.isSQLText(bytes) {
         statement.bindStatic(text: bytes, at: 1)
+      } else if isWords {
+        return false
       } else {
         statement.bindStatic(bytes, at: 1)
       }
@@ -100,10 +104,13 @@ public struct ColumnFeed: IndexFeed {
   }
 
   private static func source(_ definition: IndexDefinition, _ context: ScanContext) throws(IndexFeedError) -> Source {
-    if definition.column.definition == nil { return definition.column.name == "key" ? .key : .value }
+    let isWords = definition.kind == .words
+    if definition.column.definition == nil {
+      return definition.column.name == "key" ? .key(isWords: isWords) : .value(isWords: isWords)
+    }
     do throws(ColumnRefusal) {
       let expression = try context.columnEvaluation().compile(definition.column)
-      return .expression(expression, isWords: definition.kind == .words)
+      return .expression(expression, isWords: isWords)
     } catch { throw .refused("column \(definition.column.name): \(error.message)") }
   }
 }
