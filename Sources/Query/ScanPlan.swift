@@ -69,7 +69,13 @@ struct ScanPlanner {
   let size: TopicSize
   private var partitionCount: Int { size.partitions }
 
-  init(_ size: TopicSize) { self.size = size }
+  /// There may be more partitions when the plan is carried out.
+  private let mayGrow: Bool
+
+  init(_ size: TopicSize, mayGrow: Bool = false) {
+    self.size = size
+    self.mayGrow = mayGrow
+  }
 
   /// Partitions that are merged by offset without a LIMIT: each keeps a batch in memory.
   static let mergeWidthMax = 64
@@ -84,7 +90,7 @@ struct ScanPlanner {
   func choose(_ request: IndexRequest) -> Choice {
     var terms: [ScanPlan.Term] = []
     var hasLimit = false
-    var isOnePartition = partitionCount <= 1
+    var isOnePartition = partitionCount <= 1 && !mayGrow
     var partitionShare = 1.0
     var offsetEquality = false
     var rangeShare = 1.0
