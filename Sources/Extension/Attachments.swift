@@ -64,7 +64,7 @@ final class Attachments {
     return made
   }
 
-  /// `CREATE VIRTUAL TABLE schema.name USING quire(…)`: a data directory and a topic (without one, that of the table's name), or a
+  /// `CREATE VIRTUAL TABLE schema.name USING quire(…)`: a data directory and a topic (that of the table's name without one), or a
   /// segment file; without either, the data directory of the environment.
   private func make(_ words: [String]) throws(VirtualTableError) -> VirtualTable {
     let name = words.count > 1 ? words[1] : ""

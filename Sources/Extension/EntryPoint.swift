@@ -4,7 +4,7 @@ internal import SQLite
 
 /// What `load_extension('libquire')` calls, on each connection that it is loaded into.
 ///
-/// - Returns: SQLITE_OK; otherwise nothing was registered but functions perhaps, and `message` says why.
+/// - Returns: SQLITE_OK; otherwise `message` says why, and the topics of the environment are not there.
 @c(sqlite3_quire_init)
 public func quireInit(
   _ database: OpaquePointer?, _ message: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, _ api: OpaquePointer?
@@ -13,7 +13,8 @@ public func quireInit(
   guard code == 0 else { return code }
   guard let database else { return 1 }
   do throws(LoadError) {
-    try Attachments(on: Connection(hosted: database)).register(environment: getenv("QUIRE_DATA_DIR").map { String(cString: $0) })
+    let directory = getenv("QUIRE_DATA_DIR").map { String(cString: $0) }
+    try Attachments(on: Connection(hosted: database)).register(environment: directory)
     return 0
   } catch {
     message?.pointee = chost_message(error.message)

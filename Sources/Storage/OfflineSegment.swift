@@ -3,8 +3,8 @@ internal import SQLite
 
 /// Reads one segment file by itself, wherever it lies. Writes nothing to it.
 ///
-/// Within a data directory it is bounded as everything of that is: by the high watermark that the node wrote down last. Elsewhere, as a
-/// copy of it, all of it is there to be read.
+/// Within a data directory it is bounded as everything of that is: by the high watermark that the node wrote down last. Elsewhere, as
+/// a copy of it, all of it is there to be read.
 public struct OfflineSegment: Sendable {
   public let topicPartition: TopicPartition
   private let history: PartitionHistory
@@ -31,7 +31,8 @@ public struct OfflineSegment: Sendable {
       highWatermark: Offset(max(start, end)),
       segments: [
         SegmentReference(
-          path: path, baseOffset: Offset(state.baseOffset), endOffset: Offset(max(state.baseOffset, end)), isSealed: isImmutable,
+          path: path, baseOffset: Offset(state.baseOffset), endOffset: Offset(max(state.baseOffset, end)),
+          isSealed: isImmutable,
           minTimestamp: extent.minTimestamp, maxTimestamp: extent.maxTimestamp, batchBytes: extent.batchBytes, file: file)
       ])
   }
