@@ -26,6 +26,13 @@ SELECT offset, value FROM events e WHERE partition = 2 AND NOT EXISTS (SELECT 1 
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT i, e.value FROM n LEFT JOIN events e ON e.offset = i AND e.partition = 3 ORDER BY i
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 20) SELECT i, e.value FROM n LEFT JOIN events e ON e.offset = i AND e.partition = 3 ORDER BY i
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 60) SELECT i, e.value FROM n LEFT JOIN events e ON e.offset = i AND e.partition = 3 ORDER BY i
+SELECT partition, offset, timestamp, key FROM other ORDER BY timestamp, partition, offset LIMIT 8
+SELECT partition, offset, timestamp, key FROM other ORDER BY timestamp DESC, partition, offset LIMIT 8
+SELECT partition, offset, timestamp, key FROM other ORDER BY offset DESC, partition, offset LIMIT 8
+SELECT partition, offset, timestamp, key FROM other ORDER BY time, partition, offset LIMIT 8
+SELECT partition, offset, timestamp, key FROM other ORDER BY time DESC, partition, offset LIMIT 8
+SELECT partition, offset, timestamp, key FROM other ORDER BY length(value), partition, offset LIMIT 8
+SELECT partition, offset, timestamp, key FROM other ORDER BY offset % 3, partition, offset LIMIT 8
 SELECT key AS v, count(*) FROM other GROUP BY v ORDER BY v
 SELECT a.offset, b.value FROM events a LEFT JOIN events b ON a.partition = 0 AND b.partition = 1 AND a.offset = b.offset ORDER BY a.partition, a.offset
 SELECT a.key, count(*) FROM events a, other o WHERE a.key = o.key GROUP BY a.key ORDER BY 1
