@@ -7,6 +7,7 @@ import datetime
 import http.client
 import json
 import os
+import platform
 import random
 import sqlite3
 import subprocess
@@ -24,7 +25,9 @@ from node import Node
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 ONLY = sys.argv[1:]
-HOSTS = (("sqlite3", "/usr/bin/python3"), ("pysqlite3", sys.executable), ("apsw", sys.executable))
+HOSTS = [("sqlite3", "/usr/bin/python3"), ("apsw", sys.executable)]
+if platform.machine() == "x86_64":
+    HOSTS.append(("pysqlite3", sys.executable))
 
 
 def wants(name):
@@ -158,7 +161,7 @@ def host(module, python, data, plain, asked):
     if not wants(name):
         return lambda: None
 
-    library = os.environ["QUIRE_EXTENSION"]
+    library = node.extension()
     done = subprocess.run([python, f"{HERE}/host.py", module, library, data, plain], input=json.dumps(asked), capture_output=True,
                           text=True, timeout=300)
 
@@ -240,7 +243,7 @@ def parameters(broker, plain):
     topics = sqlite3.connect(":memory:")
     topics.text_factory = Text
     topics.enable_load_extension(True)
-    topics.load_extension(os.environ["QUIRE_EXTENSION"])
+    topics.load_extension(node.extension())
     topics.execute("SELECT quire_attach(?)", (broker.data,))
     fits = {"partition": (2, 1.5), "offset": (20, 7.25), "timestamp": (world.EPOCH + 60_000, -1), "key": ("k1", ""),
             "time": ("2024-05-01T09:02:00.000Z",)}
