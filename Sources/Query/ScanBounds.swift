@@ -13,7 +13,8 @@ struct ScanBounds: Equatable {
   var rowIDs = Interval.all
 
   var isEmpty: Bool {
-    partitions.isEmpty || offsets.isEmpty || rowIDs.isEmpty || timestamps.isEmpty || headers.isEmpty || partitionList?.isEmpty == true
+    partitions.isEmpty || offsets.isEmpty || timestamps.isEmpty || headers.isEmpty || rowIDs.isEmpty
+      || partitionList?.isEmpty == true
   }
 
   mutating func makeEmpty() { offsets = .none }
