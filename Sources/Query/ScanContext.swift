@@ -20,6 +20,7 @@ final class ScanContext {
 
   /// The time is over or the query cancelled, which is noted as its failure.
   var isOver: Bool {
+    if isHosted { return false }
     do throws(HistoryError) { try control.check() } catch {
       failure = error
       return true
@@ -27,5 +28,11 @@ final class ScanContext {
     return false
   }
 
-  init(control: ScanControl) { self.control = control }
+  /// The statements are somebody else's, who has told SQLite himself when they end.
+  private let isHosted: Bool
+
+  init(control: ScanControl, isHosted: Bool = false) {
+    self.control = control
+    self.isHosted = isHosted
+  }
 }

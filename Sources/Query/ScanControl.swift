@@ -10,9 +10,23 @@ public final class ScanControl: Sendable {
   /// Nanoseconds of the monotonic clock.
   private let deadline: Atomic<UInt64>
   public let progress = QueryProgress()
+  /// Asked now and then by whoever checks; true stops the scan, and nothing else than that scan.
+  private let shouldStop: (@Sendable () -> Bool)?
+  /// When it was asked last.
+  private let lastAsked = Atomic<UInt64>(0)
+  private static let askEveryNanoseconds: UInt64 = 50_000_000
 
   /// Without a bound on time; `restart` sets one.
-  public init() { deadline = Atomic(.max) }
+  public init() {
+    deadline = Atomic(.max)
+    shouldStop = nil
+  }
+
+  /// - Parameter shouldStop: asked some twenty times a second while a scan is under way, on the thread that scans.
+  public init(shouldStop: @escaping @Sendable () -> Bool) {
+    deadline = Atomic(.max)
+    self.shouldStop = shouldStop
+  }
 
   /// Begins to count the time anew. A cancellation stays.
   /// - Parameter time: from now on; nil is without bound.
@@ -30,6 +44,14 @@ public final class ScanControl: Sendable {
   public func check() throws(HistoryError) {
     if isCancelled { throw HistoryError(.cancelled, "cancelled") }
     if isLate { throw HistoryError(.tooSlow, "the time for this query is over") }
+    if let shouldStop, isTimeToAsk, shouldStop() { throw HistoryError(.cancelled, "interrupted") }
+  }
+
+  private var isTimeToAsk: Bool {
+    let now = Self.now()
+    guard now &- lastAsked.load(ordering: .relaxed) >= Self.askEveryNanoseconds else { return false }
+    lastAsked.store(now, ordering: .relaxed)
+    return true
   }
 
   private static func now() -> UInt64 {

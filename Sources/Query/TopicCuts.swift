@@ -1,8 +1,16 @@
+/// Cuts topics for the statements that read them.
+protocol TopicCutting: AnyObject {
+  /// What a cursor over the topic reads.
+  func cut(of topic: String) throws(HistoryError) -> TopicTable.Cut
+  /// About how large the topic is by now, where tables outlive statements; nil where what was known first will do.
+  func currentSize(of topic: String) -> TopicSize?
+}
+
 /// The cuts of a session: one for all the topics that a statement is the first to name.
 ///
 /// SQLite connects every table that a statement names while it prepares it, and opens none before it steps: between the two lies the
 /// moment of the cut. What a session has read once it reads as it was then, also in later statements.
-final class TopicCuts {
+final class TopicCuts: TopicCutting {
   private let catalog: any HistoryCatalog
   private var prepared: [String] = []
   private var cuts: [String: TopicTable.Cut] = [:]
@@ -17,6 +25,8 @@ final class TopicCuts {
     if size != nil, cuts[topic] == nil { prepared.append(topic) }
     return size
   }
+
+  func currentSize(of topic: String) -> TopicSize? { nil }
 
   /// The topic's cut; taken now, with those of all others that have been prepared, if there is none yet.
   func cut(of topic: String) throws(HistoryError) -> TopicTable.Cut {
