@@ -113,8 +113,9 @@ def commit(bootstrap, group, topic, offset, partition=0):
 
 
 def attempt(work):
+    """Its value, or None while brokers are away or not ready."""
     try:
-        return work() or True
+        return work()
     except KafkaException:
         return None
 
@@ -236,7 +237,7 @@ def tells_histories_apart(source, node):
     admin = AdminClient({"bootstrap.servers": source.kafka})
     for future in admin.delete_topics(["again"]).values():
         future.result(20)
-    wait_until(lambda: attempt(lambda: create(source.kafka, "again")), 20, "the topic's second creation")
+    wait_until(lambda: attempt(lambda: create(source.kafka, "again") or True), 20, "the topic's second creation")
     produce(source.kafka, "again", plain(80))
     message = mirror(source.kafka, node, "again", expect=1)
     assert "created anew" in message, message
