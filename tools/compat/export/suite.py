@@ -244,6 +244,15 @@ def killed(arguments, seconds):
     return process.wait() == 0
 
 
+def written(path):
+    """Something that changes whenever the file is written; None where there is nothing in it."""
+    try:
+        state = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return (state.st_ino, state.st_mtime_ns) if state.st_size else None
+
+
 def kills(out, broker, stored):
     for form in FORMATS:
         name = f"{form}: killed and gone on with"
@@ -251,12 +260,27 @@ def kills(out, broker, stored):
             continue
         with check(f"{form}: killed and gone on with, it shows nothing before it is whole, and then everything"):
             path, rng = f"{out}/killed.{form}", random.Random(form)
-            arguments = ["export", "events", "--format", form, "--output", path]
+            arguments = ["export", "events", "--format", form, "--output", path, "--checkpoint-bytes", "200kb"]
             for _ in range(4):
                 if killed(arguments, rng.uniform(0.02, 0.3)):
                     os.remove(path)
                 assert not os.path.exists(path), "a killed export has its name"
-            quire(*arguments, "--resume")
+            # Then killed as soon as something more is noted down, twice at least; one that was faster is begun anew.
+            journal, resumed = f"{out}/.killed.{form}.quire-export", 0
+            for _ in range(50):
+                process = subprocess.Popen([node.binary(), *arguments, "--resume"], stderr=subprocess.PIPE, text=True)
+                noted = written(journal)
+                while process.poll() is None and written(journal) in (noted, None):
+                    time.sleep(0.002)
+                process.kill()
+                resumed += "going on behind" in process.communicate()[1]
+                if resumed > 1:
+                    break
+                if os.path.exists(path):
+                    os.remove(path)
+            if not os.path.exists(path):
+                quire(*arguments, "--resume")
+            assert resumed > 0, "no export went on from where another was killed"
             equal(list(READERS[form][0](path)), stored, "record")
             equal([name for name in os.listdir(out) if "killed" in name], [f"killed.{form}"])
             os.remove(path)
