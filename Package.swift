@@ -94,7 +94,7 @@ let package = Package(
     room(
       "Node",
       [
-        "Model", "SQLite", "Metadata", "Coordination", "Storage", "Cluster", "Query", "Broker", "Gateway", nioCore,
+        "Model", "SQLite", "Records", "Metadata", "Coordination", "Storage", "Cluster", "Query", "Broker", "Gateway", nioCore,
         nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),

@@ -31,16 +31,20 @@ public struct HistoryDoors: Sendable {
   public var runOnReadThread: @Sendable (@escaping @Sendable () -> Void) -> Void
   /// The statements that run.
   public var queries: QueryRegistry
+  /// The logs of mirrors; nil where nobody may bring any.
+  public var mirrors: (any MirrorLogs)?
 
   public init(
     query: @escaping @Sendable (QueryRequest, StreamedOutput) throws -> Void,
     export: @escaping @Sendable (ExportRequest, StreamedOutput) throws -> Void,
-    runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void, queries: QueryRegistry = QueryRegistry()
+    runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void, queries: QueryRegistry = QueryRegistry(),
+    mirrors: (any MirrorLogs)? = nil
   ) {
     self.query = query
     self.export = export
     self.runOnReadThread = runOnReadThread
     self.queries = queries
+    self.mirrors = mirrors
   }
 }
 
@@ -51,6 +55,7 @@ public final class Gateway: Service {
   private let readiness: @Sendable () -> String?
   private let history: HistoryRoutes
   private let queries: QueryRoutes
+  private let mirrors: MirrorRoutes?
   private let group: any EventLoopGroup
   private let logger: Logger
   private let started = Mutex<Announcement?>(nil)
@@ -72,6 +77,7 @@ public final class Gateway: Service {
     self.readiness = readiness
     self.history = HistoryRoutes(doors: doors, concurrentMax: configuration.concurrentQueriesMax, logger: logger)
     self.queries = QueryRoutes(registry: doors.queries)
+    self.mirrors = doors.mirrors.map { MirrorRoutes(logs: $0) }
     self.group = group
     self.logger = logger
     self.started.withLock { $0 = Announcement(call: started) }
@@ -128,6 +134,7 @@ public final class Gateway: Service {
     router.get("/v1/queries") { [queries] _, _ in queries.list() }
     router.delete("/v1/queries/:id") { [queries] _, context in queries.cancel(context.parameters.get("id")) }
     router.post("/v1/export") { [history] request, context in try await history.export(request, context) }
+    mirrors?.add(to: router)
     return router
   }
 }

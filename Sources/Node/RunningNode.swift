@@ -148,13 +148,15 @@ struct RunningNode {
         MetricSample("kafka_queued_request_bytes_max", value: Double(queuedRequestBytesMax)),
       ]
     }
+    var doors = HistoryDoors.over(
+      catalog: catalog, limits: limits, queries: queries, now: wallClockMilliseconds,
+      runOnReadThread: { [store] work in store.runScanOnReadThread(work) })
+    doors.mirrors = MirrorEntry(store: store, cluster: cluster)
     let gateway = Gateway(
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
         concurrentQueriesMax: Int(settings.number("quire.query.concurrency"))),
-      doors: .over(
-        catalog: catalog, limits: limits, queries: queries, now: wallClockMilliseconds,
-        runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
+      doors: doors,
       metrics: metrics, readiness: { [state] in state.now }, group: group, logger: Logger(label: "http"),
       started: announce)
     return Opening(door: "HTTP", address: http, service: gateway)
