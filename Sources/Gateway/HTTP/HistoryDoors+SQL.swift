@@ -39,6 +39,7 @@ extension QueryRequest.Limits {
     if let time = timeMilliseconds { limits.time = min(limits.time ?? .milliseconds(time), .milliseconds(time)) }
     if let bytes = outputBytes { limits.outputBytes = min(limits.outputBytes ?? bytes, bytes) }
     if let bytes = temporaryBytes { limits.temporaryBytes = min(limits.temporaryBytes, bytes) }
+    if let bytes = memoryBytes { limits.memoryBytes = min(limits.memoryBytes, bytes) }
     return limits
   }
 }

@@ -26,6 +26,7 @@ public struct QueryRequest: Hashable, Sendable {
     public var timeMilliseconds: Int?
     public var outputBytes: Int?
     public var temporaryBytes: Int?
+    public var memoryBytes: Int?
     public init() {}
   }
 }
@@ -54,7 +55,10 @@ extension QueryRequest {
       case "time_ms": limits.timeMilliseconds = value
       case "output_bytes": limits.outputBytes = value
       case "temporary_bytes": limits.temporaryBytes = value
-      default: throw RequestRejection(message: "unknown limit '\(name)'; there are: output_bytes, temporary_bytes, time_ms")
+      case "memory_bytes": limits.memoryBytes = value
+      default:
+        throw RequestRejection(
+          message: "unknown limit '\(name)'; there are: memory_bytes, output_bytes, temporary_bytes, time_ms")
       }
     }
   }

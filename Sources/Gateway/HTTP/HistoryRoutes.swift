@@ -71,13 +71,13 @@ final class HistoryRoutes: Sendable {
       return JSONReply.error(.badRequest, error.message)
     }
     let output = StreamedOutput()
-    if let refusal = admit(output) { return JSONReply.error(.serviceUnavailable, refusal) }
+    if let refusal = admit(output) { return JSONReply.error(refusal) }
     doors.runOnReadThread {
       do {
         try run(question, output)
         output.finish()
       } catch {
-        output.fail("\(error)")
+        output.fail(AnswerFailure(error))
       }
       self.running.withLock { $0.outputs[ObjectIdentifier(output)] = nil }
     }
@@ -86,10 +86,12 @@ final class HistoryRoutes: Sendable {
   }
 
   /// - Returns: why not now.
-  private func admit(_ output: StreamedOutput) -> String? {
+  private func admit(_ output: StreamedOutput) -> AnswerFailure? {
     running.withLock { running in
-      if running.isStopping { return "the node is stopping" }
-      if running.outputs.count >= concurrentMax { return "\(concurrentMax) statements are running already; try again" }
+      if running.isStopping { return AnswerFailure("unavailable", "the node is stopping") }
+      if running.outputs.count >= concurrentMax {
+        return AnswerFailure("busy", "\(concurrentMax) statements are running already; try again")
+      }
       running.outputs[ObjectIdentifier(output)] = output
       return nil
     }
@@ -97,8 +99,8 @@ final class HistoryRoutes: Sendable {
 
   private func answer(_ output: StreamedOutput, contentType: String) async -> Response {
     switch await output.next() {
-    case .failure(let message):
-      return JSONReply.error(.badRequest, message)
+    case .failure(let failure):
+      return JSONReply.error(failure)
     case .end:
       return Response(status: .ok, headers: [.contentType: contentType])
     case .bytes(let bytes):
@@ -109,9 +111,9 @@ final class HistoryRoutes: Sendable {
             switch await output.next() {
             case .bytes(let more): try await writer.write(more)
             case .end: return try await writer.finish(nil)
-            case .failure(let message):
-              self.logger.warning("an answer was cut off", metadata: ["reason": "\(message)"])
-              throw AnswerCutOff(reason: message)
+            case .failure(let failure):
+              self.logger.warning("an answer was cut off", metadata: ["reason": "\(failure.message)"])
+              throw AnswerCutOff(reason: failure.message)
             }
           }
         } catch {

@@ -15,12 +15,12 @@ public final class StreamedOutput: @unchecked Sendable {
   enum Next: Sendable {
     case bytes(ByteBuffer)
     case end
-    case failure(String)
+    case failure(AnswerFailure)
   }
 
   private enum Ending {
     case finished
-    case failed(String)
+    case failed(AnswerFailure)
     case abandoned
   }
 
@@ -78,7 +78,7 @@ public final class StreamedOutput: @unchecked Sendable {
   /// The answer is complete.
   func finish() { end(.finished) }
   /// The answer ends here with an error: the first of all if nothing was written yet, else the connection is cut off.
-  func fail(_ message: String) { end(.failed(message)) }
+  func fail(_ failure: AnswerFailure) { end(.failed(failure)) }
   /// Nobody reads any more.
   func abandon() { end(.abandoned) }
 
@@ -107,8 +107,8 @@ public final class StreamedOutput: @unchecked Sendable {
   private static func next(after ending: Ending) -> Next {
     switch ending {
     case .finished: .end
-    case .failed(let message): .failure(message)
-    case .abandoned: .failure("the request was abandoned")
+    case .failed(let failure): .failure(failure)
+    case .abandoned: .failure(AnswerFailure("abandoned", "the request was abandoned"))
     }
   }
 

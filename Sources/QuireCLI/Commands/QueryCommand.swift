@@ -1,6 +1,5 @@
 internal import ArgumentParser
-internal import Export
-internal import NIOCore
+internal import Glibc
 internal import Query
 
 struct QueryCommand: AsyncParsableCommand {
@@ -12,6 +11,9 @@ struct QueryCommand: AsyncParsableCommand {
 
         quire query 'SELECT partition, count(*) FROM plays GROUP BY 1'
         quire query -p user=ann 'SELECT time, value FROM plays WHERE value ->> '"'"'$.user'"'"' = :user ORDER BY offset DESC LIMIT 20'
+
+      Without a statement it is a prompt (.help tells more), and where standard input is no terminal, statements are read from it, each \
+      ended by a semicolon, and run one after the other up to the first that fails.
       """)
 
   /// The formats of rows, by the names that the query room has for them.
@@ -28,8 +30,8 @@ struct QueryCommand: AsyncParsableCommand {
     }
   }
 
-  @Argument(help: "One SQL statement, or - to read it from standard input.")
-  var sql: String
+  @Argument(help: "One SQL statement; without it a prompt, or statements from standard input (also: -).")
+  var sql: String?
 
   @Option(help: ArgumentHelp("table, json, jsonl or csv.", valueName: "format"))
   var format: RowFormat = .table
@@ -40,6 +42,8 @@ struct QueryCommand: AsyncParsableCommand {
       "Value for a parameter (:name) of the statement; a number is a number, '…' in quotes is text. Repeatable.",
       valueName: "name=value"))
   var parameters: [String] = []
+
+  @OptionGroup var limits: LimitOptions
 
   @OptionGroup var history: HistoryOptions
 
@@ -59,49 +63,22 @@ struct QueryCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let statement = sql == "-" ? try await Self.standardInput() : sql
-    if statement.allSatisfy(\.isWhitespace) { throw ValidationError("the statement is empty") }
-    let parameters = try named()
-    switch try history.source() {
-    case .server(let server):
-      try await Interruption.cancelling { [format] in
-        let output = OutputStream.standardOutput()
-        let body = JSON.object([
-          ("sql", .string(statement)),
-          ("parameters", .object(parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) })),
-          ("format", .string(format.rawValue)),
-        ])
-        try await HTTPDoor(server: server).post("/v1/query", body) { bytes in
-          try bytes.withUnsafeReadableBytes { try output.write($0) }
-          try output.flush()
-        }
+    let source = try history.source()
+    let question = Question(
+      sql: "", parameters: try named(), format: format.outputFormat, limits: try limits.limits)
+    guard let sql, sql != "-" else {
+      let isTyped = sql == nil && isatty(STDIN_FILENO) == 1
+      return try await isTyped ? Prompt.run(source, question) : StatementScript.run(source, question)
+    }
+    if sql.allSatisfy(\.isWhitespace) { throw ValidationError("the statement is empty") }
+    try await Interruption.cancelling {
+      var question = question
+      question.sql = sql
+      let output = OutputStream.standardOutput()
+      try await source.ask(question) { bytes in
+        try output.write(bytes)
         try output.flush()
       }
-    case .directory(let path):
-      try await Interruption.cancelling { [format] in
-        try await OfflineHistory.query(statement, parameters, format.outputFormat, dataDirectory: path)
-      }
-    }
-  }
-
-  private static func standardInput() async throws -> String {
-    let input = try InputChunks(path: nil)
-    var bytes: [UInt8] = []
-    while let chunk = try await input.next() { bytes += chunk }
-    guard let text = String(validating: bytes, as: UTF8.self) else { throw CommandFailure("the statement is not UTF-8") }
-    return text
-  }
-}
-
-extension SQLParameter {
-  var json: JSON {
-    switch self {
-    case .null: .null
-    case .integer(let value): .number(value)
-    case .real(let value): .number("\(value)")
-    case .text(let text): .string(text)
-    // Nothing typed on a command line is a BLOB.
-    case .blob(let bytes): .string(String(decoding: bytes, as: UTF8.self))
     }
   }
 }

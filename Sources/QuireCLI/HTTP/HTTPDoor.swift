@@ -95,7 +95,7 @@ struct HTTPDoor: Sendable {
       case .end:
         guard let status else { continue }
         if status == .ok { return }
-        throw CommandFailure(Self.message(in: error) ?? "\(server.authority) answered \(status.code) \(status.reasonPhrase)")
+        throw Self.failure(in: error) ?? CommandFailure("\(server.authority) answered \(status.code) \(status.reasonPhrase)")
       }
     }
     // The connection ended without the end of an answer.
@@ -103,9 +103,10 @@ struct HTTPDoor: Sendable {
     throw Self.cutOff
   }
 
-  /// The message in `{"error":{"message":"…"}}`.
-  static func message(in body: ByteBuffer) -> String? {
+  /// What `{"error":{"message":"…","position":…}}` says.
+  static func failure(in body: ByteBuffer) -> CommandFailure? {
     let json = body.withUnsafeReadableBytes { try? JSONReader.read($0) }
-    return json?["error"]?["message"]?.string
+    guard let error = json?["error"], let message = error["message"]?.string else { return nil }
+    return CommandFailure(message, position: error["position"]?.integer.map { Int($0) })
   }
 }
