@@ -15,7 +15,7 @@
 #include <wchar.h>
 
 // From histedit.h, whose numbers and structures have been the same since libedit 3.0.
-enum { EL_PROMPT = 0, EL_EDITOR = 2, EL_SIGNAL = 3, EL_BIND = 4, EL_ADDFN = 9, EL_HIST = 10, EL_GETCFN = 13, EL_CLIENTDATA = 14 };
+enum { EL_PROMPT = 0, EL_EDITOR = 2, EL_SIGNAL = 3, EL_BIND = 4, EL_ADDFN = 9, EL_HIST = 10, EL_GETCFN = 13, EL_CLIENTDATA = 14, EL_PREP_TERM = 16 };
 enum { H_SETSIZE = 1, H_ENTER = 10, H_SETUNIQUE = 20 };
 enum { CC_REFRESH = 4, CC_REDISPLAY = 8 };
 typedef struct editline EditLine;
@@ -171,6 +171,8 @@ const char *cedit_read(cedit *edit, const char *prompt, int *outcome) {
   edit->prompt = prompt;
   edit->interrupted = 0;
   int count = 0;
+  // libedit shows its prompt before it takes the terminal over: a Ctrl-D between the two would be the terminal's.
+  edit->set(edit->line, EL_PREP_TERM, 1);
   const char *line = edit->gets(edit->line, &count);
   if (edit->interrupted || !line || count <= 0) {
     *outcome = edit->interrupted ? CEDIT_INTERRUPTED : CEDIT_END;

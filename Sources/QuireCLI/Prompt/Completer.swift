@@ -85,7 +85,8 @@ struct Completer {
   static let keywords: Set<String> = [
     "ALL", "AND", "AS", "ASC", "BETWEEN", "BY", "CASE", "CAST", "COLLATE", "CROSS", "DESC", "DISTINCT", "ELSE", "END", "ESCAPE",
     "EXCEPT", "EXISTS", "EXPLAIN", "FILTER", "FROM", "GLOB", "GROUP", "HAVING", "IN", "INNER", "INTERSECT", "IS", "ISNULL",
-    "JOIN", "LEFT", "LIKE", "LIMIT", "MATCH", "MATERIALIZED", "NATURAL", "NOT", "NOTNULL", "NULL", "NULLS", "OFFSET", "ON", "OR",
+    "JOIN", "LEFT", "LIKE", "LIMIT", "MATCH", "MATERIALIZED", "NATURAL", "NOT", "NOTNULL", "NULL", "NULLS", "OFFSET", "ON",
+    "OR",
     "ORDER", "OUTER", "OVER", "PARTITION", "PLAN", "PRECEDING", "QUERY", "RANGE", "RECURSIVE", "REGEXP", "RIGHT", "ROWS",
     "SELECT", "THEN", "UNBOUNDED", "UNION", "USING", "VALUES", "WHEN", "WHERE", "WINDOW", "WITH",
   ]
@@ -93,9 +94,11 @@ struct Completer {
   static let functions = [
     "abs(", "avg(", "base64(", "coalesce(", "count(", "date(", "datetime(", "dense_rank(", "first_value(", "from_iso(",
     "group_concat(", "header(", "hex(", "hop(", "ifnull(", "iif(", "instr(", "json(", "json_array(", "json_each(",
-    "json_extract(", "json_group_array(", "json_group_object(", "json_object(", "json_tree(", "json_type(", "json_valid(", "lag(",
+    "json_extract(", "json_group_array(", "json_group_object(", "json_object(", "json_tree(", "json_type(", "json_valid(",
+    "lag(",
     "last_value(", "lead(", "length(", "lower(", "max(", "median(", "min(", "nullif(", "percentile(", "printf(", "quote(",
-    "rank(", "regexp(", "replace(", "round(", "row_number(", "strftime(", "substr(", "sum(", "time_bucket(", "to_iso(", "total(",
+    "rank(", "regexp(", "replace(", "round(", "row_number(", "strftime(", "substr(", "sum(", "time_bucket(", "to_iso(",
+    "total(",
     "trim(", "tumble(", "typeof(", "unixepoch(", "upper(", "uuid(",
   ]
 }

@@ -84,7 +84,8 @@ final class Dialogue {
   static func failure(_ error: any Error, of sql: String) -> any Error {
     switch error {
     case let error as QueryError:
-      return error.kind == .cancelled ? CancellationError() : Failure(message: error.message, sql: sql, position: error.position)
+      return error.kind == .cancelled
+        ? CancellationError() : Failure(message: error.message, sql: sql, position: error.position)
     case let error as CommandFailure: return Failure(message: error.message, sql: sql, position: error.position)
     default: return error
     }

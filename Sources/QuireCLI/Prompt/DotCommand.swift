@@ -89,7 +89,8 @@ enum DotCommand {
     let system = SystemTableColumns.all.first { $0.table == table.lowercased() }
     var lines = names.map { name -> String in
       let known = system.map { $0.columns.first { $0.name == name }.map { ($0.kind.rawValue, false) } }
-      let type = known ?? TopicTableColumns.all.first { $0.name == name && !$0.isHidden }.map { ($0.declaredType, $0.isNotNull) }
+      let type =
+        known ?? TopicTableColumns.all.first { $0.name == name && !$0.isHidden }.map { ($0.declaredType, $0.isNotNull) }
       return [name == "offset" ? "\"offset\"" : name, type?.0 ?? "", type?.1 == true ? "NOT NULL" : ""]
         .filter { !$0.isEmpty }.joined(separator: " ")
     }
@@ -97,7 +98,8 @@ enum DotCommand {
       lines += TopicTableColumns.all.filter(\.isHidden).map { "\($0.name) \($0.declaredType) HIDDEN" }
     }
     let quoted = SQLNames.quoted(table)
-    try show([["CREATE TABLE \(quoted) ("]] + lines.indices.map { ["  " + lines[$0] + ($0 < lines.count - 1 ? "," : "")] } + [[");"]])
+    try show(
+      [["CREATE TABLE \(quoted) ("]] + lines.indices.map { ["  " + lines[$0] + ($0 < lines.count - 1 ? "," : "")] } + [[");"]])
   }
 
   // Settings
@@ -153,7 +155,9 @@ enum SQLNames {
   static func quoted(_ name: String) -> String {
     let isPlain =
       !name.isEmpty && !name.first!.isNumber
-      && name.utf8.allSatisfy { $0 == 0x5F || (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) }
+      && name.utf8.allSatisfy {
+        $0 == 0x5F || (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0)
+      }
     return isPlain && !Completer.keywords.contains(name.uppercased()) ? name : "\"\(name.replacing("\"", with: "\"\""))\""
   }
 }
