@@ -13,11 +13,17 @@ public struct GatewayConfiguration: Sendable {
   public var advertisedHosts: [String]
   /// Statements and exports at once; a further one is answered 503.
   public var concurrentQueriesMax: Int
+  /// Besides, statements at once that are followed.
+  public var followedQueriesMax: Int
 
-  public init(listen: HostPort, advertisedHosts: [String], concurrentQueriesMax: Int) {
+  public init(
+    listen: HostPort, advertisedHosts: [String], concurrentQueriesMax: Int,
+    followedQueriesMax: Int = Limits.queryFollowersMax
+  ) {
     self.listen = listen
     self.advertisedHosts = advertisedHosts
     self.concurrentQueriesMax = concurrentQueriesMax
+    self.followedQueriesMax = followedQueriesMax
   }
 }
 
@@ -31,16 +37,20 @@ public struct HistoryDoors: Sendable {
   public var runOnReadThread: @Sendable (@escaping @Sendable () -> Void) -> Void
   /// The statements that run.
   public var queries: QueryRegistry
+  /// Milliseconds since 1970.
+  public var now: @Sendable () -> Int64
 
   public init(
     query: @escaping @Sendable (QueryRequest, StreamedOutput) throws -> Void,
     export: @escaping @Sendable (ExportRequest, StreamedOutput) throws -> Void,
-    runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void, queries: QueryRegistry = QueryRegistry()
+    runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void, queries: QueryRegistry = QueryRegistry(),
+    now: @escaping @Sendable () -> Int64 = { 0 }
   ) {
     self.query = query
     self.export = export
     self.runOnReadThread = runOnReadThread
     self.queries = queries
+    self.now = now
   }
 }
 
@@ -70,7 +80,9 @@ public final class Gateway: Service {
     self.configuration = configuration
     self.metrics = metrics
     self.readiness = readiness
-    self.history = HistoryRoutes(doors: doors, concurrentMax: configuration.concurrentQueriesMax, logger: logger)
+    self.history = HistoryRoutes(
+      doors: doors, concurrentMax: configuration.concurrentQueriesMax, followedMax: configuration.followedQueriesMax,
+      logger: logger)
     self.queries = QueryRoutes(registry: doors.queries)
     self.group = group
     self.logger = logger
@@ -97,6 +109,7 @@ public final class Gateway: Service {
     } onGracefulShutdown: {
       self.history.drain(over: self.group)
     }
+    await history.areDone()
   }
 
   private func announce(_ address: SocketAddress?) {
@@ -125,6 +138,7 @@ public final class Gateway: Service {
         body: ResponseBody(byteBuffer: ByteBuffer(string: PrometheusText.render(metrics))))
     }
     router.post("/v1/query") { [history] request, context in try await history.query(request, context) }
+    router.get("/v1/query") { [history] request, context in try await history.follow(request, context) }
     router.get("/v1/queries") { [queries] _, _ in queries.list() }
     router.delete("/v1/queries/:id") { [queries] _, context in queries.cancel(context.parameters.get("id")) }
     router.post("/v1/export") { [history] request, context in try await history.export(request, context) }

@@ -89,7 +89,9 @@ struct RunningNode {
         configuration: configuration, store: store, cluster: cluster, shards: shards, groups: groups, broker: broker,
         kafka: listen,
         group: group, logger: logger,
-        queries: QueryRegistry(concurrentMax: Int(settings.number("quire.query.concurrency"))), state: State())
+        queries: QueryRegistry(
+          concurrentMax: Int(settings.number("quire.query.concurrency")),
+          followingMax: Int(settings.number("quire.query.followers"))), state: State())
     } catch {
       cluster.close()
       try? shards.close()
@@ -151,7 +153,8 @@ struct RunningNode {
     let gateway = Gateway(
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
-        concurrentQueriesMax: Int(settings.number("quire.query.concurrency"))),
+        concurrentQueriesMax: Int(settings.number("quire.query.concurrency")),
+        followedQueriesMax: Int(settings.number("quire.query.followers"))),
       doors: .over(
         catalog: catalog, limits: limits, queries: queries, now: wallClockMilliseconds,
         runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),

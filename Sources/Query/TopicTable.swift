@@ -31,6 +31,9 @@ final class TopicTable: VirtualTable {
   override func plan(_ request: IndexRequest) throws(VirtualTableError) {
     if context.isOver { throw .interrupted }
     let choice = planner.choose(request)
+    if !request.orderTerms.isEmpty || request.constraints.contains(where: { $0.comparison == .limit }) {
+      context.wantsOrderOrLimit = true
+    }
     let number = plans.firstIndex(of: choice.plan) ?? plans.count
     if number == plans.count { plans.append(choice.plan) }
     request.choose(
@@ -41,7 +44,9 @@ final class TopicTable: VirtualTable {
   override func makeCursor() throws(VirtualTableError) -> VirtualTableCursor {
     let cut: Cut
     do throws(HistoryError) { cut = try cuts.cut(of: topic) } catch { throw context.failing(error) }
-    return try TopicCursor(self, cut)
+    let cursor = try TopicCursor(self, cut)
+    context.cursor = cursor
+    return cursor
   }
 }
 

@@ -8,6 +8,8 @@ struct Question: Sendable {
   var parameters: [String: SQLParameter] = [:]
   var format = OutputFormat.table
   var limits = QuestionLimits()
+  /// Where following begins, as `--from` has it; nil for a statement that ends.
+  var followFrom: String?
 }
 
 /// Bounds that a person sets; nil leaves each to the node, or to nobody where a data directory is read.
@@ -42,13 +44,14 @@ extension HistoryOptions.Source {
   func ask(_ question: Question, take: (UnsafeRawBufferPointer) throws -> Void) async throws {
     switch self {
     case .server(let server):
-      let body = JSON.object([
+      var members: [(String, JSON)] = [
         ("sql", .string(question.sql)),
         ("parameters", .object(question.parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) })),
         ("format", .string(question.format.rawValue)),
         ("limits", question.limits.json),
-      ])
-      try await HTTPDoor(server: server).post("/v1/query", body) { bytes in
+      ]
+      if let from = question.followFrom { members += [("follow", .bool(true)), ("from", .string(from))] }
+      try await HTTPDoor(server: server).post("/v1/query", .object(members)) { bytes in
         try bytes.withUnsafeReadableBytes { try take($0) }
       }
     case .directory(let path):

@@ -14,6 +14,10 @@ struct QueryCommand: AsyncParsableCommand {
 
       Without a statement it is a prompt (.help tells more), and where standard input is no terminal, statements are read from it, each \
       ended by a semicolon, and run one after the other up to the first that fails.
+
+        quire query --follow 'SELECT time, value FROM plays WHERE value ->> '"'"'$.user'"'"' = '"'"'ann'"'"''
+
+      prints the rows of records that come in from now on, each once, until Ctrl-C; --from beginning, an offset or a time goes back.
       """)
 
   /// The formats of rows, by the names that the query room has for them.
@@ -43,11 +47,30 @@ struct QueryCommand: AsyncParsableCommand {
       valueName: "name=value"))
   var parameters: [String] = []
 
+  @Flag(help: "Go on with new rows as they come in, until Ctrl-C; for SELECT … FROM one topic, with or without WHERE.")
+  var follow = false
+
+  @Option(
+    name: .long, parsing: .unconditional,
+    help: ArgumentHelp(
+      "Where following begins: end (default: what comes in from now on), beginning, an offset, a time, -10m.", valueName: "position"))
+  var from: String?
+
   @OptionGroup var limits: LimitOptions
 
   @OptionGroup var history: HistoryOptions
 
-  func validate() throws { _ = try named() }
+  func validate() throws {
+    _ = try named()
+    if let from {
+      if !follow { throw ValidationError("--from belongs to --follow; a range of a query stands in its WHERE") }
+      do throws(RangeError) { _ = try RangeBound(from, now: 0) } catch { throw ValidationError(error.description) }
+    }
+    if follow, sql == nil || sql == "-" { throw ValidationError("--follow takes one statement") }
+    if follow, history.dataDir != nil {
+      throw ValidationError("--follow needs a running node: nothing tells of new records in a data directory")
+    }
+  }
 
   private func named() throws -> [String: SQLParameter] {
     var named: [String: SQLParameter] = [:]
@@ -71,14 +94,30 @@ struct QueryCommand: AsyncParsableCommand {
       return try await isTyped ? Prompt.run(source, question) : StatementScript.run(source, question)
     }
     if sql.allSatisfy(\.isWhitespace) { throw ValidationError("the statement is empty") }
+    var asked = question
+    asked.sql = sql
+    asked.followFrom = follow ? from ?? "end" : nil
+    try await Self.print(asked, source)
+  }
+
+  /// Asks and prints the answer, until it ends, nobody reads it any more, or Ctrl-C.
+  private static func print(_ question: Question, _ source: HistoryOptions.Source) async throws {
     try await Interruption.cancelling {
-      var question = question
-      question.sql = sql
-      let output = OutputStream.standardOutput()
-      try await source.ask(question) { bytes in
-        try output.write(bytes)
-        try output.flush()
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await answer(question, source) }
+        // Whoever waits for rows writes nothing, and would not find out.
+        if question.followFrom != nil { group.addTask { try await OutputStream.waitUntilClosed(STDOUT_FILENO) } }
+        defer { group.cancelAll() }
+        try await group.next()
       }
+    }
+  }
+
+  private static func answer(_ question: Question, _ source: HistoryOptions.Source) async throws {
+    let output = OutputStream.standardOutput()
+    try await source.ask(question) { bytes in
+      try output.write(bytes)
+      try output.flush()
     }
   }
 }

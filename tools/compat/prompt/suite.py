@@ -4,6 +4,7 @@
 """
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -236,6 +237,75 @@ def limits(scratch, broker):
     assert "temporary disk" in done.stderr, done.stderr
 
 
+def begin_following(*arguments):
+    """A `quire query --follow` whose statement runs."""
+    process = subprocess.Popen([node.binary(), "query", "--follow", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, preexec_fn=node.die_with_parent)
+    return process
+
+
+def follows(scratch, broker):
+    quire("topic", "create", "live", "--partitions", "3")
+    quire("produce", "live", given="before\n")
+    process = begin_following("SELECT value FROM live WHERE value <> 'hidden'", "--format", "jsonl")
+    wait_until(lambda: any(query["is_following"] for query in running(broker)), 30, "the statement is followed")
+    expected = []
+    for part in range(5):
+        values = [f"{part}-{n}" for n in range(20)]
+        quire("produce", "live", "--partition", str(part % 3), given="".join(f"{value}\n" for value in values + ["hidden"]))
+        expected += values
+        for value in values:
+            equal(json.loads(process.stdout.readline())["value"], value)
+    quire("topic", "alter", "live", "--partitions", "4")
+    quire("produce", "live", "--partition", "3", given="in a new partition\n")
+    equal(json.loads(process.stdout.readline())["value"], "in a new partition")
+    process.send_signal(signal.SIGINT)
+    equal(process.wait(30), 130)
+    equal(process.stdout.read(), "")
+    wait_until(lambda: not running(broker), 30, "nothing is left on the node")
+    for form, first in (("csv", "value\n"), ("table", None), ("json", None)):
+        process = begin_following("SELECT value FROM live", "--from", "beginning", "--format", form)
+        shown = ""
+        while "in a new partition" not in shown:
+            shown += process.stdout.readline()
+            if form == "json" and shown.count("\n") == 1 + len(expected) + 5:
+                break
+        assert first is None or shown.startswith(first), shown[:200]
+        process.terminate()
+        equal(process.wait(30), 143)
+
+
+def stops_following(scratch, broker):
+    quire("topic", "create", "gone", "--partitions", "1")
+    process = begin_following("SELECT * FROM gone")
+    query = wait_until(lambda: [query for query in running(broker) if query["is_following"]], 30, "the statement is followed")[0]
+    request = urllib.request.Request(f"http://{broker.http}/v1/queries/{query['id']}", method="DELETE")
+    urllib.request.urlopen(request, timeout=30).close()
+    equal(process.wait(30), 1)
+    assert "cancelled" in process.stderr.read()
+    process = begin_following("SELECT * FROM gone")
+    wait_until(lambda: any(query["is_following"] for query in running(broker)), 30, "the statement is followed")
+    quire("topic", "delete", "gone")
+    equal(process.wait(30), 1)
+    assert "deleted" in process.stderr.read()
+    process = begin_following("SELECT * FROM plays")
+    wait_until(lambda: any(query["is_following"] for query in running(broker)), 30, "the statement is followed")
+    process.stdout.close()
+    equal(process.wait(30), 0, "exit after a closed output")
+    wait_until(lambda: not running(broker), 30, "nothing is left on the node")
+    for sql in ("SELECT count(*) FROM plays", "SELECT * FROM plays ORDER BY offset", "SELECT * FROM plays ORDER BY value",
+                "SELECT * FROM plays LIMIT 3", "SELECT DISTINCT value FROM plays", "SELECT DISTINCT offset FROM plays",
+                "SELECT value FROM plays GROUP BY value", "SELECT offset FROM plays GROUP BY offset",
+                "SELECT a.value FROM plays a, plays b", "SELECT value FROM plays UNION ALL SELECT 1",
+                "SELECT row_number() OVER () FROM plays", "SELECT 1", "SELECT * FROM quire_topics",
+                "SELECT value FROM plays WHERE offset = (SELECT max(offset) FROM plays)", "EXPLAIN SELECT * FROM plays",
+                "SELECT e.value FROM plays, json_each(plays.value) e", "WITH a AS (SELECT 1 AS x) SELECT value FROM plays, a"):
+        done = quire("query", "--follow", sql, ok=False)
+        assert "cannot be followed" in done.stderr, (sql, done.stderr)
+    for arguments in (("--follow",), ("--follow", "SELECT 1", "--data-dir", broker.data), ("SELECT 1", "--from", "end")):
+        equal(node.run("query", *arguments, stdin="").returncode, 2)
+
+
 PARTS = [
     ("a prompt answers statements of several lines and dot commands", answers),
     ("errors have a place, and the prompt goes on", errors),
@@ -247,6 +317,8 @@ PARTS = [
     ("a prompt without libedit", without_library),
     ("statements from standard input stop at the first error", scripts),
     ("limits are options", limits),
+    ("--follow prints what comes in, each record once, until Ctrl-C", follows),
+    ("--follow ends when it is told to, and refuses what it cannot follow", stops_following),
 ]
 
 if __name__ == "__main__":
