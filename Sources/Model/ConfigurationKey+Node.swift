@@ -124,7 +124,7 @@ extension ConfigurationKey {
       documentation: "Postgres connections open at once; a further one is refused."),
     ConfigurationKey(
       name: "quire.query.concurrency", type: .int(1...64), defaultValue: "16",
-      documentation: "SQL statements running at once over HTTP and the Postgres protocol, and exports; a further one is refused."),
+      documentation: "SQL statements and exports running at once, each on a thread of low priority; a further one is refused."),
     ConfigurationKey(
       name: "quire.query.followers", type: .int(0...1024), defaultValue: String(Limits.queryFollowersMax),
       documentation: "SQL statements over HTTP at once that are followed, each with a thread; a further one is refused."),

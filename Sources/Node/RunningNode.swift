@@ -129,7 +129,7 @@ struct RunningNode {
         configuration: PostgresConfiguration(
           listen: address, connectionsMax: Int(settings.number("quire.postgres.connections"))),
         history: PostgresHistory(
-          catalog: catalog, limits: limits,
+          catalog: catalog, limits: limits, queries: queries,
           runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
         group: group, logger: Logger(label: "postgres"), started: started))
   }

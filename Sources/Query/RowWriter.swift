@@ -13,10 +13,8 @@ public struct ResultRow: ~Copyable {
   public func kind(_ column: Int) -> ColumnKind { statement.columnKind(at: column) }
   public func integer(_ column: Int) -> Int64 { statement.integer(at: column) }
   public func real(_ column: Int) -> Double { statement.double(at: column) }
-  /// The bytes of a TEXT or BLOB.
-  public func bytes(_ column: Int) -> UnsafeRawBufferPointer {
-    kind(column) == .text ? statement.borrowedText(at: column) : statement.borrowedBlob(at: column)
-  }
+  /// The bytes of a TEXT or BLOB. Of both as SQLite's blob: asked for a text, it would copy it to put a NUL behind it.
+  public func bytes(_ column: Int) -> UnsafeRawBufferPointer { statement.borrowedBlob(at: column) }
 }
 
 /// Turns rows into bytes as they come.

@@ -47,7 +47,7 @@ final class StoreShared: @unchecked Sendable {
     metrics = StoreMetrics()
     databases = OpenDatabases(max: options.openDatabasesMax, laneCount: options.laneCount, metrics: metrics)
     readers = ReaderCache(databases: databases, cacheKiB: options.readerCacheKiB, logger: logger)
-    readThreads = ReadThreads(count: options.readThreadCount)
+    readThreads = ReadThreads(count: options.readThreadCount, scanCount: options.scanThreadCount)
     readAhead = ReadAhead(bytesMax: options.readAheadBytesMax, threads: readThreads)
     self.reserve = reserve
   }

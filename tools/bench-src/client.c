@@ -1,6 +1,8 @@
 // A producer and consumer on Debian's librdkafka, as fast as it goes.
 //   client BOOTSTRAP produce TOPIC PARTITIONS RECORD_BYTES COUNT [run=N] [KEY=VALUE]…      acks=all unless a setting says otherwise
 //                                                          run: records for one partition before the next has its turn (64)
+//                                                          events=MS: JSON of about 200 bytes with the user as key, MS apart and ending
+//                                                          now, instead of RECORD_BYTES
 //   client BOOTSTRAP consume TOPIC PARTITIONS COUNT [KEY=VALUE]…                   from the beginning
 // Prints one line of JSON.
 #include <librdkafka/rdkafka.h>
@@ -12,7 +14,7 @@
 #include <time.h>
 
 static char problem[512];
-static int64_t run = 64;
+static int64_t run = 64, event_distance = 0;
 static int64_t delivered_count, failed_count;
 
 static double now(void) {
@@ -36,6 +38,7 @@ static void set_all(rd_kafka_conf_t *conf, char **setting) {
     if (!equals) fail(*setting, "not KEY=VALUE");
     *equals = 0;
     if (!strcmp(*setting, "run")) run = atoll(equals + 1);
+    else if (!strcmp(*setting, "events")) event_distance = atoll(equals + 1);
     else set(conf, *setting, equals + 1);
   }
 }
@@ -52,6 +55,33 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
   (void)rk, (void)opaque;
   if (message->err) failed_count++, fprintf(stderr, "%s\n", rd_kafka_err2str(message->err));
   else delivered_count++;
+}
+
+// The user comes in no order: the multiplier is coprime to the number of users.
+static int play(int64_t number, char *key, char *value) {
+  int user = (int)(number * 7919 % 5000);
+  sprintf(key, "user-%d", user);
+  return sprintf(value,
+                 "{\"user\":\"user-%d\",\"song\":\"song-%d\",\"seconds\":%d,\"country\":\"de\",\"device\":\"phone\","
+                 "\"session\":\"%llx-0123456789abcdef0123456789abcdef\",\"note\":\"played to the end\"}",
+                 user, (int)(number * 31 % 20000), (int)(number % 600), (unsigned long long)number);
+}
+
+// One record; false if the queue is full.
+static int offer(rd_kafka_t *rk, rd_kafka_topic_t *topic, int32_t partition, int64_t number, int64_t at, char *value, size_t bytes) {
+  rd_kafka_resp_err_t error;
+  if (event_distance) {
+    char key[32], text[512];
+    int length = play(number, key, text);
+    error = rd_kafka_producev(rk, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                              RD_KAFKA_V_KEY(key, strlen(key)), RD_KAFKA_V_VALUE(text, (size_t)length), RD_KAFKA_V_TIMESTAMP(at),
+                              RD_KAFKA_V_END);
+  } else {
+    error = rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, value, bytes, NULL, 0, NULL) == -1 ? rd_kafka_last_error()
+                                                                                                       : RD_KAFKA_RESP_ERR_NO_ERROR;
+  }
+  if (error && error != RD_KAFKA_RESP_ERR__QUEUE_FULL) fail("produce", rd_kafka_err2str(error));
+  return !error;
 }
 
 static void produce(const char *bootstrap, char **argument) {
@@ -72,11 +102,9 @@ static void produce(const char *bootstrap, char **argument) {
   char *value = malloc(bytes + 1);
   for (size_t i = 0; i < bytes; i++) value[i] = (char)('a' + i * 7 % 26);
   double start = now();
+  int64_t begin = (int64_t)time(NULL) * 1000 - count * event_distance;
   for (int64_t i = 0; i < count; i++) {
-    while (rd_kafka_produce(topic, (int32_t)(i / run % partitions), RD_KAFKA_MSG_F_COPY, value, bytes, NULL, 0, NULL) == -1) {
-      if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) fail("produce", rd_kafka_err2str(rd_kafka_last_error()));
-      rd_kafka_poll(rk, 10);
-    }
+    while (!offer(rk, topic, (int32_t)(i / run % partitions), i, begin + i * event_distance, value, bytes)) rd_kafka_poll(rk, 10);
     if (i % 256 == 0) rd_kafka_poll(rk, 0);
   }
   while (delivered_count + failed_count < count && now() - start < 300) rd_kafka_poll(rk, 100);
