@@ -139,6 +139,9 @@ public final class LogStore: Sendable {
     shared.setHighWatermarkObserver(observer)
   }
 
+  /// For a thread that waits until something is new in a topic.
+  public func watch(_ topic: String) -> TopicWatch { shared.watches.watch(topic) }
+
   // Housekeeping
 
   /// Lets go of what retention no longer keeps, in every partition; returns at once, the lanes do it when nobody waits for them.
