@@ -72,6 +72,18 @@ public final class IndexFiles: Sendable {
     }
   }
 
+  /// What an index file has, as it says itself; nil if it is not there, damaged, or of another log.
+  public func contents(
+    of name: IndexName, _ directory: String, topicID: TopicID, _ partition: Int32
+  ) -> (definitions: Set<String>, bytes: Int64)? {
+    let path = "\(directory)/\(name.fileName)"
+    guard let entry = try? take(path) else { return nil }
+    let file = entry.file
+    guard file.extent.topicID == topicID, file.extent.partition == partition, file.extent.name == name else { return nil }
+    defer { giveBack(entry) }
+    return (Set(file.numbers.keys), DirectoryNames.size(of: path))
+  }
+
   /// The files that were found damaged since the last call.
   func takeDamaged() -> Set<String> {
     state.withLock { state in

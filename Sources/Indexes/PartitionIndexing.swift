@@ -21,6 +21,8 @@ final class PartitionIndexing {
   private var known: [IndexName: Known] = [:]
   private var definitions: Set<String>?
   private var highWatermark: Int64 = -1
+  private var logStart: Int64 = -1
+  private var lastLook: Int64?
   private var changed: Int64 = 0
   private var lastBuilt: Int64?
   /// There is nothing to do before something changes.
@@ -32,6 +34,7 @@ final class PartitionIndexing {
   private(set) var uncovered: Int64 = 0
 
   private static let retryMilliseconds: Int64 = 10_000
+  private static let lookMilliseconds: Int64 = 60_000
 
   struct Built {
     var records: Int64
@@ -70,14 +73,24 @@ final class PartitionIndexing {
       unlink(path)
       isSettled = false
     }
-    let position = log.offsets.map { $0.highWatermark.rawValue }
-    if let position, position != highWatermark {
-      uncovered += highWatermark < 0 ? 0 : max(0, position - highWatermark)
-      highWatermark = position
-      changed = now
-      isSettled = false
+    if let offsets = log.offsets {
+      let position = offsets.highWatermark.rawValue
+      if position != highWatermark {
+        uncovered += highWatermark < 0 ? 0 : max(0, position - highWatermark)
+        highWatermark = position
+        changed = now
+        isSettled = false
+      }
+      // Segments may have gone.
+      if offsets.logStartOffset.rawValue != logStart {
+        logStart = offsets.logStartOffset.rawValue
+        isSettled = false
+      }
     }
-    if isSettled || now < retryAt { return nil }
+    // What changes without either, a segment written anew or files that somebody touched, is met now and then.
+    let isDue = lastLook.map { now - $0 >= Self.lookMilliseconds } ?? true
+    if isSettled && !isDue || now < retryAt { return nil }
+    lastLook = now
     guard let snapshot = try? store.snapshot(of: log), let history = snapshot.partitions.first, history.failure == nil else {
       retryAt = now + Self.retryMilliseconds
       return nil

@@ -10,6 +10,10 @@ final class ScanContext {
   var isDeclaring = false
   /// What the authorizer did not permit, in words.
   var refusal: String?
+  /// A statement was planned that wants its rows in an order, or not all of them.
+  var wantsOrderOrLimit = false
+  /// The cursor that was opened last.
+  weak var cursor: TopicCursor?
   /// For text that is made on the way to SQLite.
   var text: [UInt8] = []
 
@@ -22,6 +26,7 @@ final class ScanContext {
 
   /// The time is over or the query cancelled, which is noted as its failure.
   var isOver: Bool {
+    if isHosted { return false }
     do throws(HistoryError) { try control.check() } catch {
       failure = error
       return true
@@ -29,7 +34,13 @@ final class ScanContext {
     return false
   }
 
-  init(control: ScanControl) { self.control = control }
+  /// The statements are somebody else's, who has told SQLite himself when they end.
+  private let isHosted: Bool
+
+  init(control: ScanControl, isHosted: Bool = false) {
+    self.control = control
+    self.isHosted = isHosted
+  }
 
   private var evaluation: ColumnEvaluation?
   private var match: TextMatch?

@@ -4,6 +4,8 @@ internal import SQLite
 
 /// The columns that every topic has as a table, in order; those that are declared for it follow them.
 enum TopicColumn: Int, CaseIterable {
+  /// SQLite's own: offsets first, then partitions. Tools turn pages by it where a table has no key.
+  case rowID = -1
   case topic, partition, offset, timestamp, time, key, value, headers
   case producerID, leaderEpoch, compression, batchOffset
 
@@ -12,6 +14,7 @@ enum TopicColumn: Int, CaseIterable {
     "topic", "partition", "offset", "timestamp", "time", "key", "value", "headers", "producer_id", "leader_epoch",
     "compression", "batch_offset",
   ]
+  static let count = names.count
 
   /// The declaration for SQLite. TEXT decides how a column compares; a word before it tells doors more about it. Keys and values have no
   /// type: they are TEXT, BLOB or NULL as their bytes are. Where SQLite knows that a column is never NULL, it takes min() of it from an
@@ -31,7 +34,7 @@ enum TopicColumn: Int, CaseIterable {
 
   var bit: UInt64 { 1 << UInt64(rawValue) }
   /// Bits of all of them.
-  static let all: UInt64 = 1 << UInt64(allCases.count) - 1
+  static let all: UInt64 = 1 << UInt64(count) - 1
 
   /// Columns that only the records themselves can tell; the others follow from the batch and the record's position in it.
   static let insideRecords: UInt64 =
@@ -47,6 +50,8 @@ enum TopicColumn: Int, CaseIterable {
   @inline(__always)
   func emit(_ record: some RecordFields, topic: String, partition: Int32, into result: ResultContext) {
     switch self {
+    // SQLite asks `rowID` for it.
+    case .rowID: result.setNull()
     case .topic: result.setText(topic)
     case .partition: result.set(Int64(partition))
     case .offset: result.set(record.offset)

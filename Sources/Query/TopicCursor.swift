@@ -60,6 +60,9 @@ final class TopicCursor: VirtualTableCursor {
     var bounds = ScanBounds()
     for (i, term) in plan.terms.enumerated() { try bounds.apply(term, arguments[i]) }
     if bounds.isEmpty { return }
+    bounds.offsets.raise(to: bounds.rowIDs.low >> partitionBits)
+    bounds.offsets.lower(to: bounds.rowIDs.high >> partitionBits)
+    let onlyPosition = bounds.rowIDs.low == bounds.rowIDs.high ? bounds.rowIDs.low & (1 << partitionBits - 1) : nil
 
     let offsetsDescending: Bool
     let partitionsDescending: Bool
@@ -76,7 +79,8 @@ final class TopicCursor: VirtualTableCursor {
       columns: try table.inputs(of: plan.columns),
       headers: bounds.headers, lookup: try table.lookup(of: plan, arguments))
     let positions = cut.partitions.indices.filter {
-      bounds.includes(partition: cut.source.partitions[cut.partitions[$0]].partition)
+      (onlyPosition ?? Int64($0)) == Int64($0)
+        && bounds.includes(partition: cut.source.partitions[cut.partitions[$0]].partition)
     }
     let isFew = positions.count <= Self.keptMax
     if !isFew || kept.count > Self.keptMax { kept = [:] }
@@ -149,6 +153,12 @@ final class TopicCursor: VirtualTableCursor {
     isAtEnd = true
   }
 
+  /// Where the row it stands on lies; nil at the end.
+  var place: (partition: Int32, offset: Int64)? {
+    guard let current else { return nil }
+    return (cut.source.partitions[cut.partitions[current.position]].partition, current.scan.offset)
+  }
+
   override var rowID: Int64 {
     if let place = timedRow?.place { return place.offset << partitionBits | Int64(place.position) }
     guard let current else { return 0 }
@@ -171,7 +181,7 @@ final class TopicCursor: VirtualTableCursor {
   ) throws(VirtualTableError) {
     let partition = cut.source.partitions[cut.partitions[position]].partition
     guard let column = TopicColumn(rawValue: index) else {
-      return try table.expression(index - TopicColumn.allCases.count)
+      return try table.expression(index - TopicColumn.count)
         .set(record, topic: table.topic, partition: partition, into: result)
     }
     column.emit(record, topic: table.topic, partition: partition, into: result)

@@ -13,7 +13,7 @@ final class TopicTable: VirtualTable {
 
   let topic: String
   let context: ScanContext
-  private let cuts: TopicCuts
+  private let cuts: any TopicCutting
   fileprivate let planner: ScanPlanner
   private var match: TableFunction?
   /// The columns behind those that every topic has.
@@ -25,7 +25,7 @@ final class TopicTable: VirtualTable {
   /// - Parameters:
   ///   - size: as it is now; the cut comes later.
   ///   - columns: what is declared for the topic.
-  init(topic: String, size: TopicSize, columns: [DeclaredColumn], cuts: TopicCuts, context: ScanContext) {
+  init(topic: String, size: TopicSize, columns: [DeclaredColumn], cuts: any TopicCutting, context: ScanContext) {
     self.topic = topic
     declared = columns.filter { $0.definition != nil }
     self.context = context
@@ -43,7 +43,12 @@ final class TopicTable: VirtualTable {
       if planner.indexes.contains(where: { $0.column == constraint.column && $0.definition.kind == .words }) { continue }
       throw .failed(Self.noWords(of: name(ofColumn: constraint.column), topic))
     }
+    // A plan that outlives the cut it was made for must also be right once the topic has more partitions.
+    let planner = cuts.currentSize(of: topic).map { ScanPlanner($0, self.planner.indexes, mayGrow: true) } ?? planner
     let choice = planner.choose(request)
+    if !request.orderTerms.isEmpty || request.constraints.contains(where: { $0.comparison == .limit }) {
+      context.wantsOrderOrLimit = true
+    }
     let number = plans.firstIndex(of: choice.plan) ?? plans.count
     if number == plans.count { plans.append(choice.plan) }
     request.choose(
@@ -73,7 +78,9 @@ final class TopicTable: VirtualTable {
   override func makeCursor() throws(VirtualTableError) -> VirtualTableCursor {
     let cut: Cut
     do throws(HistoryError) { cut = try cuts.cut(of: topic) } catch { throw context.failing(error) }
-    return try TopicCursor(self, cut)
+    let cursor = try TopicCursor(self, cut)
+    context.cursor = cursor
+    return cursor
   }
 }
 
@@ -92,7 +99,7 @@ extension TopicTable {
 
   fileprivate func name(ofColumn index: Int) -> String {
     if TopicColumn.names.indices.contains(index) { return TopicColumn.names[index] }
-    let place = index - TopicColumn.allCases.count
+    let place = index - TopicColumn.count
     return declared.indices.contains(place) ? declared[place].name : topic
   }
 
@@ -109,7 +116,7 @@ extension TopicTable {
   /// The columns that records must have for `columns` to be told.
   func inputs(of columns: UInt64) throws(VirtualTableError) -> UInt64 {
     var inputs = columns & TopicColumn.all
-    for index in declared.indices where columns & 1 << UInt64(TopicColumn.allCases.count + index) != 0 {
+    for index in declared.indices where columns & 1 << UInt64(TopicColumn.count + index) != 0 {
       inputs |= try expression(index).inputs
     }
     return inputs

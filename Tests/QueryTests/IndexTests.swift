@@ -72,21 +72,22 @@ private let questions = [
       topic.settle()
       try topic.append(batches: 2)
       let values: [SQLParameter] = [
-        .integer(7), .integer(100), .real(2.5), .real(7), .real(99.5), .text("7"), .text("7.0"), .text("100"), .text("0100"), .text("x8"),
-        .text("k1"), .text(""), .text(" 7"), .null, .blob(Array("7".utf8)), .real(1e300), .integer(.min), .text("2.5"), .text("zzz"),
+        .integer(7), .real(2.5), .real(7), .text("7"), .text("7.0"), .text("0100"), .text("x8"), .text("k1"), .null,
+        .blob(Array("7".utf8)), .text("2.5"),
       ]
       for column in ["user", "n", "r", "num", "digits", "raw", "key"] {
         for value in values {
-          for comparison in ["=", "<", "<=", ">", ">=", "IS"] {
+          for comparison in ["=", "<", ">="] {
             try topic.check("SELECT partition, offset FROM plays WHERE \(column) \(comparison) :v ORDER BY 1, 2", ["v": value])
           }
           try topic.check("SELECT count(*) FROM plays WHERE \(column) IN (:v, 'k2', 40)", ["v": value])
         }
         // The other side has an affinity of its own.
-        for type in ["TEXT", "INTEGER", "REAL", "NUMERIC", "BLOB"] {
-          for literal in ["'7'", "'k1'", "100", "2.5", "'0100'", "x'37'"] {
-            try topic.check("SELECT count(*), sum(offset) FROM plays WHERE \(column) = CAST(\(literal) AS \(type))")
-            try topic.check("SELECT count(*), sum(offset) FROM plays WHERE \(column) < CAST(\(literal) AS \(type))")
+        for type in ["TEXT", "INTEGER", "BLOB"] {
+          for literal in ["'7'", "'k1'", "100", "'0100'"] {
+            let other = "CAST(\(literal) AS \(type))"
+            try topic.check(
+              "SELECT count(*), sum(offset), sum(\(column) < \(other)) FROM plays WHERE \(column) = \(other)")
           }
         }
       }
@@ -278,9 +279,9 @@ private let questions = [
       for indexed in [false, true] {
         if indexed { topic.settle() }
         for (sql, words) in [
-          ("words MATCH '\"'", "unterminated string"), ("words MATCH 'AND'", "syntax error"), ("words MATCH 'a b : ('", "syntax error"),
+          ("words MATCH '\"'", "unterminated string"), ("words MATCH 'AND'", "syntax error"), ("words MATCH 'b : ('", "syntax error"),
           ("words MATCH 'nocolumn : x'", "no such column"), ("key MATCH 'x'", "the column key of topic plays has none"),
-          ("user MATCH 'x'", "the column user of topic plays has none"), ("plays MATCH 'x'", "no such column"),
+          ("user MATCH 'x'", "the column user of topic plays has none"), ("plays MATCH 'x'", "no such column"), ("words MATCH 'words : ('", "syntax error"),
         ] {
           let error = #expect(throws: QueryError.self) { try topic.ask("SELECT count(*) FROM plays WHERE \(sql)") }
           #expect(error?.kind == .sql && error?.message.contains(words) == true, "\(sql): \(error?.message ?? "")")

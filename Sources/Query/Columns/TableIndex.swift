@@ -27,7 +27,7 @@ struct TableIndex {
     let declared = columns.filter { $0.definition != nil }
     return columns.flatMap { column in
       let number =
-        declared.firstIndex(of: column).map { $0 + TopicColumn.allCases.count } ?? TopicColumn.names.firstIndex(of: column.name)
+        declared.firstIndex(of: column).map { $0 + TopicColumn.count } ?? TopicColumn.names.firstIndex(of: column.name)
       return number.map { number in column.indexes.map { TableIndex(column: number, definition: $0) } } ?? []
     }
   }
