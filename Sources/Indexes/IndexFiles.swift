@@ -27,7 +27,9 @@ public final class IndexFiles: Sendable {
 
   /// Index files of one partition as its directory has them, for the segments of a cut; by segment, in the order of offsets.
   public func listing(of partition: PartitionHistory) -> IndexListing {
-    guard let path = partition.segments.last?.path, let slash = path.lastIndex(of: "/") else { return IndexListing(directory: "") }
+    guard let path = partition.segments.last?.path, let slash = path.lastIndex(of: "/") else {
+      return IndexListing(directory: "")
+    }
     let directory = String(path[..<slash])
     let names = DirectoryNames.list(directory).compactMap { IndexName(fileName: $0) }
     var listing = IndexListing(directory: directory)

@@ -39,6 +39,8 @@ final class IndexedBatches: BatchSequence {
   /// Where the batches of the stretch that is read are, the next one last; nil where it is scanned.
   private var places: [Int64]? = []
   private var current: BatchRow?
+  /// The records that an index of words has found in the stretch, ascending: within it there are no others.
+  private var records: [Int64]?
   private var isByTime = false
 
   init(_ base: any BatchSequence, _ indexes: any PartitionIndexes, _ context: ScanContext) {
@@ -51,6 +53,7 @@ final class IndexedBatches: BatchSequence {
     self.selection = selection
     isByTime = false
     places = []
+    records = nil
     current = nil
     waiting = stretches(within: selection.offsets)
     // The next one last: ascending, that is the first.
@@ -92,7 +95,15 @@ final class IndexedBatches: BatchSequence {
     }
   }
 
+  /// False for records that cannot be an answer, of a batch that has one.
+  func admits(_ offset: Int64) -> Bool {
+    guard let records else { return true }
+    let place = records.partitioningIndex { $0 >= offset }
+    return place < records.count && records[place] == offset
+  }
+
   private func begin(_ stretch: Stretch) throws(HistoryError) {
+    records = nil
     switch stretch {
     case .scanned(let offsets): try scan(offsets)
     case .covered(let index, let offsets):
@@ -107,6 +118,7 @@ final class IndexedBatches: BatchSequence {
       if start > 0, start == end || found[start] != offsets.lowerBound { start -= 1 }
       places = start < end ? Array(found[start..<end]) : []
       if !selection.isDescending { places?.reverse() }
+      if lookup.definition.kind == .words { records = found }
     }
   }
 
