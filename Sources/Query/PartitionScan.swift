@@ -183,8 +183,8 @@ final class PartitionScan {
       let record = cursor.record
       if record.offset.rawValue > request.offsets.high { break }
       if record.offset.rawValue >= request.offsets.low && request.timestamps.contains(record.timestamp)
-          && admits(record.offset.rawValue)
-        {
+        && admits(record.offset.rawValue)
+      {
         rows.offer(record, header: header, position: position, columns: request.columns)
       }
     }

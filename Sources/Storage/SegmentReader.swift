@@ -108,7 +108,8 @@ public final class SegmentReader {
       ORDER BY base_offset \(isDescending ? "DESC" : "")
       """
     do throws(SQLiteError) {
-      let statement = try seeks[sql] ?? connection.prepare(sql, isPersistent: true)
+      let statement: Statement
+      if let known = seeks[sql] { statement = known } else { statement = try connection.prepare(sql, isPersistent: true) }
       seeks[sql] = statement
       statement.bind(offsets.lowerBound, at: 1)
       statement.bind(high, at: 2)

@@ -157,9 +157,11 @@ final class IndexedBatches: BatchSequence {
   }
 
   func seekByTime(_ selection: BatchSelection) throws(HistoryError) {
-    let isOfUse = lookup != nil && indexes.stretches.contains {
-      $0.lowerBound <= selection.offsets.upperBound && $0.upperBound > selection.offsets.lowerBound
-    }
+    let isOfUse =
+      lookup != nil
+      && indexes.stretches.contains {
+        $0.lowerBound <= selection.offsets.upperBound && $0.upperBound > selection.offsets.lowerBound
+      }
     if isOfUse { return try seek(selection) }
     isByTime = true
     try base.seekByTime(selection)
