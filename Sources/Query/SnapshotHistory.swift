@@ -69,6 +69,7 @@ final class SnapshotBatches: BatchSequence {
 
   func nextByTime() throws(HistoryError) -> BatchTimes? {
     guard let selection else { return nil }
+    snapshot.pace?.breathe()
     do throws(StorageError) {
       while true {
         if isReading, let reader, let row = try reader.nextByTime() {
@@ -100,6 +101,7 @@ final class SnapshotBatches: BatchSequence {
 
   func next() throws(HistoryError) -> BatchRow? {
     guard let selection else { return nil }
+    snapshot.pace?.breathe()
     do throws(StorageError) {
       while true {
         if isReading, let row = try reader?.next() {
