@@ -58,7 +58,9 @@ public final class HostedTables {
         return SystemVirtualTable(viewed(system), context)
       }
       let topic = names(in: catalog).tables.first { $0.name == name }?.topic ?? name
-      if let size = try catalog.prepare(topic) { return TopicTable(topic: topic, size: size, cuts: self, context: context) }
+      if let size = try catalog.prepare(topic) {
+        return TopicTable(topic: topic, size: size, columns: catalog.columns(of: topic), cuts: self, context: context)
+      }
     } catch { throw .failed(error.message) }
     throw .failed("there is no topic \(name)")
   }
@@ -138,6 +140,7 @@ private struct HostedHistory: HistorySource, @unchecked Sendable {
 
   var partitions: [PartitionExtent] { history.partitions }
   func openBatches(of index: Int) throws(HistoryError) -> any BatchSequence { try history.openBatches(of: index) }
+  func openIndexes(of index: Int) -> (any PartitionIndexes)? { history.openIndexes(of: index) }
 }
 
 /// Rows that keep the view they are part of.
