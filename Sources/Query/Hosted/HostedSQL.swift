@@ -72,7 +72,9 @@ public final class HostedTables {
       let look = try recent()
       if let system = look.system.first(where: { $0.name == name }) { return SystemVirtualTable(viewed(system), context) }
       let topic = look.topics.tables.first { $0.name == name }?.topic ?? name
-      if let size = try look.catalog.prepare(topic) { return TopicTable(topic: topic, size: size, cuts: self, context: context) }
+      if let size = try look.catalog.prepare(topic) {
+        return TopicTable(topic: topic, size: size, cuts: self, context: context)
+      }
     } catch { throw .failed(error.message) }
     throw .failed("there is no topic \(name)")
   }
