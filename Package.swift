@@ -56,6 +56,7 @@ let package = Package(
         .linkedLibrary("z"), .linkedLibrary("snappy"), .linkedLibrary("lz4"), .linkedLibrary("zstd"),
       ]),
     .target(name: "CEmbed"),
+    .target(name: "CEdit"),
     room("Model", []),
     room("Bytes", ["CCodecs", nioCore]),
     room("SQLite", ["CSQLite", "CEmbed"]),
@@ -94,7 +95,7 @@ let package = Package(
     room(
       "Node",
       [
-        "Model", "SQLite", "Metadata", "Coordination", "Storage", "Cluster", "Query", "Broker", "Gateway", nioCore,
+        "Model", "SQLite", "Records", "Metadata", "Coordination", "Storage", "Cluster", "Query", "Broker", "Gateway", nioCore,
         nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -102,7 +103,7 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Records", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
+        "CEdit", "Model", "Records", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
         nioPosix, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),

@@ -25,4 +25,9 @@ extension Limits {
   /// LIKE takes time proportional to pattern times text, and cannot be stopped within one comparison.
   public static let queryLikePatternBytes = 500
   public static let queryParameters = 1000
+
+  /// Statements at once that wait for new rows, each with a thread and a SQLite connection of its own.
+  public static let queryFollowersMax = 32
+  /// Seconds that a client which follows a statement may take nothing of what waits for it.
+  public static let queryFollowerStallSeconds = 60
 }

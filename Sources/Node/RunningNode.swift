@@ -89,7 +89,9 @@ struct RunningNode {
         configuration: configuration, store: store, cluster: cluster, shards: shards, groups: groups, broker: broker,
         kafka: listen,
         group: group, logger: logger,
-        queries: QueryRegistry(concurrentMax: Int(settings.number("quire.query.concurrency"))), state: State())
+        queries: QueryRegistry(
+          concurrentMax: Int(settings.number("quire.query.concurrency")),
+          followingMax: Int(settings.number("quire.query.followers"))), state: State())
     } catch {
       cluster.close()
       try? shards.close()
@@ -127,7 +129,7 @@ struct RunningNode {
         configuration: PostgresConfiguration(
           listen: address, connectionsMax: Int(settings.number("quire.postgres.connections"))),
         history: PostgresHistory(
-          catalog: catalog, limits: limits,
+          catalog: catalog, limits: limits, queries: queries,
           runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
         group: group, logger: Logger(label: "postgres"), started: started))
   }
@@ -148,13 +150,16 @@ struct RunningNode {
         MetricSample("kafka_queued_request_bytes_max", value: Double(queuedRequestBytesMax)),
       ]
     }
+    var doors = HistoryDoors.over(
+      catalog: catalog, limits: limits, queries: queries, now: wallClockMilliseconds,
+      runOnReadThread: { [store] work in store.runScanOnReadThread(work) })
+    doors.mirrors = MirrorEntry(store: store, cluster: cluster)
     let gateway = Gateway(
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
-        concurrentQueriesMax: Int(settings.number("quire.query.concurrency"))),
-      doors: .over(
-        catalog: catalog, limits: limits, queries: queries, now: wallClockMilliseconds,
-        runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
+        concurrentQueriesMax: Int(settings.number("quire.query.concurrency")),
+        followedQueriesMax: Int(settings.number("quire.query.followers"))),
+      doors: doors,
       metrics: metrics, readiness: { [state] in state.now }, group: group, logger: Logger(label: "http"),
       started: announce)
     return Opening(door: "HTTP", address: http, service: gateway)

@@ -10,6 +10,8 @@ final class JSONWriter: RowWriter {
   /// `{"name":` and `,"name":`, ready to be copied.
   private var prefixes: [[UInt8]] = []
   private var isFirst = true
+  /// Of the members, each once.
+  private(set) var names: [String] = []
 
   init(_ output: OutputBuffer, isArray: Bool) {
     self.output = output
@@ -29,6 +31,7 @@ final class JSONWriter: RowWriter {
         } while !seen.insert(unique).inserted
       }
       met.insert(unique)
+      names.append(unique)
       var prefix: [UInt8] = prefixes.isEmpty ? [0x7B] : [0x2C]
       JSONText.append(string: unique, to: &prefix)
       prefix.append(0x3A)

@@ -23,8 +23,14 @@ public protocol RowWriter: AnyObject {
   /// Called once, before the rows, also if there are none.
   func begin(columns: [String]) throws
   func write(_ row: borrowing ResultRow) throws
+  /// Called where the next row is long in coming: everything so far has to go out.
+  func pause() throws
   /// Called behind the last row, if nothing failed.
   func end() throws
+}
+
+extension RowWriter {
+  public func pause() throws { try output.flush() }
 }
 
 /// The formats rows can be written in.

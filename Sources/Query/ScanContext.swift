@@ -8,6 +8,10 @@ final class ScanContext {
   var isDeclaring = false
   /// What the authorizer did not permit, in words.
   var refusal: String?
+  /// A statement was planned that wants its rows in an order, or not all of them.
+  var wantsOrderOrLimit = false
+  /// The cursor that was opened last.
+  weak var cursor: TopicCursor?
   /// For text that is made on the way to SQLite.
   var text: [UInt8] = []
 

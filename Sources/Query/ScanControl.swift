@@ -15,6 +15,9 @@ public final class ScanControl: Sendable {
   /// When it was asked last.
   private let lastAsked = Atomic<UInt64>(0)
   private static let askEveryNanoseconds: UInt64 = 50_000_000
+  /// In a structure of its own, as bare closures in a generic box are wrapped once more by each look at them.
+  private struct Waker { let call: @Sendable () -> Void }
+  private let waker = Mutex<Waker?>(nil)
 
   /// Without a bound on time; `restart` sets one.
   public init() {
@@ -36,7 +39,22 @@ public final class ScanControl: Sendable {
   }
 
   /// Asks the scan to stop; it does so within a batch. Any thread.
-  public func cancel() { cancelled.store(true, ordering: .relaxed) }
+  public func cancel() {
+    cancelled.store(true, ordering: .relaxed)
+    waker.withLock { $0 }?.call()
+  }
+
+  /// What `cancel` calls besides, on its thread: whoever waits and does not scan is to be woken. Nil for nobody.
+  func onCancel(_ call: (@Sendable () -> Void)?) { waker.withLock { $0 = call.map(Waker.init) } }
+
+  /// Gives the statement back a time in which it was kept waiting.
+  public func extend(by time: Duration) {
+    let end = deadline.load(ordering: .relaxed)
+    if end == .max { return }
+    let (later, overflow) = end.addingReportingOverflow(UInt64(clamping: time.nanoseconds))
+    deadline.store(overflow ? .max : later, ordering: .relaxed)
+  }
+
   public var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
   public var isLate: Bool { Self.now() >= deadline.load(ordering: .relaxed) }
 

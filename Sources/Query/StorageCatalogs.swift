@@ -50,7 +50,11 @@ public struct StoreCatalog: HistoryCatalog {
       groups: { () throws(HistoryError) in try node.groups() }, storage: storage, now: { node.now() })
     return storage.tables + groups.tables + NodeTables.tables(node, queries)
   }
+
+  public func watch(_ topic: String) -> (any HistoryWatch)? { store.watch(topic) }
 }
+
+extension TopicWatch: HistoryWatch {}
 
 /// The topics of a data directory, up to what was written down of them when it was looked at.
 public struct DirectoryCatalog: HistoryCatalog {

@@ -152,6 +152,12 @@ final class TopicCursor: VirtualTableCursor {
     isAtEnd = true
   }
 
+  /// Where the row it stands on lies; nil at the end.
+  var place: (partition: Int32, offset: Int64)? {
+    guard let current else { return nil }
+    return (cut.source.partitions[cut.partitions[current.position]].partition, current.scan.offset)
+  }
+
   override var rowID: Int64 {
     if let place = timedRow?.place { return place.offset << partitionBits | Int64(place.position) }
     guard let current else { return 0 }

@@ -22,11 +22,20 @@ final class TopicCuts: TopicCutting {
   /// - Returns: nil if there is no such topic any more.
   func prepare(_ topic: String) throws(HistoryError) -> TopicSize? {
     let size = try catalog.prepare(topic)
-    if size != nil, cuts[topic] == nil { prepared.append(topic) }
+    if size != nil, cuts[topic] == nil, !prepared.contains(topic) { prepared.append(topic) }
     return size
   }
 
   func currentSize(of topic: String) -> TopicSize? { nil }
+
+  /// Lets go of what was cut: who reads next sees a new cut of the same topics.
+  func forget() {
+    prepared += cuts.keys
+    cuts = [:]
+  }
+
+  /// The topics that statements have named.
+  var topics: [String] { prepared + cuts.keys }
 
   /// The topic's cut; taken now, with those of all others that have been prepared, if there is none yet.
   func cut(of topic: String) throws(HistoryError) -> TopicTable.Cut {

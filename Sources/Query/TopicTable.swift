@@ -33,6 +33,9 @@ final class TopicTable: VirtualTable {
     // A plan that outlives the cut it was made for must also be right once the topic has more partitions.
     let planner = cuts.currentSize(of: topic).map { ScanPlanner($0, mayGrow: true) } ?? planner
     let choice = planner.choose(request)
+    if !request.orderTerms.isEmpty || request.constraints.contains(where: { $0.comparison == .limit }) {
+      context.wantsOrderOrLimit = true
+    }
     let number = plans.firstIndex(of: choice.plan) ?? plans.count
     if number == plans.count { plans.append(choice.plan) }
     request.choose(
@@ -43,7 +46,9 @@ final class TopicTable: VirtualTable {
   override func makeCursor() throws(VirtualTableError) -> VirtualTableCursor {
     let cut: Cut
     do throws(HistoryError) { cut = try cuts.cut(of: topic) } catch { throw context.failing(error) }
-    return try TopicCursor(self, cut)
+    let cursor = try TopicCursor(self, cut)
+    context.cursor = cursor
+    return cursor
   }
 }
 

@@ -19,7 +19,7 @@ struct Quire: AsyncParsableCommand {
       """,
     version: "quire \(version)",
     groupedSubcommands: [
-      CommandGroup(name: "Node", subcommands: [ServeCommand.self, DoctorCommand.self]),
+      CommandGroup(name: "Node", subcommands: [ServeCommand.self, MirrorCommand.self, DoctorCommand.self]),
       CommandGroup(
         name: "Kafka client",
         subcommands: [TopicCommand.self, ProduceCommand.self, ConsumeCommand.self, GroupCommand.self]),
