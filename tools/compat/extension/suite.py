@@ -28,7 +28,6 @@ LIBRARY = node.extension()
 LOAD = f".load {LIBRARY}"
 PLAYS = 600
 TIME = 1_714_554_000_000
-DATASETTE = os.path.join(os.path.dirname(sys.executable), "datasette")
 
 
 def wants(name):
@@ -441,7 +440,7 @@ def damage(scratch, data):
 
 def datasette(scratch, data):
     def get(path, *arguments, **environment):
-        done = subprocess.run([DATASETTE, *arguments, f"--load-extension={LIBRARY}", "--get", path], capture_output=True, text=True,
+        done = subprocess.run([sys.executable, "-m", "datasette", *arguments, f"--load-extension={LIBRARY}", "--get", path], capture_output=True, text=True,
                               timeout=120, env={**os.environ, **environment})
         assert done.returncode == 0, f"{path}: {done.stderr[-2000:]}"
         return json.loads(done.stdout)
