@@ -122,7 +122,7 @@ let package = Package(
     tests(
       "Gateway",
       [
-        "HistorySupport", "Model", "Query", nioCore, nioPosix, logging, metrics,
+        "HistorySupport", "Export", "Model", "Query", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),

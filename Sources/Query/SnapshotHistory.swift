@@ -78,6 +78,7 @@ final class SnapshotBatches: BatchSequence {
 
   func nextByTime() throws(HistoryError) -> BatchTimes? {
     guard let selection else { return nil }
+    snapshot.pace?.breathe()
     do throws(StorageError) {
       while true {
         if isReading, let reader, let row = try reader.nextByTime() {
@@ -109,6 +110,7 @@ final class SnapshotBatches: BatchSequence {
 
   func next() throws(HistoryError) -> BatchRow? {
     guard let selection else { return nil }
+    snapshot.pace?.breathe()
     do throws(StorageError) {
       while true {
         if isReading, let row = try reader?.next() {

@@ -259,7 +259,7 @@ public final class LogStore: Sendable {
         histories.append(history)
       }
     }
-    return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned, logger: shared.logger)
+    return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned, logger: shared.logger, pace: shared.scanPace)
   }
 
   /// The idempotent producers that the partitions of `topic` (nil: of all) remember. Blocks.

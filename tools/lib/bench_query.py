@@ -97,6 +97,11 @@ def fill(broker, count, compression, bench):
               f"{size / count:.1f} bytes a record")
 
 
+def indexed(connection, count):
+    rows = connection.ask("SELECT sum(covered_records) AS records FROM quire_indexes WHERE topic = 'events'")[1]
+    return json.loads(rows[0])["records"] == count
+
+
 def make_questions(connection, count):
     middle = json.loads(connection.ask("SELECT timestamp FROM events WHERE partition = 0 AND offset = "
                                        f"{count // PARTITIONS // 2}")[1][0])["timestamp"]
