@@ -10,6 +10,7 @@ import tempfile
 import time
 import urllib.request
 
+import psycopg
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
@@ -161,6 +162,17 @@ def run(trial):
         assert trial.files(), "no index files"
         plan = trial.http("EXPLAIN QUERY PLAN SELECT * FROM plays WHERE user = 'rare'")[0]["detail"]
         assert "USING index user (user=?)" in plan, plan
+
+    with check("Postgres clients are told their types, before and with the rows"):
+        host, port = trial.node.postgres.rsplit(":", 1)
+        with psycopg.connect(f"host={host} port={port} dbname=quire user=tester", autocommit=True) as connection:
+            rows = connection.execute(
+                "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'plays' "
+                "AND column_name IN ('user', 'n', 'words') ORDER BY ordinal_position").fetchall()
+            equal(rows, [("user", "text"), ("n", "bigint"), ("words", "text")])
+            cursor = connection.execute('SELECT "user", n, words FROM plays WHERE "user" = %s ORDER BY n LIMIT 1', ["rare"])
+            equal([column.type_code for column in cursor.description], [25, 20, 25])
+            equal(cursor.fetchall()[0][0], "rare")
 
     with check("new records are found at once, and indexed"):
         trial.produce(1500)

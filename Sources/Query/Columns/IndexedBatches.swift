@@ -10,8 +10,7 @@ struct IndexLookup: Equatable {
 public protocol PartitionIndexes: AnyObject {
   /// The offsets that each of its files covers, ascending; none twice.
   var stretches: [Range<Int64>] { get }
-  /// The offsets of batches (of records, where words are looked for) among which every answer in `stretches[index]` lies, ascending; nil
-  /// if that is to be scanned.
+  /// The offsets of the records among which every answer in `stretches[index]` is, ascending; nil if that is to be scanned.
   ///
   /// - Parameters:
   ///   - confirm: whether the partition has this batch.
@@ -39,7 +38,7 @@ final class IndexedBatches: BatchSequence {
   /// Where the batches of the stretch that is read are, the next one last; nil where it is scanned.
   private var places: [Int64]? = []
   private var current: BatchRow?
-  /// The records that an index of words has found in the stretch, ascending: within it there are no others.
+  /// The records that an index has found in the stretch, ascending: within it there are no others.
   private var records: [Int64]?
   private var isByTime = false
 
@@ -112,13 +111,11 @@ final class IndexedBatches: BatchSequence {
       let found = try indexes.offsets(
         in: index, lookup.definition, lookup.probe, confirm: { has($0) }, control: context.control)
       guard let found else { return try scan(offsets) }
+      let start = found.partitioningIndex { $0 >= offsets.lowerBound }
       let end = found.partitioningIndex { $0 > offsets.upperBound }
-      var start = found.partitioningIndex { $0 >= offsets.lowerBound }
-      // The batch that reaches into the range may begin before it.
-      if start > 0, start == end || found[start] != offsets.lowerBound { start -= 1 }
-      places = start < end ? Array(found[start..<end]) : []
+      places = Array(found[start..<end])
       if !selection.isDescending { places?.reverse() }
-      if lookup.definition.kind == .words { records = found }
+      records = found
     }
   }
 
