@@ -46,9 +46,8 @@ final class IndexFile {
     guard let number = numbers[definition.text] else { throw .notUsable }
     connection.setProgressHandler(steps: Self.progressSteps, shouldStop)
     defer { connection.setProgressHandler(steps: 0, nil) }
-    let all = definition.kind == .words ? extent.records : extent.batches
-    let countMax = max(64, Int(all / 2))
-    var found = Found()
+    let countMax = max(64, Int(clamping: extent.records / 4))
+    var found: [Int64] = []
     do throws(SQLiteError) {
       switch probe {
       case .anyOf(let values):
@@ -81,39 +80,32 @@ final class IndexFile {
         guard try Self.gather(statement, into: &found, countMax) else { return nil }
       }
     } catch { throw Self.meaning(of: error, path) }
-    found.offsets.sort()
+    found.sort()
     var last: Int64?
-    found.offsets.removeAll { offset in
+    found.removeAll { offset in
       defer { last = offset }
       return offset == last
     }
-    return found.offsets
+    return found
   }
 
-  /// - Returns: false if there are more rows than `countMax`, from this statement and those before.
+  /// - Returns: false if there are more than `countMax`, with those found before.
   private static func gather(
-    _ statement: Statement, into found: inout Found, _ countMax: Int, onlyNumbers: Bool = false
+    _ statement: Statement, into found: inout [Int64], _ countMax: Int, onlyNumbers: Bool = false
   ) throws(SQLiteError) -> Bool {
     defer { statement.reset() }
     let hasPlaces = statement.columnCount > 1
     while try statement.step() {
       if onlyNumbers, statement.withValue(at: 2, { $0.withNumericAffinity { $0.kind == .text } }) { continue }
-      found.rows += 1
-      if found.rows > countMax { return false }
       let offset = statement.integer(at: 0)
       if hasPlaces {
-        RecordPlaces.forEach(statement.borrowedBlob(at: 1)) { found.offsets.append(offset &+ Int64(clamping: $0)) }
+        RecordPlaces.forEach(statement.borrowedBlob(at: 1)) { found.append(offset &+ Int64(clamping: $0)) }
       } else {
-        found.offsets.append(offset)
+        found.append(offset)
       }
+      if found.count > countMax { return false }
     }
     return true
-  }
-
-  /// What a look-up has found so far.
-  private struct Found {
-    var rows = 0
-    var offsets: [Int64] = []
   }
 
   private func statement(_ sql: String) throws(SQLiteError) -> Statement {
