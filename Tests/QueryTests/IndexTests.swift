@@ -291,7 +291,7 @@ private let questions = [
         if indexed { topic.settle() }
         for (sql, words) in [
           ("words MATCH '\"'", "unterminated string"), ("words MATCH 'AND'", "syntax error"),
-          ("words MATCH 'b : ('", "syntax error"),
+          ("words MATCH 'b : ('", "no such column: b"),
           ("words MATCH 'nocolumn : x'", "no such column"), ("key MATCH 'x'", "the column key of topic plays has none"),
           ("user MATCH 'x'", "the column user of topic plays has none"), ("plays MATCH 'x'", "no such column"),
           ("words MATCH 'words : ('", "syntax error"),
