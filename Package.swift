@@ -32,7 +32,11 @@ func tests(_ room: String, _ dependencies: [Target.Dependency] = []) -> Target {
 
 let package = Package(
   name: "quire",
-  products: [.executable(name: "quire", targets: ["QuireCLI"])],
+  products: [
+    .executable(name: "quire", targets: ["QuireCLI"]),
+    // What tools/extension links into libquire.so.
+    .library(name: "quire-extension", type: .static, targets: ["Extension"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -55,7 +59,7 @@ let package = Package(
     .target(name: "CEdit"),
     room("Model", []),
     room("Bytes", ["CCodecs", nioCore]),
-    room("SQLite", ["CSQLite", "CEmbed"]),
+    room("SQLite", ["CSQLite", "CEmbed", "CCodecs"]),
     // 1: formats
     room("Records", ["Model", "Bytes", "CCodecs", nioCore]),
     room("KafkaProtocol", ["Model", "Bytes", nioCore]),
@@ -67,7 +71,8 @@ let package = Package(
     room("Storage", ["Model", "Bytes", "SQLite", "Records", "Coordination", nioCore, logging, collections, metrics]),
     // 4
     room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
-    room("Query", ["Model", "SQLite", "Records", "Coordination", "Storage"]),
+    room("Indexes", ["Model", "SQLite", "Records", "Storage", logging]),
+    room("Query", ["Model", "SQLite", "Records", "Coordination", "Storage", "Indexes"]),
     // 5
     room("Export", ["Model", "Records", "Query", "SQLite", "CCodecs"]),
     // 6: doors
@@ -84,11 +89,15 @@ let package = Package(
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
+    // A program that has SQLite of its own loads this one: no other product may contain CHostSQLite.
+    .target(name: "CHostSQLite", dependencies: ["CSQLite"]),
+    room("Extension", ["Model", "SQLite", "CHostSQLite", "Storage", "Query"]),
     // 7: the binary
     room(
       "Node",
       [
-        "Model", "SQLite", "Metadata", "Coordination", "Storage", "Cluster", "Query", "Broker", "Gateway", nioCore,
+        "Model", "SQLite", "Records", "Metadata", "Coordination", "Storage", "Cluster", "Indexes", "Query", "Broker", "Gateway",
+        nioCore,
         nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -126,7 +135,7 @@ let package = Package(
     .target(
       name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
       swiftSettings: strict),
-    tests("Query", ["HistorySupport", "Coordination", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
+    tests("Query", ["HistorySupport", "Indexes", "Coordination", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
     tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
     tests("KafkaProtocol", ["FuzzTargets", "Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),

@@ -37,6 +37,8 @@ public struct HistoryDoors: Sendable {
   public var runOnReadThread: @Sendable (@escaping @Sendable () -> Void) -> Void
   /// The statements that run.
   public var queries: QueryRegistry
+  /// The logs of mirrors; nil where nobody may bring any.
+  public var mirrors: (any MirrorLogs)?
   /// Milliseconds since 1970.
   public var now: @Sendable () -> Int64
 
@@ -44,12 +46,13 @@ public struct HistoryDoors: Sendable {
     query: @escaping @Sendable (QueryRequest, StreamedOutput) throws -> Void,
     export: @escaping @Sendable (ExportRequest, StreamedOutput) throws -> Void,
     runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void, queries: QueryRegistry = QueryRegistry(),
-    now: @escaping @Sendable () -> Int64 = { 0 }
+    mirrors: (any MirrorLogs)? = nil, now: @escaping @Sendable () -> Int64 = { 0 }
   ) {
     self.query = query
     self.export = export
     self.runOnReadThread = runOnReadThread
     self.queries = queries
+    self.mirrors = mirrors
     self.now = now
   }
 }
@@ -61,6 +64,7 @@ public final class Gateway: Service {
   private let readiness: @Sendable () -> String?
   private let history: HistoryRoutes
   private let queries: QueryRoutes
+  private let mirrors: MirrorRoutes?
   private let group: any EventLoopGroup
   private let logger: Logger
   private let started = Mutex<Announcement?>(nil)
@@ -84,6 +88,7 @@ public final class Gateway: Service {
       doors: doors, concurrentMax: configuration.concurrentQueriesMax, followedMax: configuration.followedQueriesMax,
       logger: logger)
     self.queries = QueryRoutes(registry: doors.queries)
+    self.mirrors = doors.mirrors.map { MirrorRoutes(logs: $0) }
     self.group = group
     self.logger = logger
     self.started.withLock { $0 = Announcement(call: started) }
@@ -130,6 +135,7 @@ public final class Gateway: Service {
         try await self.answer(route, request, context)
       }
     }
+    mirrors?.add(to: router)
     return router
   }
 

@@ -108,7 +108,7 @@ final class BrokerConnection: Sendable {
 
   private func read<Response: KafkaResponse>(_ frame: inout ByteBuffer, version: Int16) throws -> Response {
     do {
-      return try KafkaMessageCodec.decodeResponse(from: &frame, version: version).response
+      return try KafkaMessageCodec.decodeResponse(from: &frame, version: version, ignoringRest: true).response
     } catch {
       throw KafkaClientError(
         .malformedResponse, "\(address) answered \(Response.apiKey) with bytes that make no sense: \(error)")

@@ -23,13 +23,17 @@ public enum OffsetQuery: Hashable, Sendable {
 extension KafkaClient {
   /// Asks for one offset of each partition.
   ///
+  /// - Parameter isCommitted: `latest` is where the oldest open transaction begins.
   /// - Returns: an offset for every partition; nil where no record is at or after the time.
-  public func offsets(_ query: OffsetQuery, of partitions: [TopicPartition]) async throws -> [TopicPartition: Int64?] {
+  public func offsets(
+    _ query: OffsetQuery, of partitions: [TopicPartition], isCommitted: Bool = false
+  ) async throws -> [TopicPartition: Int64?] {
     try await retrying {
       var found: [TopicPartition: Int64?] = [:]
       for (leader, led) in try await self.leaders(of: partitions) {
         var request = ListOffsetsRequest()
         request.replicaID = -1
+        request.isolationLevel = isCommitted ? 1 : 0
         request.timeoutMs = self.timeouts.requestMilliseconds
         for (name, numbers) in Self.byTopic(led) {
           var topic = ListOffsetsRequest.Topic()

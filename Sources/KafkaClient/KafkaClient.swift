@@ -35,6 +35,7 @@ public actor KafkaClient {
 
   private var brokers: [Int32: BrokerAddress] = [:]
   private var controllerID: Int32 = -1
+  private var knownClusterID: String?
   private var topics: [String: TopicDescription] = [:]
   private var connections: [BrokerAddress: Task<BrokerConnection, any Error>] = [:]
   private var coordinators: [String: BrokerAddress] = [:]
@@ -89,7 +90,8 @@ public actor KafkaClient {
   /// A connection to any broker: one of those already known, or the first of the bootstrap list that answers.
   func anyBroker() async throws -> BrokerConnection {
     var failure: (any Error)?
-    for address in bootstrap {
+    // Of a cluster some brokers may be away, also those that were named to begin with.
+    for address in bootstrap + knownBrokers.filter({ !bootstrap.contains($0) }) {
       do { return try await connection(to: address) } catch {
         if error is CancellationError { throw error }
         failure = failure ?? error
@@ -132,6 +134,7 @@ public actor KafkaClient {
     brokers = [:]
     for broker in response.brokers { brokers[broker.nodeID] = BrokerAddress(host: broker.host, port: Int(broker.port)) }
     controllerID = response.controllerID
+    knownClusterID = response.clusterID
     let descriptions = response.topics.map(TopicDescription.init)
     for topic in descriptions { topics[topic.name] = topic.errorCode == .none ? topic : nil }
     return descriptions
@@ -160,6 +163,20 @@ public actor KafkaClient {
   }
 
   func forget(topic: String) { topics[topic] = nil }
+  func isKnown(topic: String) -> Bool { topics[topic] != nil }
+
+  /// The cluster's own name; nil where the brokers do not tell.
+  public func clusterID() async throws -> String? {
+    if knownClusterID == nil {
+      try await retrying { _ = try await self.refreshMetadata(topics: [], allowAutoTopicCreation: false) }
+    }
+    return knownClusterID
+  }
+
+  /// The topics as they are now, also those that cannot be described: these have no partitions. One attempt.
+  public func describe(_ names: [String]) async throws -> [TopicDescription] {
+    try await refreshMetadata(topics: names, allowAutoTopicCreation: false)
+  }
 
   /// The broker that leads a partition.
   func leader(of partition: TopicPartition) async throws -> BrokerConnection {

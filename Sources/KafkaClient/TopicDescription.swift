@@ -17,7 +17,7 @@ public struct TopicDescription: Sendable {
   public var isInternal: Bool
   /// In the order of their numbers.
   public var partitions: [Partition]
-  var errorCode: ErrorCode
+  public var errorCode: ErrorCode
 
   init(_ topic: MetadataResponse.Topic) {
     name = topic.name ?? ""

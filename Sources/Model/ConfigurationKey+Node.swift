@@ -22,9 +22,10 @@ extension ConfigurationKey {
   ]
 
   /// The node's values for topics that do not set a key themselves, with Kafka's names for them.
-  private static let topicDefaultKeys: [ConfigurationKey] = topicKeys.map { key in
-    ConfigurationKey(
-      name: key.nodeKey!, type: key.type, defaultValue: key.defaultValue,
+  private static let topicDefaultKeys: [ConfigurationKey] = topicKeys.compactMap { key in
+    guard let name = key.nodeKey else { return nil }
+    return ConfigurationKey(
+      name: name, type: key.type, defaultValue: key.defaultValue,
       documentation: "For topics without their own \(key.name). \(key.documentation)", isDynamic: true, rule: key.rule)
   }
 

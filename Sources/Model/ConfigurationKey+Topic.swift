@@ -32,10 +32,27 @@ extension ConfigurationKey {
       documentation: "How many replicas must be in sync for a produce with acks=all to be accepted.",
       nodeKey: "min.insync.replicas"),
     ConfigurationKey(
+      name: "quire.columns", type: .string(oneOf: nil), defaultValue: "",
+      documentation:
+        "Declared columns and indexes: a JSON array of `{\"name\", \"type\", \"expression\", \"indexed\", \"fulltext\"}`; "
+        + "`{\"name\": \"key\", \"indexed\": true}` indexes a column that is there anyway.",
+      rule: { text in
+        do throws(ColumnSyntaxError) { _ = try DeclaredColumn.list(text) } catch { return error.description }
+        return nil
+      }),
+    ConfigurationKey(
       name: "quire.durability", type: .string(oneOf: Durability.allCases.map(\.rawValue)),
       defaultValue: defaults.durability.rawValue,
       documentation: "`fsync`: a produce is acknowledged once it is on disk. `os`: once the operating system has it.",
       nodeKey: "quire.durability"),
+    ConfigurationKey(
+      name: "quire.mirror.shifts", type: .string(oneOf: nil), defaultValue: "",
+      documentation:
+        "Of a mirror: what is added to the source's offsets in each partition (`0:0,1:-20`). Written by `quire mirror`."),
+    ConfigurationKey(
+      name: "quire.mirror.source", type: .string(oneOf: nil), defaultValue: "",
+      documentation:
+        "The topic this one is a mirror of (`cluster/topic/topic id`): it takes no records but from there. Written by `quire mirror`."),
     ConfigurationKey(
       name: "retention.bytes", type: .long(-1...Int64.max), defaultValue: String(defaults.retentionBytes),
       documentation: "Bytes of batches kept in each partition before its oldest segments are deleted; -1 without bound.",
@@ -78,7 +95,10 @@ extension TopicConfiguration {
     case "message.timestamp.before.max.ms": timestampBeforeMaxMilliseconds = Int64(text) ?? timestampBeforeMaxMilliseconds
     case "message.timestamp.type": timestampType = TimestampType(rawValue: text) ?? timestampType
     case "min.insync.replicas": minInSyncReplicas = Int32(text) ?? minInSyncReplicas
+    case "quire.columns": columns = text
     case "quire.durability": durability = Durability(rawValue: text) ?? durability
+    case "quire.mirror.shifts": break  // read by `quire mirror` alone
+    case "quire.mirror.source": mirrorSource = text
     case "retention.bytes": retentionBytes = Int64(text) ?? retentionBytes
     case "retention.ms": retentionMilliseconds = Int64(text) ?? retentionMilliseconds
     case "segment.bytes": segmentBytes = min(Int64(text) ?? segmentBytes, Int64(Limits.segmentFileBytesMax))

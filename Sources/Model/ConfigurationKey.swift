@@ -36,7 +36,8 @@ public struct ConfigurationKey: Sendable {
   /// The value when nothing is set, as text.
   public var defaultValue: String
   public var documentation: String
-  /// The node's key that gives a topic's default (`log.retention.ms` for `retention.ms`); nil for node keys.
+  /// The node's key that gives a topic's default (`log.retention.ms` for `retention.ms`); nil for node keys, and for what
+  /// belongs to one topic.
   public var nodeKey: String?
   /// A node key that may be changed while the node runs.
   public var isDynamic = false

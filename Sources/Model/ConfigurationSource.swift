@@ -56,7 +56,9 @@ public struct NodeSettings: Hashable, Sendable {
     if let value = topicSettings[topicKey.name] {
       values.append(ConfiguredValue(name: topicKey.name, value: value, source: .topic))
     }
-    guard let name = topicKey.nodeKey, let nodeKey = ConfigurationKey.nodeKey(named: name) else { return values }
+    guard let name = topicKey.nodeKey, let nodeKey = ConfigurationKey.nodeKey(named: name) else {
+      return values + [ConfiguredValue(name: topicKey.name, value: topicKey.defaultValue, source: .builtIn)]
+    }
     return values + self.values(of: nodeKey)
   }
 

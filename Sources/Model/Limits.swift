@@ -58,6 +58,10 @@ public enum Limits {
   // HTTP
   /// Bytes of the body of one request: as much as a statement may have (`querySQLBytes`).
   public static let httpBodyBytesMax = 1 << 20
+  /// Bytes of batches that a mirror brings in one request: what a fetch brings of a partition (4 MiB), or one batch that is larger.
+  public static let mirrorBodyBytesMax = 32 << 20
+  /// Such requests at once, which bounds their memory; one partition brings one at a time.
+  public static let mirrorRequestsMax = 8
   /// Bytes of an answer that wait for its client; then the statement waits.
   public static let httpQueuedBytesMax = 1 << 20
   /// Series of metrics kept: a node has some hundred.

@@ -10,9 +10,11 @@ struct ScanBounds: Equatable {
   /// Milliseconds.
   var timestamps = Interval.all
   var headers = PartitionScan.HeaderBounds()
+  var rowIDs = Interval.all
 
   var isEmpty: Bool {
-    partitions.isEmpty || offsets.isEmpty || timestamps.isEmpty || headers.isEmpty || partitionList?.isEmpty == true
+    partitions.isEmpty || offsets.isEmpty || timestamps.isEmpty || headers.isEmpty || rowIDs.isEmpty
+      || partitionList?.isEmpty == true
   }
 
   mutating func makeEmpty() { offsets = .none }
@@ -39,6 +41,7 @@ struct ScanBounds: Equatable {
     switch term.column {
     case .partition: partitions.narrow(term.comparison, to: value)
     case .offset: offsets.narrow(term.comparison, to: value)
+    case .rowID: rowIDs.narrow(term.comparison, to: value)
     case .timestamp: timestamps.narrow(term.comparison, to: value)
     case .time: timestamps.narrow(term.comparison, toTime: value)
     case .producerID: headers.producerIDs.narrow(term.comparison, to: value)
@@ -90,7 +93,7 @@ struct Interval: Equatable {
     case .lessOrEqual: lower(to: value)
     case .greater: if value == .max { self = .none } else { raise(to: value + 1) }
     case .greaterOrEqual: raise(to: value)
-    case .limit, .offset, .other: break
+    case .match, .limit, .offset, .other: break
     }
   }
 
@@ -114,7 +117,7 @@ struct Interval: Equatable {
     case .greaterOrEqual:
       if real <= -Self.beyond { return }
       if real >= Self.beyond { self = .none } else { raise(to: Int64(real.rounded(.up))) }
-    case .limit, .offset, .other: break
+    case .match, .limit, .offset, .other: break
     }
   }
 
@@ -139,7 +142,7 @@ struct Interval: Equatable {
       case .greater, .greaterOrEqual:
         guard let first else { return self = .none }
         narrow(isExact && comparison == .greater ? .greater : .greaterOrEqual, to: first)
-      case .limit, .offset, .other: break
+      case .match, .limit, .offset, .other: break
       }
     }
   }

@@ -1,3 +1,5 @@
+internal import SQLite
+
 /// What the scans of one query have in common. Used by the thread that runs the query.
 final class ScanContext {
   let control: ScanControl
@@ -24,6 +26,7 @@ final class ScanContext {
 
   /// The time is over or the query cancelled, which is noted as its failure.
   var isOver: Bool {
+    if isHosted { return false }
     do throws(HistoryError) { try control.check() } catch {
       failure = error
       return true
@@ -31,5 +34,32 @@ final class ScanContext {
     return false
   }
 
-  init(control: ScanControl) { self.control = control }
+  /// The statements are somebody else's, who has told SQLite himself when they end.
+  private let isHosted: Bool
+
+  init(control: ScanControl, isHosted: Bool = false) {
+    self.control = control
+    self.isHosted = isHosted
+  }
+
+  private var evaluation: ColumnEvaluation?
+  private var match: TextMatch?
+
+  /// Where texts are searched for words; made when the first is.
+  func textMatch() throws(VirtualTableError) -> TextMatch {
+    if let match { return match }
+    let made: TextMatch
+    do throws(SQLiteError) { made = try TextMatch() } catch { throw .failed(error.message) }
+    match = made
+    return made
+  }
+
+  /// Where declared columns are computed; made when the first is asked for.
+  func columnEvaluation() throws(ColumnRefusal) -> ColumnEvaluation {
+    if let evaluation { return evaluation }
+    let made: ColumnEvaluation
+    do throws(SQLiteError) { made = try ColumnEvaluation(control: control) } catch { throw ColumnRefusal(error.message) }
+    evaluation = made
+    return made
+  }
 }

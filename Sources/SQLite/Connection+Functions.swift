@@ -49,12 +49,15 @@ extension Connection {
   /// - Parameters:
   ///   - argumentCount: -1 is any number.
   ///   - isDeterministic: the same arguments always give the same value; SQLite then calls it once where it can.
+  ///   - hasSideEffects: it does something, so that only a statement itself may call it, not what is stored in a schema.
   ///   - body: sets the result (NULL otherwise); what it throws ends the statement.
   public func registerFunction(
-    _ name: String, argumentCount: Int, isDeterministic: Bool = true,
+    _ name: String, argumentCount: Int, isDeterministic: Bool = true, hasSideEffects: Bool = false,
     _ body: @escaping (FunctionArguments, ResultContext) throws(VirtualTableError) -> Void
   ) throws(SQLiteError) {
-    let flags = SQLITE_UTF8 | SQLITE_INNOCUOUS | (isDeterministic ? SQLITE_DETERMINISTIC : 0)
+    if isTaken(function: name, argumentCount) { return }
+    let safety = hasSideEffects ? SQLITE_DIRECTONLY : SQLITE_INNOCUOUS
+    let flags = SQLITE_UTF8 | safety | (isDeterministic && !hasSideEffects ? SQLITE_DETERMINISTIC : 0)
     let code = sqlite3_create_function_v2(
       handle, name, CInt(argumentCount), flags, Unmanaged.passRetained(ScalarCallback(body)).toOpaque(),
       { context, count, values in
@@ -62,7 +65,7 @@ extension Connection {
         callback._withUnsafeGuaranteedRef { callback in
           do throws(VirtualTableError) {
             try callback.body(FunctionArguments(base: values, count: Int(count)), ResultContext(raw: context!))
-          } catch { report(error, to: context!) }
+          } catch { reportFailure(error, to: context!) }
         }
       }, nil, nil, { Unmanaged<ScalarCallback>.fromOpaque($0!).release() })
     if code != SQLITE_OK { throw error(code) }
@@ -72,6 +75,7 @@ extension Connection {
   public func registerAggregate(
     _ name: String, argumentCount: Int, _ make: @escaping () -> any AggregateState
   ) throws(SQLiteError) {
+    if isTaken(function: name, argumentCount) { return }
     let code = sqlite3_create_function_v2(
       handle, name, CInt(argumentCount), SQLITE_UTF8 | SQLITE_INNOCUOUS | SQLITE_DETERMINISTIC,
       Unmanaged.passRetained(AggregateCallback(make)).toOpaque(), nil,
@@ -85,7 +89,7 @@ extension Connection {
         box._withUnsafeGuaranteedRef { box in
           do throws(VirtualTableError) {
             try box.state.step(FunctionArguments(base: values, count: Int(count)))
-          } catch { report(error, to: context!) }
+          } catch { reportFailure(error, to: context!) }
         }
       },
       { context in
@@ -106,10 +110,10 @@ private func aggregateSlot(_ context: OpaquePointer, bytes: Int) -> UnsafeMutabl
 }
 
 private func finish(_ state: any AggregateState, _ context: OpaquePointer) {
-  do throws(VirtualTableError) { try state.finish(into: ResultContext(raw: context)) } catch { report(error, to: context) }
+  do throws(VirtualTableError) { try state.finish(into: ResultContext(raw: context)) } catch { reportFailure(error, to: context) }
 }
 
-private func report(_ error: VirtualTableError, to context: OpaquePointer) {
+func reportFailure(_ error: VirtualTableError, to context: OpaquePointer) {
   sqlite3_result_error(context, error.message, -1)
   sqlite3_result_error_code(context, error.code)
   // The code replaces the message where SQLite has words of its own for it.

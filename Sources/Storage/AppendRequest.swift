@@ -19,6 +19,16 @@ public protocol AppendReceiver: AnyObject, Sendable {
   func appendsCompleted(_ group: [AppendRequest])
 }
 
+/// Where batches go in their partition's log.
+public enum AppendPlacement: Sendable, Hashable {
+  /// At its end, with offsets of their own.
+  case atEnd
+  /// At the offsets they have, which go on where the log of a mirror ends; those it has already are passed over.
+  ///
+  /// - Parameter logStartOffset: where the log starts from then on, if that is further.
+  case keepingOffsets(logStartOffset: Offset?)
+}
+
 /// Validated record batches for one partition, on their way through its lane.
 ///
 /// `records` is read until the request is handed back, and the base offsets and leader epochs in it are set in place.
@@ -27,6 +37,7 @@ public final class AppendRequest: @unchecked Sendable {
   public let partition: PartitionLog
   public private(set) var records: ByteBuffer
   public let batches: [BatchSummary]
+  public let placement: AppendPlacement
   public let requiredAcks: Int16
   public let receiver: any AppendReceiver
   /// The maker's own, for instance where its part of a response goes.
@@ -34,12 +45,13 @@ public final class AppendRequest: @unchecked Sendable {
   public internal(set) var outcome = AppendOutcome.pending
 
   public init(
-    partition: PartitionLog, records: ByteBuffer, batches: [BatchSummary], requiredAcks: Int16, receiver: any AppendReceiver,
-    context: (any AnyObject & Sendable)?
+    partition: PartitionLog, records: ByteBuffer, batches: [BatchSummary], placement: AppendPlacement = .atEnd, requiredAcks: Int16,
+    receiver: any AppendReceiver, context: (any AnyObject & Sendable)?
   ) {
     self.partition = partition
     self.records = records
     self.batches = batches
+    self.placement = placement
     self.requiredAcks = requiredAcks
     self.receiver = receiver
     self.context = context

@@ -57,9 +57,11 @@ extension PartitionWriter {
   /// Begins a new segment: the old tail is synced, the successor carries the partition's whole state and is durable under its
   /// name, and only then it is appended to.
   ///
-  /// - Precondition: no transaction is open and the active segment is not empty.
+  /// - Parameter start: nil to go on where the active segment ends; else the log has no records, and begins anew at this offset, which
+  ///   lies behind its end. What is older is not named any more.
+  /// - Precondition: no transaction is open, and the successor has another base than the active segment.
   /// - Throws: the old segment is still active, unless the partition is fenced.
-  func roll(now: Int64) throws(StorageError) {
+  func roll(now: Int64, beginningAt start: Int64? = nil) throws(StorageError) {
     try makeReady()
     let old = segmentWriter
     // Always: `quire.durability` may have changed since the last append, and the successor takes over what this one holds.
@@ -76,6 +78,11 @@ extension PartitionWriter {
     next.baseOffset = extent.endOffset
     next.generation = 0
     next.segments.append(record)
+    if let start {
+      next.baseOffset = start
+      next.logStartOffset = start
+      next.segments = []
+    }
     let name = SegmentName(baseOffset: next.baseOffset, generation: 0)
     let path = "\(log.directory)/\(name.fileName)"
     let writer: SegmentWriter

@@ -41,6 +41,8 @@ final class PartitionWriter {
     /// Producers that are forgotten for it.
     var forgotten: [Int64] = []
     var epoch: EpochStart?
+    /// Where a mirror's log begins with it.
+    var logStartOffset: Int64?
     var batches: [(bytes: ByteBuffer, baseOffset: Int64, nextOffset: Int64)] = []
   }
 
@@ -119,6 +121,14 @@ final class PartitionWriter {
   /// - Returns: the outcome they have if the commit succeeds.
   /// - Throws: the transaction cannot be committed any more (`failGroup`).
   func append(_ request: AppendRequest, now: Int64) throws(StorageError) -> AppendOutcome {
+    if case .keepingOffsets(let logStartOffset) = request.placement {
+      return try mirror(request, logStartOffset: logStartOffset?.rawValue, now: now)
+    }
+    // Here, where it is looked at for the last time: from then on the mirror alone knows where the log goes on.
+    if configuration.isMirror {
+      return .rejected(
+        .policyViolation, message: "the topic mirrors \(configuration.mirrorSource) and takes no records but from there")
+    }
     let start = Offset(state.logStartOffset)
     for batch in request.batches where batch.header.hasProducerID && batch.header.baseSequence >= 0 {
       let known = transaction?.producers[batch.header.producerID] ?? state.producers[batch.header.producerID]
@@ -136,12 +146,9 @@ final class PartitionWriter {
           message: "sequence \(batch.header.baseSequence) of producer \(batch.header.producerID) does not follow the last one")
       }
     }
-    if store.reserve.isSpent { throw .system(call: "write", path: active.path, number: noSpaceLeft) }
+    try checkReserve()
     do throws(SQLiteError) {
-      if transaction == nil {
-        try segmentWriter.begin()
-        transaction = Transaction(extent: extent)
-      }
+      try beginTransaction()
       let baseOffset = transaction!.extent.endOffset
       for batch in request.batches { try insert(batch, of: request.records, now: now) }
       let isLogAppendTime = request.batches.first?.header.timestampType == .logAppendTime
@@ -151,7 +158,20 @@ final class PartitionWriter {
     } catch { throw .sqlite(error) }
   }
 
-  private func insert(_ batch: BatchSummary, of records: ByteBuffer, now: Int64) throws(SQLiteError) {
+  func checkReserve() throws(StorageError) {
+    if store.reserve.isSpent { throw .system(call: "write", path: active.path, number: noSpaceLeft) }
+  }
+
+  func beginTransaction() throws(SQLiteError) {
+    guard transaction == nil else { return }
+    try segmentWriter.begin()
+    transaction = Transaction(extent: extent)
+  }
+
+  /// - Parameter remembersProducer: false for a batch of another cluster, whose producer ids are not ours.
+  func insert(
+    _ batch: BatchSummary, of records: ByteBuffer, now: Int64, remembersProducer: Bool = true
+  ) throws(SQLiteError) {
     let baseOffset = transaction!.extent.endOffset
     let lastOffset = baseOffset + Int64(batch.header.lastOffsetDelta)
     transaction!.extent.endOffset = lastOffset + 1
@@ -179,7 +199,7 @@ final class PartitionWriter {
     }
     if let failure { throw failure }
     transaction!.batches.append((slice, baseOffset, lastOffset + 1))
-    if batch.header.hasProducerID, batch.header.baseSequence >= 0 {
+    if remembersProducer, batch.header.hasProducerID, batch.header.baseSequence >= 0 {
       let id = batch.header.producerID
       transaction!.producers[id] = ProducerState.advance(
         transaction!.producers[id] ?? state.producers[id], by: batch.header, at: baseOffset, now: now,
@@ -201,6 +221,7 @@ final class PartitionWriter {
       var next = state
       next.leaderEpoch = leaderEpoch
       next.commitSequence += 1
+      next.logStartOffset = max(next.logStartOffset, transaction.logStartOffset ?? 0)
       try segmentWriter.update(next, transaction.extent)
       try segmentWriter.commit()
     } catch {
@@ -227,6 +248,7 @@ final class PartitionWriter {
     self.transaction = nil
     state.commitSequence += 1
     state.leaderEpoch = leaderEpoch
+    state.logStartOffset = max(state.logStartOffset, transaction.logStartOffset ?? 0)
     extent = transaction.extent
     state.producers.merge(transaction.producers) { $1 }
     for id in transaction.forgotten { state.producers[id] = nil }

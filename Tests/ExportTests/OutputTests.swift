@@ -201,6 +201,32 @@ struct OutputTests {
     }
   }
 
+  @Test("an export in files of a size that is gone on with in a later partition has each record once, in files as large as they are to be")
+  func splitLater() throws {
+    let history = try numbered(2, batches: 60)
+    try withTemporaryDirectory { directory in
+      let split = OutputSplit(time: nil, bytes: 10_000)
+      let whole = "\(directory)/whole"
+      try run(history, try ExportOutput.begin(plan(whole, split: split), resuming: false))
+      let path = "\(directory)/out"
+      // Beyond the first partition's 600 records.
+      #expect(throws: ExportError.self) {
+        try run(history, try ExportOutput.begin(plan(path, split: split), resuming: false), stopAfter: 900)
+      }
+      for stop in [40, Int.max] {
+        let beginning = try ExportOutput.begin(plan(path, split: split), resuming: true)
+        #expect(beginning.note?.contains("going on behind") == true)
+        if stop == .max {
+          try run(history, beginning)
+        } else {
+          #expect(throws: ExportError.self) { try run(history, beginning, stopAfter: stop) }
+        }
+      }
+      #expect(try tree(path) == tree(whole))
+      for file in try tree(whole) { #expect(try fileBytes("\(path)/\(file)") == fileBytes("\(whole)/\(file)")) }
+    }
+  }
+
   @Test("incremental exports bring each record once, wherever one of them is killed")
   func incremental() throws {
     var history = try numbered(2, batches: 10)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 
+import bench_analysts
 import bench_export
 import bench_query
 from node import Node, run
@@ -35,8 +36,12 @@ def main():
     if options.quick:
         options.repeat = 1
     scale = 0.1 if options.quick else 1
-    sections = {"append": append, "throughput": throughput, "latency": latency, "query": lambda *arguments: bench_query.query(*arguments, sys.modules[__name__]), "start": start_up, "restart": restart,
-                "memory": memory, "export": lambda *arguments: bench_export.export(*arguments, row)}
+    this = sys.modules[__name__]
+    sections = {"append": append, "throughput": throughput, "latency": latency,
+                "query": lambda *arguments: bench_query.query(*arguments, this),
+                "analysts": lambda *arguments: bench_analysts.analysts(*arguments, this),
+                "start": start_up, "restart": restart, "memory": memory,
+                "export": lambda *arguments: bench_export.export(*arguments, row)}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as scratch:
         for name, section in sections.items():
             if not options.sections or name in options.sections:

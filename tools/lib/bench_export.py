@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from node import Node, run
+from node import Node, peak_of, run
 
 RECORDS, PARTITIONS = 5_000_000, 12
 SYNC_BYTES = 64 << 20
@@ -76,13 +76,12 @@ def exported(path, form, source):
     started = time.monotonic()
     process = subprocess.Popen([os.environ["QUIRE"], "export", "plays", "--format", form, "--output", path, *source],
                                stderr=subprocess.PIPE, text=True)
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    peak = peak_of(process)
     seconds = time.monotonic() - started
-    if status != 0:
-        raise SystemExit(said[-2000:])
+    if process.returncode != 0:
+        raise SystemExit(process.stderr.read()[-2000:])
     print(f"   {form} {' '.join(source)}: {seconds:.2f} s", file=sys.stderr, flush=True)
-    return seconds, usage.ru_maxrss << 10
+    return seconds, peak
 
 
 def disk(scratch, total):

@@ -25,6 +25,14 @@ def binary():
     return os.path.realpath(path)
 
 
+def extension():
+    """libquire.so of the same build."""
+    path = os.environ.get("QUIRE_EXTENSION") or os.path.join(os.path.dirname(binary()), "libquire.so")
+    if not os.path.exists(path):
+        raise SystemExit(f"there is no {path}: tools/extension makes it")
+    return os.path.realpath(path)
+
+
 class NodeFailed(Exception):
     pass
 
@@ -100,6 +108,21 @@ class Node:
         status = self.stop()
         if status != 0 and kind is None:
             raise NodeFailed(f"exit {status} after SIGTERM:\n{self.log_text()[-3000:]}")
+
+
+def peak_of(process):
+    """Waits for a process and returns the most memory that it had, in bytes, as far as looks every few milliseconds show.
+
+    `ru_maxrss` would not do: it begins with what the parent had when it forked."""
+    peak = 0
+    while process.poll() is None:
+        try:
+            with open(f"/proc/{process.pid}/status") as status:
+                peak = max([peak, *(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))])
+        except OSError:
+            pass
+        time.sleep(0.005)
+    return peak
 
 
 def run(*arguments, stdin=None, seconds=120):

@@ -107,9 +107,12 @@ final class SQLiteRecordWriter: RecordWriter {
   func resume(_ state: [UInt8], bytes: Int64) throws(ExportError) {
     guard state.count == 8 else { throw .refused("what the interrupted export noted down is damaged") }
     let last = state.withUnsafeBytes { Int64(littleEndian: $0.loadUnaligned(as: Int64.self)) }
-    do throws(SQLiteError) { try connection.execute("DELETE FROM records WHERE rowid > \(last)") } catch {
-      throw Self.failure(path, error)
-    }
+    do throws(SQLiteError) {
+      if try connection.integer("SELECT coalesce(max(rowid), 0) FROM records") ?? 0 < last {
+        throw SQLiteError(code: 1, message: "it has fewer rows than were noted down of it")
+      }
+      try connection.execute("DELETE FROM records WHERE rowid > \(last)")
+    } catch { throw Self.failure(path, error) }
   }
 
   func finish() throws(ExportError) {

@@ -25,6 +25,8 @@ extension ExportOutput {
     if journal == nil && !file.content.isEmpty { throw .refused("'\(file.path)' is no journal of an export") }
     guard resuming, let journal else {
       try refuseFullDirectory(plan, journal: file)
+      // First of all: what it says must not be believed of the files that are begun now.
+      if !file.content.isEmpty { try file.replace([]) }
       for begun in journal?.open ?? [] { OutputFile.remove(OutputFile.temporaryPath(for: begun.path)) }
       for ready in journal?.ready ?? [] { OutputFile.remove(ready.temporaryPath) }
       return Beginning(

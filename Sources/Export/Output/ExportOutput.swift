@@ -8,9 +8,13 @@ public struct OutputPlan: Sendable {
   /// What was asked for, in words: an interrupted export is gone on with only by one that asks for the same.
   public var request: [String]
   /// Bytes of records between two moments from which an interrupted export can go on.
-  public var checkpointBytes: Int64 = 64 << 20
+  public var checkpointBytes: Int64
 
-  public init(format: ExportFormat, columns: ExportColumns, path: String, split: OutputSplit?, request: [String]) {
+  public init(
+    format: ExportFormat, columns: ExportColumns, path: String, split: OutputSplit?, request: [String],
+    checkpointBytes: Int64 = 64 << 20
+  ) {
+    self.checkpointBytes = checkpointBytes
     self.format = format
     self.columns = columns
     self.path = path
@@ -126,6 +130,8 @@ public final class ExportOutput: RecordSink {
 
   public func end(_ part: ExportPart) throws(ExportError) {
     guard let index = parts.firstIndex(where: { $0.topic == part.topic && $0.partition == part.partition }) else { return }
+    // One that was behind us when we went on: what is open belongs to a later one.
+    guard index >= current else { return }
     current = index + 1
     next = current < parts.count ? parts[current].offsets.lowerBound : 0
     if plan.split != nil { for file in open.values.sorted(by: { $0.place < $1.place }) { try complete(file) } }

@@ -11,6 +11,10 @@ struct ParquetColumn {
   /// Where each value of `bytes` ends.
   private(set) var ends: [Int] = []
 
+  /// What is not used of it costs addresses only. Growing by doubling had three times a group's bytes in memory, and as allocations of
+  /// more than 32 MiB these go back to the system at once when the group is written.
+  private static let bytesReserved = ParquetWriter.groupBytes + 1 << 20
+
   init(_ leaf: ParquetSchema.Leaf) { self.leaf = leaf }
 
   var valueCount: Int { leaf.type == ParquetType.byteArray ? ends.count : integers.count }
@@ -31,6 +35,7 @@ struct ParquetColumn {
 
   mutating func append(_ value: UnsafeRawBufferPointer, repetition: UInt8 = 0) {
     level(leaf.definitionMax, repetition)
+    if bytes.isEmpty { bytes.reserveCapacity(Self.bytesReserved) }
     bytes.append(contentsOf: value)
     ends.append(bytes.count)
   }

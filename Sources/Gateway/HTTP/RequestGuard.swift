@@ -33,7 +33,8 @@ struct RequestGuard<Context: RequestContext>: RouterMiddleware {
         return JSONReply.error(.forbidden, "requests from other origins are refused")
       }
     }
-    if request.method == .post && !Self.isJSON(request.headers[.contentType]) {
+    let isBatches = Self.isBatches(request.headers[.contentType]) && MirrorRoutes.takes(request.uri.path)
+    if request.method == .post && !isBatches && !Self.isJSON(request.headers[.contentType]) {
       return JSONReply.error(.unsupportedMediaType, "the body has to be application/json")
     }
     return try await next(request, context)
@@ -56,9 +57,14 @@ struct RequestGuard<Context: RequestContext>: RouterMiddleware {
     return (try? SocketAddress(ipAddress: bare, port: 0)) != nil
   }
 
-  static func isJSON(_ contentType: String?) -> Bool {
-    guard let contentType else { return false }
+  static func isJSON(_ contentType: String?) -> Bool { mediaType(contentType) == "application/json" }
+
+  /// Nor can a page send this type without asking.
+  static func isBatches(_ contentType: String?) -> Bool { mediaType(contentType) == MirrorRoutes.mediaType }
+
+  private static func mediaType(_ contentType: String?) -> String? {
+    guard let contentType else { return nil }
     let type = contentType.split(separator: ";", maxSplits: 1).first.map(String.init) ?? ""
-    return ConfigurationKey.normalized(type).lowercased() == "application/json"
+    return ConfigurationKey.normalized(type).lowercased()
   }
 }

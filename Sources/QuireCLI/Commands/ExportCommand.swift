@@ -59,6 +59,9 @@ struct ExportCommand: AsyncParsableCommand {
       "Only what is new since the last export with this file, exactly once; it remembers how far that was.", valueName: "file"))
   var incremental: String?
 
+  @Option(help: .hidden)
+  var checkpointBytes: ByteSize?
+
   @OptionGroup var history: HistoryOptions
 
   enum Period: String, ExpressibleByArgument, CaseIterable, Sendable {
@@ -115,7 +118,8 @@ struct ExportCommand: AsyncParsableCommand {
     ]
     return OutputPlan(
       format: format.format, columns: columns, path: output, split: split,
-      request: topics + words.flatMap { name, value in value.map { [name, $0] } ?? [] })
+      request: topics + words.flatMap { name, value in value.map { [name, $0] } ?? [] },
+      checkpointBytes: checkpointBytes?.bytes ?? 64 << 20)
   }
 
   func run() async throws {

@@ -1,0 +1,71 @@
+internal import Model
+internal import Records
+
+/// One partition on its way: how far it has come, and why it does not go on.
+struct MirroredPartition: Sendable {
+  let partition: TopicPartition
+  /// Added to the source's offsets.
+  let shift: Int64
+  /// Of the source: everything below is durable in the mirror, whose log ends at `position + shift`.
+  private(set) var position: Int64
+  /// Of the source: where the next fetch begins; further than `position` where the source has nothing left between.
+  var fetchOffset: Int64
+  /// The mirror's log has no records yet and begins with the first stretch, and starts here then.
+  var logStart: Int64?
+  /// Where the mirror ends has to be asked: nobody knows what became of the last request.
+  var isUnsure = false
+  /// Why it is not copied any more.
+  var stopReason: String?
+
+  /// Of the source, when it was last fetched.
+  var sourceStart: Int64 = 0
+  var sourceEnd: Int64 = 0
+  /// `--once` ends here.
+  var goal: Int64?
+
+  var recordCount = 0
+  var byteCount = 0
+  var lostOffsets: Int64 = 0
+
+  private var delay = Duration.zero
+  private(set) var retryAt: ContinuousClock.Instant?
+
+  private static let delayMax = Duration.seconds(10)
+
+  init(_ partition: TopicPartition, shift: Int64, position: Int64) {
+    self.partition = partition
+    self.shift = shift
+    self.position = position
+    fetchOffset = position
+  }
+
+  var isStopped: Bool { stopReason != nil }
+  var lag: Int64 { max(0, sourceEnd - position) }
+  var isDone: Bool { isStopped || (logStart == nil && goal.map { position >= $0 } ?? false) }
+
+  mutating func advance(to position: Int64) {
+    self.position = position
+    fetchOffset = max(position, fetchOffset)
+    isUnsure = false
+  }
+
+  /// The mirror ends elsewhere than was thought.
+  mutating func realign(to position: Int64) {
+    self.position = position
+    fetchOffset = position
+    isUnsure = false
+  }
+
+  /// Waits longer each time.
+  mutating func backOff(_ now: ContinuousClock.Instant) {
+    delay = delay == .zero ? .milliseconds(100) : min(delay * 2, Self.delayMax)
+    retryAt = now + delay
+  }
+
+  mutating func succeeded() {
+    delay = .zero
+    retryAt = nil
+  }
+
+  func isDue(_ now: ContinuousClock.Instant) -> Bool { !isStopped && retryAt.map { now >= $0 } ?? true }
+}
