@@ -65,7 +65,7 @@ extension Mirror {
       }
       var partition = MirroredPartition(name, shift: shift, position: extent.logEndOffset - shift)
       if shift == 0, isEmpty, start >= extent.logEndOffset {
-        partition.realign(to: start)
+        partition.align(to: start)
         partition.logStart = start
       }
       partition.sourceStart = start
