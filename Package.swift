@@ -32,7 +32,11 @@ func tests(_ room: String, _ dependencies: [Target.Dependency] = []) -> Target {
 
 let package = Package(
   name: "quire",
-  products: [.executable(name: "quire", targets: ["QuireCLI"])],
+  products: [
+    .executable(name: "quire", targets: ["QuireCLI"]),
+    // What tools/extension links into libquire.so.
+    .library(name: "quire-extension", type: .static, targets: ["Extension"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -52,6 +56,7 @@ let package = Package(
         .linkedLibrary("z"), .linkedLibrary("snappy"), .linkedLibrary("lz4"), .linkedLibrary("zstd"),
       ]),
     .target(name: "CEmbed"),
+    .target(name: "CEdit"),
     room("Model", []),
     room("Bytes", ["CCodecs", nioCore]),
     room("SQLite", ["CSQLite", "CEmbed"]),
@@ -83,6 +88,9 @@ let package = Package(
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
+    // A program that has SQLite of its own loads this one: no other product may contain CHostSQLite.
+    .target(name: "CHostSQLite", dependencies: ["CSQLite"]),
+    room("Extension", ["Model", "SQLite", "CHostSQLite", "Storage", "Query"]),
     // 7: the binary
     room(
       "Node",
@@ -95,7 +103,7 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "Model", "Records", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
+        "CEdit", "Model", "Records", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
         nioPosix, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),

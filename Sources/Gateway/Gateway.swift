@@ -13,11 +13,17 @@ public struct GatewayConfiguration: Sendable {
   public var advertisedHosts: [String]
   /// Statements and exports at once; a further one is answered 503.
   public var concurrentQueriesMax: Int
+  /// Besides, statements at once that are followed.
+  public var followedQueriesMax: Int
 
-  public init(listen: HostPort, advertisedHosts: [String], concurrentQueriesMax: Int) {
+  public init(
+    listen: HostPort, advertisedHosts: [String], concurrentQueriesMax: Int,
+    followedQueriesMax: Int = Limits.queryFollowersMax
+  ) {
     self.listen = listen
     self.advertisedHosts = advertisedHosts
     self.concurrentQueriesMax = concurrentQueriesMax
+    self.followedQueriesMax = followedQueriesMax
   }
 }
 
@@ -33,18 +39,21 @@ public struct HistoryDoors: Sendable {
   public var queries: QueryRegistry
   /// The logs of mirrors; nil where nobody may bring any.
   public var mirrors: (any MirrorLogs)?
+  /// Milliseconds since 1970.
+  public var now: @Sendable () -> Int64
 
   public init(
     query: @escaping @Sendable (QueryRequest, StreamedOutput) throws -> Void,
     export: @escaping @Sendable (ExportRequest, StreamedOutput) throws -> Void,
     runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void, queries: QueryRegistry = QueryRegistry(),
-    mirrors: (any MirrorLogs)? = nil
+    mirrors: (any MirrorLogs)? = nil, now: @escaping @Sendable () -> Int64 = { 0 }
   ) {
     self.query = query
     self.export = export
     self.runOnReadThread = runOnReadThread
     self.queries = queries
     self.mirrors = mirrors
+    self.now = now
   }
 }
 
@@ -75,7 +84,9 @@ public final class Gateway: Service {
     self.configuration = configuration
     self.metrics = metrics
     self.readiness = readiness
-    self.history = HistoryRoutes(doors: doors, concurrentMax: configuration.concurrentQueriesMax, logger: logger)
+    self.history = HistoryRoutes(
+      doors: doors, concurrentMax: configuration.concurrentQueriesMax, followedMax: configuration.followedQueriesMax,
+      logger: logger)
     self.queries = QueryRoutes(registry: doors.queries)
     self.mirrors = doors.mirrors.map { MirrorRoutes(logs: $0) }
     self.group = group
@@ -103,6 +114,7 @@ public final class Gateway: Service {
     } onGracefulShutdown: {
       self.history.drain(over: self.group)
     }
+    await history.areDone()
   }
 
   private func announce(_ address: SocketAddress?) {
@@ -131,6 +143,7 @@ public final class Gateway: Service {
         body: ResponseBody(byteBuffer: ByteBuffer(string: PrometheusText.render(metrics))))
     }
     router.post("/v1/query") { [history] request, context in try await history.query(request, context) }
+    router.get("/v1/query") { [history] request, context in try await history.follow(request, context) }
     router.get("/v1/queries") { [queries] _, _ in queries.list() }
     router.delete("/v1/queries/:id") { [queries] _, context in queries.cancel(context.parameters.get("id")) }
     router.post("/v1/export") { [history] request, context in try await history.export(request, context) }

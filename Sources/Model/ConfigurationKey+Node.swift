@@ -124,8 +124,11 @@ extension ConfigurationKey {
       name: "quire.postgres.connections", type: .int(1...10_000), defaultValue: String(Limits.postgresConnectionsMax),
       documentation: "Postgres connections open at once; a further one is refused."),
     ConfigurationKey(
-      name: "quire.query.concurrency", type: .int(1...64), defaultValue: "4",
-      documentation: "SQL statements and exports running at once over HTTP; a further one is refused."),
+      name: "quire.query.concurrency", type: .int(1...64), defaultValue: "16",
+      documentation: "SQL statements and exports running at once, each on a thread of low priority; a further one is refused."),
+    ConfigurationKey(
+      name: "quire.query.followers", type: .int(0...1024), defaultValue: String(Limits.queryFollowersMax),
+      documentation: "SQL statements over HTTP at once that are followed, each with a thread; a further one is refused."),
     ConfigurationKey(
       name: "quire.query.timeout.ms", type: .int(1...Int64(Int32.max)), defaultValue: "60000",
       documentation: "Milliseconds an SQL statement over HTTP or the Postgres protocol may run."),

@@ -14,6 +14,8 @@ extension Limits {
   public static let postgresStatementBytesMax = 8 << 20
   /// Portals of one connection: each that has begun holds a cut of history and a page cache.
   public static let postgresPortalsMax = 32
+  /// Cuts of history that all connections of a node hold together: statements that run, portals that have begun, transaction blocks.
+  public static let postgresCutsMax = 256
   /// Bytes of rows after which a query gives its thread back until the client has taken them.
   public static let postgresSliceBytes = 256 << 10
   /// Depth of parentheses and brackets in a statement.

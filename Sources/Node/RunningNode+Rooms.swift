@@ -18,6 +18,7 @@ extension RunningNode {
     var options = StoreOptions(dataDirectory: configuration.dataDirectory, nodeID: configuration.nodeID)
     let lanes = Int(settings.number("quire.storage.lanes"))
     if lanes > 0 { options.laneCount = lanes }
+    options.scanThreadCount = Int(settings.number("quire.query.concurrency"))
     options.openDatabasesMax = Int(settings.number("quire.open.databases"))
     options.checkpointBytes = Int(settings.number("quire.checkpoint.bytes"))
     options.walBytesMax = Int(settings.number("quire.wal.bytes"))

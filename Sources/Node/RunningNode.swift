@@ -89,7 +89,9 @@ struct RunningNode {
         configuration: configuration, store: store, cluster: cluster, shards: shards, groups: groups, broker: broker,
         kafka: listen,
         group: group, logger: logger,
-        queries: QueryRegistry(concurrentMax: Int(settings.number("quire.query.concurrency"))), state: State())
+        queries: QueryRegistry(
+          concurrentMax: Int(settings.number("quire.query.concurrency")),
+          followingMax: Int(settings.number("quire.query.followers"))), state: State())
     } catch {
       cluster.close()
       try? shards.close()
@@ -127,7 +129,7 @@ struct RunningNode {
         configuration: PostgresConfiguration(
           listen: address, connectionsMax: Int(settings.number("quire.postgres.connections"))),
         history: PostgresHistory(
-          catalog: catalog, limits: limits,
+          catalog: catalog, limits: limits, queries: queries,
           runOnReadThread: { [store] work in store.runScanOnReadThread(work) }),
         group: group, logger: Logger(label: "postgres"), started: started))
   }
@@ -155,7 +157,8 @@ struct RunningNode {
     let gateway = Gateway(
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
-        concurrentQueriesMax: Int(settings.number("quire.query.concurrency"))),
+        concurrentQueriesMax: Int(settings.number("quire.query.concurrency")),
+        followedQueriesMax: Int(settings.number("quire.query.followers"))),
       doors: doors,
       metrics: metrics, readiness: { [state] in state.now }, group: group, logger: Logger(label: "http"),
       started: announce)

@@ -11,48 +11,59 @@ final class CSVWriter: RowWriter {
     for (i, name) in columns.enumerated() {
       if i > 0 { output.bytes.append(0x2C) }
       var name = name
-      name.withUTF8 { append(UnsafeRawBufferPointer($0)) }
+      name.withUTF8 { Self.append(UnsafeRawBufferPointer($0), to: &output.bytes) }
     }
     output.bytes.append(0x0A)
   }
 
   func write(_ row: borrowing ResultRow) throws {
+    Self.append(row, to: &output.bytes)
+  }
+
+  /// One access to the buffer for a row, and not for each byte of it.
+  private static func append(_ row: borrowing ResultRow, to out: inout [UInt8]) {
     for i in 0..<row.columnCount {
-      if i > 0 { output.bytes.append(0x2C) }
+      if i > 0 { out.append(0x2C) }
       switch row.kind(i) {
       // A line with nothing on it would be no record to most readers.
-      case .null: if row.columnCount == 1 { output.bytes.append(contentsOf: [0x22, 0x22]) }
-      case .integer: JSONText.append(row.integer(i), to: &output.bytes)
-      case .real: SQLText.append(row.real(i), to: &output.bytes)
-      case .text: append(row.bytes(i))
-      case .blob: SQLText.append(blob: row.bytes(i), to: &output.bytes)
+      case .null: if row.columnCount == 1 { out.append(contentsOf: [0x22, 0x22]) }
+      case .integer: JSONText.append(row.integer(i), to: &out)
+      case .real: SQLText.append(row.real(i), to: &out)
+      case .text: append(row.bytes(i), to: &out)
+      case .blob: SQLText.append(blob: row.bytes(i), to: &out)
       }
     }
-    output.bytes.append(0x0A)
+    out.append(0x0A)
   }
 
   func end() throws {}
 
-  private func append(_ text: UnsafeRawBufferPointer) {
+  private static func append(_ text: UnsafeRawBufferPointer, to out: inout [UInt8]) {
     let isPlain = !text.isEmpty && !text.contains { $0 == 0x2C || $0 == 0x22 || $0 == 0x0A || $0 == 0x0D }
     if isPlain {
-      output.bytes.append(contentsOf: text)
-      return
+      out.append(contentsOf: text)
+    } else {
+      append(quoted: text, to: &out)
     }
-    Self.append(quoted: text, to: &output.bytes)
   }
 
-  /// In runs from quote to quote: JSON, which is full of them, would otherwise be written byte by byte.
+  /// Every byte is written twice, and the second one only kept behind a quote: JSON is full of them, and a branch that cannot be foreseen
+  /// costs more than a store.
   private static func append(quoted text: UnsafeRawBufferPointer, to out: inout [UInt8]) {
-    out.append(0x22)
-    var start = 0
-    for i in 0..<text.count where text[i] == 0x22 {
-      out.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[start...i]))
-      // The quote again, as the first byte of the next run.
-      start = i
+    out.append(addingCapacity: 2 * text.count + 3) { span in
+      span.withUnsafeMutableBufferPointer { buffer, count in
+        var end = buffer.baseAddress! + count
+        end.pointee = 0x22
+        end += 1
+        for byte in text {
+          end[0] = byte
+          end[1] = byte
+          end += byte == 0x22 ? 2 : 1
+        }
+        end.pointee = 0x22
+        count = end + 1 - buffer.baseAddress!
+      }
     }
-    out.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[start...]))
-    out.append(0x22)
   }
 }
 

@@ -8,10 +8,20 @@ public protocol HistoryCatalog: Sendable {
   func cut(of topics: [String]) throws(HistoryError) -> any HistorySource
   /// The tables beside the topics, for one session; their names go before those of topics.
   func makeSystemTables() -> [SystemTable]
+  /// For a thread that waits until something is new in a topic; nil where nothing ever is, or nobody tells.
+  func watch(_ topic: String) -> (any HistoryWatch)?
+}
+
+/// Tells when a topic has new records, or is gone. Any thread.
+public protocol HistoryWatch: AnyObject, Sendable {
+  /// Blocks until something is new since the watch was made or last waited for, `wake` was called, or the time is over.
+  func wait(atMost time: Duration)
+  func wake()
 }
 
 extension HistoryCatalog {
   public func makeSystemTables() -> [SystemTable] { [] }
+  public func watch(_ topic: String) -> (any HistoryWatch)? { nil }
 }
 
 /// What a plan needs to know of a topic before there is a cut of it.

@@ -20,10 +20,12 @@ public struct PartitionExtent: Sendable, Hashable {
   public var maxTimestamp: Int64
   /// Files its batches lie in.
   public var segmentCount: Int
+  /// Tells the topic from a later one of its name; empty where nobody asks.
+  public var topicID: String
 
   public init(
     topic: String, partition: Int32, logStartOffset: Int64, highWatermark: Int64, minTimestamp: Int64 = .min,
-    maxTimestamp: Int64 = .max, segmentCount: Int = 1
+    maxTimestamp: Int64 = .max, segmentCount: Int = 1, topicID: String = ""
   ) {
     self.topic = topic
     self.partition = partition
@@ -32,6 +34,7 @@ public struct PartitionExtent: Sendable, Hashable {
     self.minTimestamp = minTimestamp
     self.maxTimestamp = maxTimestamp
     self.segmentCount = segmentCount
+    self.topicID = topicID
   }
 
   /// Offsets between start and end; as many records unless some are gone (compaction) or not for readers (control records).

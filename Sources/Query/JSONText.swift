@@ -26,35 +26,72 @@ public enum JSONText {
   private static func appendEscaped(_ utf8: UnsafeRawBufferPointer, to out: inout [UInt8]) {
     guard let base = utf8.baseAddress else { return }
     let count = utf8.count
-    var clean = 0  // start of the run that can be copied
+    var i = 0
+    while i < count {
+      // As much as may become six bytes for each.
+      let piece = min(count &- i, 1 << 10)
+      out.append(addingCapacity: 6 * piece + 8) { span in
+        span.withUnsafeMutableBufferPointer { buffer, written in
+          let end = escape(base + i, count: piece, to: UnsafeMutableRawPointer(buffer.baseAddress! + written))
+          written = UnsafeRawPointer(buffer.baseAddress!).distance(to: end)
+        }
+      }
+      i &+= piece
+    }
+  }
+
+  /// - Parameter out: room for six bytes for each, and eight.
+  /// - Returns: the end of what was written.
+  @inline(__always)
+  private static func escape(_ bytes: UnsafeRawPointer, count: Int, to out: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer
+  {
+    var out = out
     var i = 0
     while i < count {
       if count &- i >= 8 {
-        let word = base.loadUnaligned(fromByteOffset: i, as: UInt64.self)
+        let word = bytes.loadUnaligned(fromByteOffset: i, as: UInt64.self)
         if !mayNeedEscape(word) {
+          out.storeBytes(of: word, as: UInt64.self)
+          out += 8
           i &+= 8
           continue
         }
       }
-      let byte = base.load(fromByteOffset: i, as: UInt8.self)
-      i &+= 1
-      guard byte < 0x20 || byte == 0x22 || byte == 0x5C else { continue }
-      out.append(contentsOf: UnsafeRawBufferPointer(rebasing: utf8[clean..<i - 1]))
-      clean = i
-      switch byte {
-      case 0x22, 0x5C:
-        out.append(0x5C)
-        out.append(byte)
-      case 0x08: out.append(contentsOf: [0x5C, 0x62])
-      case 0x09: out.append(contentsOf: [0x5C, 0x74])
-      case 0x0A: out.append(contentsOf: [0x5C, 0x6E])
-      case 0x0C: out.append(contentsOf: [0x5C, 0x66])
-      case 0x0D: out.append(contentsOf: [0x5C, 0x72])
-      default:
-        out.append(contentsOf: [0x5C, 0x75, 0x30, 0x30, hexDigits[Int(byte >> 4)], hexDigits[Int(byte & 15)]])
+      // Eight bytes one by one: one of them is likely to need it.
+      for _ in 0..<min(8, count &- i) {
+        let byte = bytes.load(fromByteOffset: i, as: UInt8.self)
+        i &+= 1
+        if byte >= 0x20 && byte != 0x22 && byte != 0x5C {
+          out.storeBytes(of: byte, as: UInt8.self)
+          out += 1
+        } else {
+          out.storeBytes(of: 0x5C, as: UInt8.self)
+          out += 1 + escapeSequence(of: byte, to: out + 1)
+        }
       }
     }
-    out.append(contentsOf: UnsafeRawBufferPointer(rebasing: utf8[clean..<count]))
+    return out
+  }
+
+  /// Writes what stands behind the backslash.
+  @inline(__always)
+  private static func escapeSequence(of byte: UInt8, to out: UnsafeMutableRawPointer) -> Int {
+    let letter: UInt8
+    switch byte {
+    case 0x22, 0x5C: letter = byte
+    case 0x08: letter = 0x62
+    case 0x09: letter = 0x74
+    case 0x0A: letter = 0x6E
+    case 0x0C: letter = 0x66
+    case 0x0D: letter = 0x72
+    default:
+      for (place, digit) in [0x75, 0x30, 0x30, hexDigits[Int(byte >> 4)], hexDigits[Int(byte & 15)]].enumerated() {
+        out.storeBytes(of: digit, toByteOffset: place, as: UInt8.self)
+      }
+      return 5
+    }
+    out.storeBytes(of: letter, as: UInt8.self)
+    return 1
   }
 
   /// Whether one of eight bytes is below 0x20, a quote or a backslash; bytes beyond ASCII may raise false alarms.

@@ -10,6 +10,8 @@ final class JSONWriter: RowWriter {
   /// `{"name":` and `,"name":`, ready to be copied.
   private var prefixes: [[UInt8]] = []
   private var isFirst = true
+  /// Of the members, each once.
+  private(set) var names: [String] = []
 
   init(_ output: OutputBuffer, isArray: Bool) {
     self.output = output
@@ -29,6 +31,7 @@ final class JSONWriter: RowWriter {
         } while !seen.insert(unique).inserted
       }
       met.insert(unique)
+      names.append(unique)
       var prefix: [UInt8] = prefixes.isEmpty ? [0x7B] : [0x2C]
       JSONText.append(string: unique, to: &prefix)
       prefix.append(0x3A)
@@ -38,22 +41,27 @@ final class JSONWriter: RowWriter {
   }
 
   func write(_ row: borrowing ResultRow) throws {
-    if isArray { output.bytes.append(contentsOf: isFirst ? [0x0A] : [0x2C, 0x0A]) }
+    append(row, to: &output.bytes)
     isFirst = false
+  }
+
+  /// One access to the buffer for a row, and not for each piece of it.
+  private func append(_ row: borrowing ResultRow, to out: inout [UInt8]) {
+    if isArray { out.append(contentsOf: isFirst ? [0x0A] : [0x2C, 0x0A]) }
     for i in 0..<row.columnCount {
-      output.bytes.append(contentsOf: prefixes[i])
+      out.append(contentsOf: prefixes[i])
       switch row.kind(i) {
-      case .null: output.bytes.append(contentsOf: "null".utf8)
-      case .integer: JSONText.append(row.integer(i), to: &output.bytes)
-      case .real: JSONText.append(row.real(i), to: &output.bytes)
-      case .text: JSONText.append(stringOrBase64: row.bytes(i), to: &output.bytes)
+      case .null: out.append(contentsOf: "null".utf8)
+      case .integer: JSONText.append(row.integer(i), to: &out)
+      case .real: JSONText.append(row.real(i), to: &out)
+      case .text: JSONText.append(stringOrBase64: row.bytes(i), to: &out)
       case .blob:
-        output.bytes.append(contentsOf: #"{"base64":""#.utf8)
-        JSONText.append(base64: row.bytes(i), to: &output.bytes)
-        output.bytes.append(contentsOf: #""}"#.utf8)
+        out.append(contentsOf: #"{"base64":""#.utf8)
+        JSONText.append(base64: row.bytes(i), to: &out)
+        out.append(contentsOf: #""}"#.utf8)
       }
     }
-    output.bytes.append(contentsOf: isArray ? [0x7D] : [0x7D, 0x0A])
+    out.append(contentsOf: isArray ? [0x7D] : [0x7D, 0x0A])
   }
 
   func end() throws {

@@ -15,6 +15,7 @@ public final class PreparedQuery {
   /// Nil only while this is torn down.
   private var statement: Statement?
   public let columns: [Column]
+  private var rowCount = 0
 
   fileprivate init(_ session: SQLSession, _ statement: Statement) {
     self.session = session
@@ -41,7 +42,12 @@ public final class PreparedQuery {
   /// - Returns: whether there is a row; after false there is none any more.
   public func step() throws(QueryError) -> Bool {
     guard let statement else { return false }
-    return try session.step(statement)
+    let hasRow = try session.step(statement)
+    if hasRow {
+      rowCount += 1
+      session.control.progress.note(rows: rowCount, outputBytes: 0)
+    }
+    return hasRow
   }
 
   /// Calls `body` with the row that `step` found.

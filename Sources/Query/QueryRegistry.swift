@@ -16,6 +16,8 @@ public final class QueryRegistry: Sendable {
     public var recordsDecoded: Int
     public var outputBytes: Int
     public var isCancelled: Bool
+    /// It waits for new rows until it is stopped.
+    public var isFollowing: Bool
   }
 
   private struct Running {
@@ -24,16 +26,24 @@ public final class QueryRegistry: Sendable {
     var startedMilliseconds: Int64
     var started: ContinuousClock.Instant
     var control: ScanControl
+    var isFollowing: Bool
   }
   private struct State {
     var lastID: Int64 = 0
     var running: [Int64: Running] = [:]
+    var following = 0
   }
   private let state = Mutex(State())
   private let concurrentMax: Int
+  private let followingMax: Int
 
-  /// - Parameter concurrentMax: statements at once.
-  public init(concurrentMax: Int = .max) { self.concurrentMax = concurrentMax }
+  /// - Parameters:
+  ///   - concurrentMax: statements at once.
+  ///   - followingMax: besides, statements at once that wait for new rows.
+  public init(concurrentMax: Int = .max, followingMax: Int = .max) {
+    self.concurrentMax = concurrentMax
+    self.followingMax = followingMax
+  }
 
   /// Bytes of a statement's text that are kept to be shown.
   static let sqlBytesShown = 4096
@@ -41,23 +51,32 @@ public final class QueryRegistry: Sendable {
   /// Notes a statement that begins; it ends with the ticket.
   ///
   /// - Throws: `.limit(.concurrency)`.
-  public func begin(sql: String, door: String, control: ScanControl) throws(QueryError) -> QueryTicket {
+  public func begin(
+    sql: String, door: String, control: ScanControl, isFollowing: Bool = false
+  ) throws(QueryError) -> QueryTicket {
     let milliseconds = WallClock.milliseconds
     let shown = sql.utf8.count <= Self.sqlBytesShown ? sql : String(sql.unicodeScalars.prefix(Self.sqlBytesShown / 4)) + "…"
     let id: Int64? = state.withLock { state in
-      guard state.running.count < concurrentMax else { return nil }
+      let isFull = isFollowing ? state.following >= followingMax : state.running.count - state.following >= concurrentMax
+      if isFull { return nil }
       state.lastID += 1
+      if isFollowing { state.following += 1 }
       state.running[state.lastID] = Running(
-        door: door, sql: shown, startedMilliseconds: milliseconds, started: .now, control: control)
+        door: door, sql: shown, startedMilliseconds: milliseconds, started: .now, control: control, isFollowing: isFollowing)
       return state.lastID
     }
     guard let id else {
-      throw QueryError(.limit(.concurrency), "\(concurrentMax) statements are running already; try again")
+      let running = isFollowing ? "\(followingMax) statements are followed" : "\(concurrentMax) statements are running"
+      throw QueryError(.limit(.concurrency), "\(running) already; try again")
     }
     return QueryTicket(id: id, registry: self)
   }
 
-  fileprivate func end(_ id: Int64) { state.withLock { state in state.running[id] = nil } }
+  fileprivate func end(_ id: Int64) {
+    state.withLock { state in
+      if state.running.removeValue(forKey: id)?.isFollowing == true { state.following -= 1 }
+    }
+  }
 
   /// By age, the oldest first.
   public var running: [Entry] {
@@ -67,7 +86,7 @@ public final class QueryRegistry: Sendable {
         id: id, door: query.door, sql: query.sql, startedMilliseconds: query.startedMilliseconds,
         seconds: Double((ContinuousClock.now - query.started).nanoseconds) / 1e9, rows: progress.rows,
         batchesRead: progress.batches, recordsDecoded: progress.records, outputBytes: progress.outputBytes,
-        isCancelled: query.control.isCancelled)
+        isCancelled: query.control.isCancelled, isFollowing: query.isFollowing)
     }
   }
 

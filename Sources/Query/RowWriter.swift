@@ -13,10 +13,8 @@ public struct ResultRow: ~Copyable {
   public func kind(_ column: Int) -> ColumnKind { statement.columnKind(at: column) }
   public func integer(_ column: Int) -> Int64 { statement.integer(at: column) }
   public func real(_ column: Int) -> Double { statement.double(at: column) }
-  /// The bytes of a TEXT or BLOB.
-  public func bytes(_ column: Int) -> UnsafeRawBufferPointer {
-    kind(column) == .text ? statement.borrowedText(at: column) : statement.borrowedBlob(at: column)
-  }
+  /// The bytes of a TEXT or BLOB. Of both as SQLite's blob: asked for a text, it would copy it to put a NUL behind it.
+  public func bytes(_ column: Int) -> UnsafeRawBufferPointer { statement.borrowedBlob(at: column) }
 }
 
 /// Turns rows into bytes as they come.
@@ -25,8 +23,14 @@ public protocol RowWriter: AnyObject {
   /// Called once, before the rows, also if there are none.
   func begin(columns: [String]) throws
   func write(_ row: borrowing ResultRow) throws
+  /// Called where the next row is long in coming: everything so far has to go out.
+  func pause() throws
   /// Called behind the last row, if nothing failed.
   func end() throws
+}
+
+extension RowWriter {
+  public func pause() throws { try output.flush() }
 }
 
 /// The formats rows can be written in.

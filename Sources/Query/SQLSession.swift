@@ -10,8 +10,9 @@ internal import SQLite
 public final class SQLSession {
   let context: ScanContext
   let limits: SQLLimits
+  let cuts: TopicCuts
   private let temporary: TemporaryStorage
-  private let memory: MemoryBudget
+  let memory: MemoryBudget
   private let connection: Connection
   /// Stops the statement that runs, from any thread; the session stays stopped.
   public let control: ScanControl
@@ -40,6 +41,7 @@ public final class SQLSession {
     self.control = control
     context = ScanContext(control: control)
     memory = MemoryBudget(bytes: limits.memoryBytes)
+    cuts = TopicCuts(catalog)
     do throws(VirtualTableError) {
       temporary = try TemporaryStorage(bytesMax: Int64(limits.temporaryBytes)) { control.isCancelled || control.isLate }
     } catch {
@@ -50,7 +52,7 @@ public final class SQLSession {
       try connection.execute("PRAGMA temp_store=FILE; PRAGMA cache_size=-\(max(1, limits.cacheBytes >> 10))")
       try SQLFunctions.register(on: connection, context: context, valueBytes: limits.valueBytes)
       try Self.registerTopics(
-        of: catalog, taken: Self.takenNames.union(additions.tables.map { $0.name.lowercased() }), on: connection,
+        of: catalog, cuts, taken: Self.takenNames.union(additions.tables.map { $0.name.lowercased() }), on: connection,
         context: context)
       try additions.register(on: connection, context: context)
       // Connected now, because SQLite asks the authorizer about a virtual table's declaration as if somebody created a table.
@@ -151,7 +153,7 @@ public final class SQLSession {
     return statement
   }
 
-  private static func bind(_ parameters: [String: SQLParameter], to statement: Statement) throws(QueryError) {
+  static func bind(_ parameters: [String: SQLParameter], to statement: Statement) throws(QueryError) {
     var unused = Set(parameters.keys)
     for index in 1..<(statement.parameterCount + 1) {
       let spelled = statement.parameterName(at: index)
@@ -227,14 +229,13 @@ public final class SQLSession {
   }()
 
   private static func registerTopics(
-    of history: any HistoryCatalog, taken: Set<String>, on connection: Connection, context: ScanContext
+    of history: any HistoryCatalog, _ cuts: TopicCuts, taken: Set<String>, on connection: Connection, context: ScanContext
   ) throws(SQLiteError) {
     let system = history.makeSystemTables()
     for table in system {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in SystemVirtualTable(table, context) }
     }
     let catalog = TopicCatalog(history.topics, taken: taken.union(system.map { $0.name.lowercased() }))
-    let cuts = TopicCuts(history)
     for table in catalog.tables {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in
         let size: TopicSize?

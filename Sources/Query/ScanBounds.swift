@@ -10,9 +10,11 @@ struct ScanBounds: Equatable {
   /// Milliseconds.
   var timestamps = Interval.all
   var headers = PartitionScan.HeaderBounds()
+  var rowIDs = Interval.all
 
   var isEmpty: Bool {
-    partitions.isEmpty || offsets.isEmpty || timestamps.isEmpty || headers.isEmpty || partitionList?.isEmpty == true
+    partitions.isEmpty || offsets.isEmpty || timestamps.isEmpty || headers.isEmpty || rowIDs.isEmpty
+      || partitionList?.isEmpty == true
   }
 
   mutating func makeEmpty() { offsets = .none }
@@ -39,6 +41,7 @@ struct ScanBounds: Equatable {
     switch term.column {
     case .partition: partitions.narrow(term.comparison, to: value)
     case .offset: offsets.narrow(term.comparison, to: value)
+    case .rowID: rowIDs.narrow(term.comparison, to: value)
     case .timestamp: timestamps.narrow(term.comparison, to: value)
     case .time: timestamps.narrow(term.comparison, toTime: value)
     case .producerID: headers.producerIDs.narrow(term.comparison, to: value)

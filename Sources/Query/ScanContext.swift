@@ -8,6 +8,10 @@ final class ScanContext {
   var isDeclaring = false
   /// What the authorizer did not permit, in words.
   var refusal: String?
+  /// A statement was planned that wants its rows in an order, or not all of them.
+  var wantsOrderOrLimit = false
+  /// The cursor that was opened last.
+  weak var cursor: TopicCursor?
   /// For text that is made on the way to SQLite.
   var text: [UInt8] = []
 
@@ -20,6 +24,7 @@ final class ScanContext {
 
   /// The time is over or the query cancelled, which is noted as its failure.
   var isOver: Bool {
+    if isHosted { return false }
     do throws(HistoryError) { try control.check() } catch {
       failure = error
       return true
@@ -27,5 +32,11 @@ final class ScanContext {
     return false
   }
 
-  init(control: ScanControl) { self.control = control }
+  /// The statements are somebody else's, who has told SQLite himself when they end.
+  private let isHosted: Bool
+
+  init(control: ScanControl, isHosted: Bool = false) {
+    self.control = control
+    self.isHosted = isHosted
+  }
 }

@@ -10,9 +10,26 @@ public final class ScanControl: Sendable {
   /// Nanoseconds of the monotonic clock.
   private let deadline: Atomic<UInt64>
   public let progress = QueryProgress()
+  /// Asked now and then by whoever checks; true stops the scan, and nothing else than that scan.
+  private let shouldStop: (@Sendable () -> Bool)?
+  /// When it was asked last.
+  private let lastAsked = Atomic<UInt64>(0)
+  private static let askEveryNanoseconds: UInt64 = 50_000_000
+  /// In a structure of its own, as bare closures in a generic box are wrapped once more by each look at them.
+  private struct Waker { let call: @Sendable () -> Void }
+  private let waker = Mutex<Waker?>(nil)
 
   /// Without a bound on time; `restart` sets one.
-  public init() { deadline = Atomic(.max) }
+  public init() {
+    deadline = Atomic(.max)
+    shouldStop = nil
+  }
+
+  /// - Parameter shouldStop: asked some twenty times a second while a scan is under way, on the thread that scans.
+  public init(shouldStop: @escaping @Sendable () -> Bool) {
+    deadline = Atomic(.max)
+    self.shouldStop = shouldStop
+  }
 
   /// Begins to count the time anew. A cancellation stays.
   /// - Parameter time: from now on; nil is without bound.
@@ -22,7 +39,22 @@ public final class ScanControl: Sendable {
   }
 
   /// Asks the scan to stop; it does so within a batch. Any thread.
-  public func cancel() { cancelled.store(true, ordering: .relaxed) }
+  public func cancel() {
+    cancelled.store(true, ordering: .relaxed)
+    waker.withLock { $0 }?.call()
+  }
+
+  /// What `cancel` calls besides, on its thread: whoever waits and does not scan is to be woken. Nil for nobody.
+  func onCancel(_ call: (@Sendable () -> Void)?) { waker.withLock { $0 = call.map(Waker.init) } }
+
+  /// Gives the statement back a time in which it was kept waiting.
+  public func extend(by time: Duration) {
+    let end = deadline.load(ordering: .relaxed)
+    if end == .max { return }
+    let (later, overflow) = end.addingReportingOverflow(UInt64(clamping: time.nanoseconds))
+    deadline.store(overflow ? .max : later, ordering: .relaxed)
+  }
+
   public var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
   public var isLate: Bool { Self.now() >= deadline.load(ordering: .relaxed) }
 
@@ -30,6 +62,14 @@ public final class ScanControl: Sendable {
   public func check() throws(HistoryError) {
     if isCancelled { throw HistoryError(.cancelled, "cancelled") }
     if isLate { throw HistoryError(.tooSlow, "the time for this query is over") }
+    if let shouldStop, isTimeToAsk, shouldStop() { throw HistoryError(.cancelled, "interrupted") }
+  }
+
+  private var isTimeToAsk: Bool {
+    let now = Self.now()
+    guard now &- lastAsked.load(ordering: .relaxed) >= Self.askEveryNanoseconds else { return false }
+    lastAsked.store(now, ordering: .relaxed)
+    return true
   }
 
   private static func now() -> UInt64 {

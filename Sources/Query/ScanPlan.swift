@@ -69,7 +69,13 @@ struct ScanPlanner {
   let size: TopicSize
   private var partitionCount: Int { size.partitions }
 
-  init(_ size: TopicSize) { self.size = size }
+  /// There may be more partitions when the plan is carried out.
+  private let mayGrow: Bool
+
+  init(_ size: TopicSize, mayGrow: Bool = false) {
+    self.size = size
+    self.mayGrow = mayGrow
+  }
 
   /// Partitions that are merged by offset without a LIMIT: each keeps a batch in memory.
   static let mergeWidthMax = 64
@@ -84,7 +90,7 @@ struct ScanPlanner {
   func choose(_ request: IndexRequest) -> Choice {
     var terms: [ScanPlan.Term] = []
     var hasLimit = false
-    var isOnePartition = partitionCount <= 1
+    var isOnePartition = partitionCount <= 1 && !mayGrow
     var partitionShare = 1.0
     var offsetEquality = false
     var rangeShare = 1.0
@@ -115,6 +121,10 @@ struct ScanPlanner {
         if column == .offset { offsetEquality = true } else { timeEquality = true }
         request.take(constraint, asArgument: terms.count, wholeList: false)
         terms.append(.init(column: column, comparison: .equal, isList: false))
+      case (.rowID, .equal), (.rowID, .less), (.rowID, .lessOrEqual), (.rowID, .greater), (.rowID, .greaterOrEqual):
+        if constraint.comparison == .equal { offsetEquality = true } else { rangeShare *= 0.25 }
+        request.take(constraint, asArgument: terms.count, wholeList: false)
+        terms.append(.init(column: column, comparison: constraint.comparison, isList: false))
       case (.producerID, .equal), (.producerID, .less), (.producerID, .lessOrEqual), (.producerID, .greater),
         (.producerID, .greaterOrEqual),
         (.leaderEpoch, .equal), (.leaderEpoch, .less), (.leaderEpoch, .lessOrEqual), (.leaderEpoch, .greater),
@@ -195,6 +205,9 @@ struct ScanPlanner {
       guard let second else { return (.byPartition(isDescending: first.isDescending, offsetsDescending: false), true) }
       guard TopicColumn(rawValue: second.column) == .offset else { return (natural, false) }
       return (.byPartition(isDescending: first.isDescending, offsetsDescending: second.isDescending), true)
+    case .rowID:
+      guard partitionCount <= Self.mergeWidthMax || hasLimit else { return (natural, false) }
+      return (.byOffset(isDescending: first.isDescending, partitionsDescending: first.isDescending), true)
     case .offset:
       if isOnePartition {
         // Merged all the same: a partition that is given as something odd widens the scan to several.

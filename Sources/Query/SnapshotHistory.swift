@@ -14,7 +14,7 @@ public struct SnapshotHistory: HistorySource {
         highWatermark: $0.highWatermark.rawValue,
         minTimestamp: $0.failure == nil ? $0.segments.map(\.minTimestamp).min() ?? .max : .min,
         maxTimestamp: $0.failure == nil ? $0.segments.map(\.maxTimestamp).max() ?? .min : .max,
-        segmentCount: $0.segments.count)
+        segmentCount: $0.segments.count, topicID: "\($0.topicID)")
     }
   }
 

@@ -50,13 +50,22 @@ public struct StoreCatalog: HistoryCatalog {
       groups: { () throws(HistoryError) in try node.groups() }, storage: storage, now: { node.now() })
     return storage.tables + groups.tables + NodeTables.tables(node, queries)
   }
+
+  public func watch(_ topic: String) -> (any HistoryWatch)? { store.watch(topic) }
 }
+
+extension TopicWatch: HistoryWatch {}
 
 /// The topics of a data directory, up to what was written down of them when it was looked at.
 public struct DirectoryCatalog: HistoryCatalog {
   private let store: OfflineStore
+  private let hasNodeTables: Bool
 
-  public init(_ store: OfflineStore) { self.store = store }
+  /// - Parameter hasNodeTables: whether there are the tables that only a running node can answer, to say so.
+  public init(_ store: OfflineStore, hasNodeTables: Bool = true) {
+    self.store = store
+    self.hasNodeTables = hasNodeTables
+  }
 
   public var topics: [String] { store.topics }
 
@@ -84,8 +93,23 @@ public struct DirectoryCatalog: HistoryCatalog {
         }
       }, storage: storage,
       now: { WallClock.milliseconds })
-    return storage.tables + groups.tables + NodeTables.tables(nil, nil)
+    return storage.tables + groups.tables + (hasNodeTables ? NodeTables.tables(nil, nil) : [])
   }
+}
+
+/// One segment of a partition, as a topic of its own.
+public struct SegmentCatalog: HistoryCatalog {
+  private let segment: OfflineSegment
+
+  public init(_ segment: OfflineSegment) { self.segment = segment }
+
+  public var topics: [String] { [segment.topicPartition.topic] }
+
+  public func prepare(_ topic: String) -> TopicSize? {
+    topic == segment.topicPartition.topic ? TopicSize(partitions: 1, offsets: segment.offsetCount, segments: 1) : nil
+  }
+
+  public func cut(of topics: [String]) -> any HistorySource { SnapshotHistory(segment.snapshot()) }
 }
 
 extension GroupFacts {

@@ -38,6 +38,12 @@ final class TableWriter: RowWriter {
     if held.count >= Self.heldRowsMax || heldBytes >= Self.heldBytesMax { try release() }
   }
 
+  func pause() throws {
+    // Widths are those of the first rows, and there are none yet.
+    if !held.isEmpty { try release() }
+    try output.flush()
+  }
+
   func end() throws {
     try release()
     output.bytes.append(contentsOf: "(\(rowCount) row\(rowCount == 1 ? "" : "s"))\n".utf8)

@@ -1,5 +1,7 @@
 /// The columns of a topic as a table, in order.
 enum TopicColumn: Int, CaseIterable {
+  /// SQLite's own: offsets first, then partitions. Tools turn pages by it where a table has no key.
+  case rowID = -1
   case topic, partition, offset, timestamp, time, key, value, headers
   case producerID, leaderEpoch, compression, batchOffset
 

@@ -60,6 +60,9 @@ final class TopicCursor: VirtualTableCursor {
     var bounds = ScanBounds()
     for (i, term) in plan.terms.enumerated() { try bounds.apply(term, arguments[i]) }
     if bounds.isEmpty { return }
+    bounds.offsets.raise(to: bounds.rowIDs.low >> partitionBits)
+    bounds.offsets.lower(to: bounds.rowIDs.high >> partitionBits)
+    let onlyPosition = bounds.rowIDs.low == bounds.rowIDs.high ? bounds.rowIDs.low & (1 << partitionBits - 1) : nil
 
     let offsetsDescending: Bool
     let partitionsDescending: Bool
@@ -75,7 +78,8 @@ final class TopicCursor: VirtualTableCursor {
       offsets: bounds.offsets, timestamps: bounds.timestamps, isDescending: offsetsDescending, columns: plan.columns,
       headers: bounds.headers)
     let positions = cut.partitions.indices.filter {
-      bounds.includes(partition: cut.source.partitions[cut.partitions[$0]].partition)
+      (onlyPosition ?? Int64($0)) == Int64($0)
+        && bounds.includes(partition: cut.source.partitions[cut.partitions[$0]].partition)
     }
     let isFew = positions.count <= Self.keptMax
     if !isFew || kept.count > Self.keptMax { kept = [:] }
@@ -148,6 +152,12 @@ final class TopicCursor: VirtualTableCursor {
     isAtEnd = true
   }
 
+  /// Where the row it stands on lies; nil at the end.
+  var place: (partition: Int32, offset: Int64)? {
+    guard let current else { return nil }
+    return (cut.source.partitions[cut.partitions[current.position]].partition, current.scan.offset)
+  }
+
   override var rowID: Int64 {
     if let place = timedRow?.place { return place.offset << partitionBits | Int64(place.position) }
     guard let current else { return 0 }
@@ -168,6 +178,8 @@ final class TopicCursor: VirtualTableCursor {
   @inline(__always)
   private func emit(_ column: TopicColumn, of record: some RecordFields, at position: Int, into result: ResultContext) {
     switch column {
+    // SQLite asks `rowID` for it.
+    case .rowID: result.setNull()
     case .topic: result.setText(table.topic)
     case .partition: result.set(Int64(cut.source.partitions[cut.partitions[position]].partition))
     case .offset: result.set(record.offset)

@@ -1,8 +1,16 @@
+/// Cuts topics for the statements that read them.
+protocol TopicCutting: AnyObject {
+  /// What a cursor over the topic reads.
+  func cut(of topic: String) throws(HistoryError) -> TopicTable.Cut
+  /// About how large the topic is by now, where tables outlive statements; nil where what was known first will do.
+  func currentSize(of topic: String) -> TopicSize?
+}
+
 /// The cuts of a session: one for all the topics that a statement is the first to name.
 ///
 /// SQLite connects every table that a statement names while it prepares it, and opens none before it steps: between the two lies the
 /// moment of the cut. What a session has read once it reads as it was then, also in later statements.
-final class TopicCuts {
+final class TopicCuts: TopicCutting {
   private let catalog: any HistoryCatalog
   private var prepared: [String] = []
   private var cuts: [String: TopicTable.Cut] = [:]
@@ -14,9 +22,20 @@ final class TopicCuts {
   /// - Returns: nil if there is no such topic any more.
   func prepare(_ topic: String) throws(HistoryError) -> TopicSize? {
     let size = try catalog.prepare(topic)
-    if size != nil, cuts[topic] == nil { prepared.append(topic) }
+    if size != nil, cuts[topic] == nil, !prepared.contains(topic) { prepared.append(topic) }
     return size
   }
+
+  func currentSize(of topic: String) -> TopicSize? { nil }
+
+  /// Lets go of what was cut: who reads next sees a new cut of the same topics.
+  func forget() {
+    prepared += cuts.keys
+    cuts = [:]
+  }
+
+  /// The topics that statements have named.
+  var topics: [String] { prepared + cuts.keys }
 
   /// The topic's cut; taken now, with those of all others that have been prepared, if there is none yet.
   func cut(of topic: String) throws(HistoryError) -> TopicTable.Cut {

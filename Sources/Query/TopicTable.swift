@@ -11,13 +11,13 @@ final class TopicTable: VirtualTable {
 
   let topic: String
   let context: ScanContext
-  private let cuts: TopicCuts
+  private let cuts: any TopicCutting
   private let planner: ScanPlanner
   /// What was chosen so far; a plan's position is its number for SQLite.
   private(set) var plans: [ScanPlan] = []
 
   /// - Parameter size: as it is now; the cut comes later.
-  init(topic: String, size: TopicSize, cuts: TopicCuts, context: ScanContext) {
+  init(topic: String, size: TopicSize, cuts: any TopicCutting, context: ScanContext) {
     self.topic = topic
     self.context = context
     self.cuts = cuts
@@ -30,7 +30,12 @@ final class TopicTable: VirtualTable {
 
   override func plan(_ request: IndexRequest) throws(VirtualTableError) {
     if context.isOver { throw .interrupted }
+    // A plan that outlives the cut it was made for must also be right once the topic has more partitions.
+    let planner = cuts.currentSize(of: topic).map { ScanPlanner($0, mayGrow: true) } ?? planner
     let choice = planner.choose(request)
+    if !request.orderTerms.isEmpty || request.constraints.contains(where: { $0.comparison == .limit }) {
+      context.wantsOrderOrLimit = true
+    }
     let number = plans.firstIndex(of: choice.plan) ?? plans.count
     if number == plans.count { plans.append(choice.plan) }
     request.choose(
@@ -41,7 +46,9 @@ final class TopicTable: VirtualTable {
   override func makeCursor() throws(VirtualTableError) -> VirtualTableCursor {
     let cut: Cut
     do throws(HistoryError) { cut = try cuts.cut(of: topic) } catch { throw context.failing(error) }
-    return try TopicCursor(self, cut)
+    let cursor = try TopicCursor(self, cut)
+    context.cursor = cursor
+    return cursor
   }
 }
 

@@ -1,4 +1,4 @@
-internal import Glibc
+public import Glibc
 
 /// The time of day.
 public enum WallClock {
@@ -7,5 +7,16 @@ public enum WallClock {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+  }
+}
+
+/// The clock that only goes forward.
+public enum SteadyClock {
+  /// A moment for `pthread_cond_timedwait`.
+  public static func moment(after seconds: Int) -> timespec {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    time.tv_sec += seconds
+    return time
   }
 }

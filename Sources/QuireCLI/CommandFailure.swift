@@ -1,7 +1,13 @@
 /// A command failed: one line for standard error, and exit code 1.
 struct CommandFailure: Error {
   var message: String
-  init(_ message: String) { self.message = message }
+  /// The byte of an SQL text that is meant, where one is.
+  var position: Int?
+
+  init(_ message: String, position: Int? = nil) {
+    self.message = message
+    self.position = position
+  }
 }
 
 /// A command did its work and found something wrong, which it has said already: exit code 1 without another word.

@@ -1,30 +1,29 @@
 internal import Export
 internal import Query
 internal import Storage
+internal import Synchronization
 
 /// Reading a data directory without its node: read-only, and safe beside one that runs.
 enum OfflineHistory {
-  /// Runs one statement over the directory and prints its rows.
+  private static let hasSaid = Atomic<Bool>(false)
+
+  /// Runs one statement over the directory and hands its rows to `take`.
   static func query(
-    _ sql: String, _ parameters: [String: SQLParameter], _ format: OutputFormat, dataDirectory: String
+    _ question: Question, dataDirectory: String, take: (UnsafeRawBufferPointer) throws -> Void
   ) async throws {
     let catalog = DirectoryCatalog(try open(dataDirectory))
     let control = ScanControl()
     try await stoppable(control) {
-      let output = OutputStream.standardOutput()
-      // A person waits for the answer and can stop it: no limits on time and length as behind a node's HTTP door.
-      let session = try SQLSession(catalog: catalog, limits: SQLLimits(time: nil, outputBytes: nil), control: control)
-      let writer = format.makeWriter { bytes in
-        try bytes.withUnsafeBytes { try output.write($0) }
-        try output.flush()
+      let session = try SQLSession(catalog: catalog, limits: question.limits.overFiles, control: control)
+      try withoutActuallyEscaping(take) { take in
+        let writer = question.format.makeWriter { bytes in try bytes.withUnsafeBytes { try take($0) } }
+        do throws(QueryError) {
+          _ = try session.run(question.sql, parameters: question.parameters, into: writer)
+        } catch {
+          if case .output = error.kind, let cause = error.cause { throw cause }
+          throw error
+        }
       }
-      do throws(QueryError) {
-        _ = try session.run(sql, parameters: parameters, into: writer)
-      } catch {
-        if case .output = error.kind, let cause = error.cause { throw cause }
-        throw error
-      }
-      try output.flush()
     }
   }
 
@@ -39,6 +38,8 @@ enum OfflineHistory {
 
   private static func open(_ dataDirectory: String) throws -> OfflineStore {
     let store = try OfflineStore(dataDirectory: dataDirectory)
+    // Once, however many statements are run.
+    if hasSaid.exchange(true, ordering: .relaxed) { return store }
     say("reading \(dataDirectory) up to the high watermarks written down there; a running node may be further")
     return store
   }

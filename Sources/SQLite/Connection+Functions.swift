@@ -49,12 +49,15 @@ extension Connection {
   /// - Parameters:
   ///   - argumentCount: -1 is any number.
   ///   - isDeterministic: the same arguments always give the same value; SQLite then calls it once where it can.
+  ///   - hasSideEffects: it does something, so that only a statement itself may call it, not what is stored in a schema.
   ///   - body: sets the result (NULL otherwise); what it throws ends the statement.
   public func registerFunction(
-    _ name: String, argumentCount: Int, isDeterministic: Bool = true,
+    _ name: String, argumentCount: Int, isDeterministic: Bool = true, hasSideEffects: Bool = false,
     _ body: @escaping (FunctionArguments, ResultContext) throws(VirtualTableError) -> Void
   ) throws(SQLiteError) {
-    let flags = SQLITE_UTF8 | SQLITE_INNOCUOUS | (isDeterministic ? SQLITE_DETERMINISTIC : 0)
+    if isTaken(function: name, argumentCount) { return }
+    let safety = hasSideEffects ? SQLITE_DIRECTONLY : SQLITE_INNOCUOUS
+    let flags = SQLITE_UTF8 | safety | (isDeterministic && !hasSideEffects ? SQLITE_DETERMINISTIC : 0)
     let code = sqlite3_create_function_v2(
       handle, name, CInt(argumentCount), flags, Unmanaged.passRetained(ScalarCallback(body)).toOpaque(),
       { context, count, values in
@@ -72,6 +75,7 @@ extension Connection {
   public func registerAggregate(
     _ name: String, argumentCount: Int, _ make: @escaping () -> any AggregateState
   ) throws(SQLiteError) {
+    if isTaken(function: name, argumentCount) { return }
     let code = sqlite3_create_function_v2(
       handle, name, CInt(argumentCount), SQLITE_UTF8 | SQLITE_INNOCUOUS | SQLITE_DETERMINISTIC,
       Unmanaged.passRetained(AggregateCallback(make)).toOpaque(), nil,

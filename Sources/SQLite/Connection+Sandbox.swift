@@ -65,7 +65,9 @@ extension Connection {
   public func registerTable(
     _ name: String, _ make: @escaping () throws(VirtualTableError) -> VirtualTable
   ) throws(SQLiteError) {
-    let code = VirtualTableModule.register(name, on: handle, maker: VirtualTableMaker(make))
+    if isTaken(module: name) { return }
+    let maker = VirtualTableMaker { (_) throws(VirtualTableError) in try make() }
+    let code = VirtualTableModule.register(name, on: handle, maker: maker, isEponymous: true)
     if code != SQLITE_OK { throw error(code) }
   }
 

@@ -20,7 +20,11 @@ public final class Connection {
   /// SQLite's handle, for calls this binding has no words for.
   public let handle: OpaquePointer
   public let path: String
+  /// Somebody else opened it, has functions and tables of his own there, and will close it.
+  public let isHosted: Bool
   var isOpen = true
+  /// What a hosted connection has that keeps its meaning.
+  var taken: TakenNames?
   var walCallback: WALCallback?
   var progressCallback: ProgressCallback?
   var authorizerCallback: AuthorizerCallback?
@@ -48,11 +52,22 @@ public final class Connection {
     }
     handle = opened
     self.path = path
+    isHosted = false
     _ = csqlite_no_checkpoint_on_close(opened)
     // A misspelt column must be an error, not a string.
     _ = csqlite_set_db_flag(opened, SQLITE_DBCONFIG_DQS_DML, 0)
     _ = csqlite_set_db_flag(opened, SQLITE_DBCONFIG_DQS_DDL, 0)
     sqlite3_wal_autocheckpoint(opened, 0)
+  }
+
+  /// A connection of the program that has loaded us, to register functions and tables on; those it has itself stay as they are.
+  ///
+  /// - Parameter handle: stays the program's, which closes it; whatever is registered is let go of then.
+  public init(hosted handle: OpaquePointer) {
+    self.handle = handle
+    path = ""
+    isHosted = true
+    isOpen = false
   }
 
   deinit { if isOpen { sqlite3_close_v2(handle) } }
@@ -128,7 +143,7 @@ public final class Connection {
     let extended = sqlite3_extended_errcode(handle)
     let isSame = extended & 0xFF == code & 0xFF
     let words = String(cString: isSame ? sqlite3_errmsg(handle) : sqlite3_errstr(code))
-    return SQLiteError(code: isSame ? extended : code, message: "\(path): \(words)", sql: sql)
+    return SQLiteError(code: isSame ? extended : code, message: isHosted ? words : "\(path): \(words)", sql: sql)
   }
 
   private static func percentEncoded(_ path: String) -> String {

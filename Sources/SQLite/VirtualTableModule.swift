@@ -1,27 +1,43 @@
 internal import CSQLite
 
-/// Makes the table of one module when a statement first names it.
+/// Makes a table of one module when a statement first names it.
 final class VirtualTableMaker {
-  let make: () throws(VirtualTableError) -> VirtualTable
-  init(_ make: @escaping () throws(VirtualTableError) -> VirtualTable) { self.make = make }
+  /// Gets the words of CREATE VIRTUAL TABLE: the schema, the table's name, and what stands in the parentheses.
+  let make: ([String]) throws(VirtualTableError) -> VirtualTable
+  init(_ make: @escaping ([String]) throws(VirtualTableError) -> VirtualTable) { self.make = make }
 }
 
 /// The functions behind every virtual table. They hold no state: each takes its Swift object out of the structure SQLite gives it.
 enum VirtualTableModule {
-  /// Registers `maker` so that `name` is a table of the connection by that alone (an eponymous-only virtual table: xCreate is null).
+  /// Registers `maker` under `name`.
   ///
-  /// This is as near as SQLite comes to a look-up hook: nothing is made until a statement names the table.
-  static func register(_ name: String, on handle: OpaquePointer, maker: VirtualTableMaker) -> CInt {
-    sqlite3_create_module_v2(handle, name, functions, Unmanaged.passRetained(maker).toOpaque()) { aux in
+  /// - Parameter isEponymous: `name` is a table of the connection by that alone (eponymous-only: xCreate is null). This is as near as
+  ///   SQLite comes to a look-up hook: nothing is made until a statement names the table. Otherwise tables are made by CREATE VIRTUAL
+  ///   TABLE.
+  static func register(_ name: String, on handle: OpaquePointer, maker: VirtualTableMaker, isEponymous: Bool) -> CInt {
+    sqlite3_create_module_v2(
+      handle, name, isEponymous ? eponymousFunctions : functions, Unmanaged.passRetained(maker).toOpaque()
+    ) { aux in
       Unmanaged<VirtualTableMaker>.fromOpaque(aux!).release()
     }
   }
 
   // Safe because: written once, before any connection has it, and never after; SQLite reads it as long as the program runs.
   nonisolated(unsafe) private static let functions: UnsafeMutablePointer<sqlite3_module> = {
+    // Nothing is stored for a table, so making and dropping it is the same as connecting and letting go.
+    var module = eponymousFunctions.pointee
+    module.xCreate = module.xConnect
+    module.xDestroy = module.xDisconnect
+    let pointer = UnsafeMutablePointer<sqlite3_module>.allocate(capacity: 1)
+    pointer.initialize(to: module)
+    return pointer
+  }()
+
+  // Safe because: as above.
+  nonisolated(unsafe) private static let eponymousFunctions: UnsafeMutablePointer<sqlite3_module> = {
     var module = sqlite3_module()
     module.iVersion = 0
-    module.xConnect = { handle, aux, _, _, table, message in connect(handle, aux, table, message) }
+    module.xConnect = { handle, aux, count, words, table, message in connect(handle, aux, count, words, table, message) }
     module.xDisconnect = { table in disconnect(table) }
     module.xBestIndex = { table, request in plan(table, request) }
     module.xOpen = { table, cursor in open(table, cursor) }
@@ -48,14 +64,16 @@ enum VirtualTableModule {
   }()
 
   private static func connect(
-    _ handle: OpaquePointer?, _ aux: UnsafeMutableRawPointer?,
+    _ handle: OpaquePointer?, _ aux: UnsafeMutableRawPointer?, _ count: CInt,
+    _ words: UnsafePointer<UnsafePointer<CChar>?>?,
     _ out: UnsafeMutablePointer<UnsafeMutablePointer<sqlite3_vtab>?>?,
     _ message: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
   ) -> CInt {
     let maker = Unmanaged<VirtualTableMaker>.fromOpaque(aux!).takeUnretainedValue()
     let table: VirtualTable
     do throws(VirtualTableError) {
-      table = try maker.make()
+      // The first is the module's own name.
+      table = try maker.make((1..<max(1, Int(count))).map { words?[$0].map { String(cString: $0) } ?? "" })
     } catch {
       message!.pointee = csqlite_copy_text(error.message)
       return error.code

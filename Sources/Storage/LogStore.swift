@@ -130,7 +130,7 @@ public final class LogStore: Sendable {
   /// Runs short work that may wait for the disk: look-ups, cold fetches.
   public func runOnReadThread(_ work: @Sendable @escaping () -> Void) { shared.readThreads.submit(work) }
 
-  /// Runs long work that reads a lot, behind everything that is short: SQL, export.
+  /// Runs long work that reads a lot, on threads of its own and of low priority: SQL, export.
   public func runScanOnReadThread(_ work: @Sendable @escaping () -> Void) { shared.readThreads.submitScan(work) }
 
   /// Sets who is told, on the lane and once for each group, which partitions' high watermarks moved; and which were deleted: whoever
@@ -138,6 +138,9 @@ public final class LogStore: Sendable {
   public func setHighWatermarkObserver(_ observer: @escaping @Sendable ([PartitionLog]) -> Void) {
     shared.setHighWatermarkObserver(observer)
   }
+
+  /// For a thread that waits until something is new in a topic.
+  public func watch(_ topic: String) -> TopicWatch { shared.watches.watch(topic) }
 
   // Housekeeping
 

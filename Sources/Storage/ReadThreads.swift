@@ -1,83 +1,36 @@
-internal import DequeModule
-
 /// The threads that may wait for the disk on somebody else's behalf.
 ///
-/// Two classes of work: fetches and look-ups go first, and scans (SQL, export) never take the last thread. What nobody waits for has a
-/// thread of its own, which runs when nobody else wants to.
-///
-// Safe because: everything that changes is guarded by `monitor`, or guards itself.
-final class ReadThreads: @unchecked Sendable {
-  typealias Work = @Sendable () -> Void
+/// Three classes of work, each with threads of its own, so that none waits in line behind another: fetches and look-ups; scans (SQL,
+/// export), which get a tenth of what a fetch or an append gets where both want a processor, and all of it where nobody else does; and
+/// what nobody waits for, which runs when nobody else wants to.
+final class ReadThreads: Sendable {
+  typealias Work = WorkerThreads.Work
 
-  private let monitor = Monitor()
-  private var urgent = Deque<Work>()
-  private var scans = Deque<Work>()
-  private var runningScans = 0
-  private let scansMax: Int
-  private var isStopped = false
-  private var threads: [StorageThread] = []
+  /// Of threads for scans. Linux weighs it 110 against 1,024.
+  private static let scanNiceness: CInt = 10
+
+  private let reads: WorkerThreads
+  private let scans: WorkerThreads
   private let idle = SerialThread("idle", niceness: 19)
 
-  init(count: Int) {
-    scansMax = max(1, count - 1)
-    threads = (0..<max(1, count)).map { index in StorageThread("read-\(index)") { [unowned self] in self.run() } }
+  init(count: Int, scanCount: Int) {
+    reads = WorkerThreads("read", countMax: count)
+    scans = WorkerThreads("scan", countMax: scanCount, niceness: Self.scanNiceness)
   }
+
+  func submit(_ work: @escaping Work) { reads.submit(work) }
+
+  func submitScan(_ work: @escaping Work) { scans.submit(work) }
 
   /// For work that nobody waits for.
   ///
   /// - Parameter orElse: called instead if it has not begun when the threads are stopped.
   func submitIdle(_ work: @escaping Work, orElse: @escaping Work) { idle.submit(work, orElse: orElse) }
 
-  func submit(_ work: @escaping Work) {
-    monitor.lock()
-    if !isStopped { urgent.append(work) }
-    let isStopped = isStopped
-    monitor.signal()
-    monitor.unlock()
-    // After the stop nothing waits behind it: whoever asked gets an answer, here.
-    if isStopped { work() }
-  }
-
-  func submitScan(_ work: @escaping Work) {
-    monitor.lock()
-    if !isStopped { scans.append(work) }
-    let isStopped = isStopped
-    monitor.signal()
-    monitor.unlock()
-    if isStopped { work() }
-  }
-
-  /// Finishes what was submitted and ends the threads.
+  /// Finishes what was submitted, but for what nobody waits for, and ends the threads.
   func stop() {
-    monitor.lock()
-    isStopped = true
-    monitor.broadcast()
-    monitor.unlock()
     idle.stop(finishing: false)
-    for thread in threads { thread.join() }
-  }
-
-  private func run() {
-    monitor.lock()
-    while true {
-      if let work = urgent.popFirst() {
-        monitor.unlock()
-        work()
-        monitor.lock()
-      } else if runningScans < scansMax, let work = scans.popFirst() {
-        runningScans += 1
-        monitor.unlock()
-        work()
-        monitor.lock()
-        runningScans -= 1
-        if !scans.isEmpty { monitor.signal() }
-      } else if isStopped, scans.isEmpty {
-        break
-      } else {
-        monitor.wait()
-      }
-    }
-    monitor.broadcast()
-    monitor.unlock()
+    scans.stop()
+    reads.stop()
   }
 }

@@ -17,7 +17,7 @@ final class SegmentFile: @unchecked Sendable {
 
   let directory: String
   let name: SegmentName
-  var path: String { "\(directory)/\(name.fileName)" }
+  let path: String
   var baseOffset: Int64 { name.baseOffset }
 
   /// The file's number in its file system, where its hash is still to be verified: a topic that takes the name of a deleted one has
@@ -35,10 +35,13 @@ final class SegmentFile: @unchecked Sendable {
   private var isGateClosed = false
   private var isRemoved = false
 
-  /// - Parameter record: nil for the active segment.
-  init(directory: String, name: SegmentName, phase: Phase, record: SegmentRecord?) {
+  /// - Parameters:
+  ///   - record: nil for the active segment.
+  ///   - path: where the file lies elsewhere than a store puts it.
+  init(directory: String, name: SegmentName, phase: Phase, record: SegmentRecord?, path: String? = nil) {
     self.directory = directory
     self.name = name
+    self.path = path ?? "\(directory)/\(name.fileName)"
     self.phase = phase
     self.record = record
     isHashVerified = record?.seal == nil

@@ -9,8 +9,10 @@ public struct StoreOptions: Sendable {
   public var laneCount = 1
   /// Threads beside each lane that share the syncs of a group with it.
   public var syncHelperCount = 2
-  /// Threads for reads that miss the log tail, look-ups, SQL and export.
+  /// Threads for reads that miss the log tail, and look-ups.
   public var readThreadCount = 4
+  /// Threads for SQL and export, at most; each statement holds one while it works.
+  public var scanThreadCount = 16
   /// Databases open at once, writers and readers together.
   public var openDatabasesMax = Limits.openDatabasesMax
   /// Bytes of a page of new segments.

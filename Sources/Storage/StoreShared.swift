@@ -19,6 +19,7 @@ final class StoreShared: @unchecked Sendable {
   /// Folds the WALs of segments that have a successor.
   let foldingThread = SerialThread("folding")
   let reserve: DiskReserve
+  let watches = TopicWatches()
   /// Milliseconds since 1970.
   let now: @Sendable () -> Int64
   private(set) var lanes: [StorageLane] = []
@@ -36,6 +37,7 @@ final class StoreShared: @unchecked Sendable {
   /// Says that these partitions' offsets moved, or that they are gone.
   func highWatermarksMoved(of logs: [PartitionLog]) {
     if let observer = observer.withLock({ $0 }) { observer.call(logs) }
+    watches.moved(logs)
   }
 
   init(_ options: StoreOptions, reserve: DiskReserve, logger: Logger, now: @escaping @Sendable () -> Int64) {
@@ -45,7 +47,7 @@ final class StoreShared: @unchecked Sendable {
     metrics = StoreMetrics()
     databases = OpenDatabases(max: options.openDatabasesMax, laneCount: options.laneCount, metrics: metrics)
     readers = ReaderCache(databases: databases, cacheKiB: options.readerCacheKiB, logger: logger)
-    readThreads = ReadThreads(count: options.readThreadCount)
+    readThreads = ReadThreads(count: options.readThreadCount, scanCount: options.scanThreadCount)
     readAhead = ReadAhead(bytesMax: options.readAheadBytesMax, threads: readThreads)
     self.reserve = reserve
   }

@@ -141,10 +141,11 @@ final class QueryBench {
     ]
   }
 
+  /// - Parameter only: the names of the questions to ask; all of them where it is empty.
   /// - Returns: what was measured, as JSON.
-  func run(repeats: Int) throws -> String {
+  func run(repeats: Int, only: [String] = []) throws -> String {
     var out: [String] = []
-    for (name, sql) in questions {
+    for (name, sql) in questions where only.isEmpty || only.contains(name) {
       let first = try ask(sql)
       var times: [Double] = []
       for _ in 0..<max(5, repeats) { times.append(try ask(sql).0.seconds) }
@@ -152,7 +153,7 @@ final class QueryBench {
         "\"\(name)\": {\"first_ms\": \(first.0.seconds * 1e3), \"warm_ms\": \(times.sorted()[times.count / 2] * 1e3), \"rows\": \(first.0.rows), \"batches_decoded\": \(first.1.batchesDecoded)}"
       )
     }
-    for (name, sql) in Self.scans {
+    for (name, sql) in Self.scans where only.isEmpty || only.contains(name) {
       var ours: [Double] = []
       var plains: [Double] = []
       // Once each for the page cache, then in turn.

@@ -16,10 +16,10 @@ case "append":
 case "query":
   guard arguments.count >= 5, let records = Int(arguments[2]), let partitions = Int(arguments[3]),
     let compression = Compression.allCases.first(where: { $0.description == arguments[4] })
-  else { stop("usage: quire-bench query DIRECTORY RECORDS PARTITIONS none|gzip|snappy|lz4|zstd [REPEATS]") }
+  else { stop("usage: quire-bench query DIRECTORY RECORDS PARTITIONS none|gzip|snappy|lz4|zstd [REPEATS [QUESTION]…]") }
   do {
     let bench = try QueryBench(directory: arguments[1], records: records, partitions: partitions, compression: compression)
-    print(try bench.run(repeats: arguments.count > 5 ? Int(arguments[5]) ?? 3 : 3))
+    print(try bench.run(repeats: arguments.count > 5 ? Int(arguments[5]) ?? 3 : 3, only: Array(arguments.dropFirst(6))))
   } catch { stop("\(error)") }
 case "discard":
   do { try await DiscardingNode.run(Array(arguments.dropFirst())) } catch { stop("\(error)") }

@@ -23,45 +23,6 @@ struct DifferentialTests {
   }
 
   @Test(
-    "whole statements: joins, groups, windows, subqueries",
-    arguments: [
-      "SELECT count(*), sum(\"offset\"), min(timestamp), max(time) FROM events",
-      "SELECT count(*) FROM events",
-      "SELECT partition, count(*), max(offset) FROM events GROUP BY partition ORDER BY partition DESC",
-      "SELECT DISTINCT partition FROM events ORDER BY partition",
-      "SELECT DISTINCT typeof(key), typeof(value) FROM events ORDER BY 1, 2",
-      "SELECT max(offset) FROM events WHERE partition = 2",
-      "SELECT min(offset), partition FROM events WHERE partition IN (1, 3, 9, NULL) GROUP BY 2 ORDER BY 2",
-      "SELECT a.partition, a.offset, b.offset FROM events a JOIN events b ON b.offset = a.offset + 1 AND b.partition = a.partition ORDER BY 1, 2 LIMIT 100",
-      "SELECT a.offset, b.value FROM events a LEFT JOIN events b ON a.partition = 0 AND b.partition = 1 AND a.offset = b.offset ORDER BY a.partition, a.offset",
-      "SELECT a.key, count(*) FROM events a, other o WHERE a.key = o.key GROUP BY a.key ORDER BY 1",
-      "SELECT o.offset, e.offset FROM other o RIGHT JOIN events e ON e.offset = o.offset AND e.partition = 0 ORDER BY e.partition, e.offset LIMIT 50",
-      "SELECT value FROM events WHERE offset IN (SELECT offset FROM other) AND partition IN (SELECT partition FROM other WHERE offset < 3) ORDER BY partition, offset",
-      "SELECT partition, offset, sum(length(value)) OVER (PARTITION BY partition ORDER BY offset ROWS 3 PRECEDING) FROM events ORDER BY partition, offset",
-      "SELECT partition, offset, timestamp - lag(timestamp) OVER (PARTITION BY partition ORDER BY offset) FROM events ORDER BY 1, 2",
-      "SELECT * FROM (SELECT offset, partition, value FROM events ORDER BY offset DESC, partition LIMIT 5) ORDER BY 1, 2",
-      "SELECT partition, offset FROM events WHERE partition = 1 OR offset = 12 ORDER BY 1, 2",
-      "SELECT partition, offset FROM events WHERE (partition = 1 AND offset < 20) OR (partition = 2 AND offset > 30) OR offset = 25 ORDER BY 1, 2",
-      "SELECT count(*) FROM events WHERE offset = 15 OR offset = 15 OR (offset = 15 AND partition = 0)",
-      "SELECT headers, headers ->> '$[0][0]' FROM events WHERE json_array_length(headers) > 0 ORDER BY partition, offset",
-      "SELECT EXISTS (SELECT 1 FROM events WHERE offset > 1000000), (SELECT value FROM events WHERE partition = 0 ORDER BY offset DESC LIMIT 1)",
-      "WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 30) SELECT i, (SELECT count(*) FROM events WHERE offset = i) FROM n",
-      "SELECT offset FROM events WHERE partition = 0 UNION SELECT offset FROM other ORDER BY 1 DESC LIMIT 20",
-      "SELECT offset, partition FROM events WHERE partition = 1 INTERSECT SELECT offset, partition FROM events WHERE offset > 20 ORDER BY 1",
-      "SELECT substr(time, 1, 10) AS day, count(*) FROM events GROUP BY day ORDER BY day",
-      "SELECT producer_id IS NULL, leader_epoch, compression, count(*) FROM events GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-      "SELECT max(value), offset FROM events WHERE partition = 0",
-      "SELECT group_concat(offset, ',') FROM (SELECT offset FROM events WHERE partition = 2 ORDER BY offset DESC)",
-      "SELECT topic, partition, offset FROM events ORDER BY topic, partition DESC, offset LIMIT 33 OFFSET 7",
-      "SELECT hex(key), quote(value) FROM events WHERE typeof(value) = 'blob' ORDER BY partition, offset",
-      "SELECT offset FROM events WHERE value LIKE '%7%' AND partition = 0 ORDER BY offset DESC LIMIT 3",
-      "SELECT time FROM events WHERE time LIKE '2024-05-01T09:0%' ORDER BY partition, offset",
-      "SELECT offset FROM events WHERE partition = '1' ORDER BY partition, offset",
-      "SELECT offset FROM events WHERE partition = '1x' OR partition = x'31' ORDER BY offset",
-    ])
-  func statements(sql: String) throws { try Self.world.compare(sql, isOrdered: true) }
-
-  @Test(
     "parameters of any type in constraints",
     arguments: [
       SQLParameter.integer(20), .real(20.5), .real(20), .text("20"), .text(" 20 "), .text("20.0"), .text("2e1"), .text("abc"),

@@ -55,6 +55,21 @@ struct PushdownTests {
     #expect(answer.statistics.partitionsOpened == 1)
   }
 
+  @Test("row ids are an order of their own, and a look-up")
+  func rowIDs() throws {
+    try expect("SELECT rowid, value FROM t ORDER BY rowid LIMIT 5", rows: 5, decoded: 3)
+    try expect("SELECT rowid, value FROM t ORDER BY rowid DESC LIMIT 5", rows: 5, decoded: 3)
+    let all = try history.ask("SELECT rowid, partition, offset FROM t ORDER BY offset, partition").lines
+    let sorted = try history.ask("SELECT rowid, partition, offset FROM t ORDER BY rowid").lines
+    #expect(all == sorted)
+    // Two bits of a row id say which of three partitions.
+    let one = "SELECT value FROM t WHERE rowid = :r"
+    try expect(one, rows: 1, decoded: 1, opened: 1, parameters: ["r": .integer(505 << 2 | 2)])
+    try expect(one, rows: 0, decoded: 0, parameters: ["r": .integer(505 << 2 | 3)])
+    let some = "SELECT value FROM t WHERE rowid >= :r AND rowid < :r + 40"
+    try expect(some, rows: 30, decoded: 3, parameters: ["r": .integer(510 << 2)])
+  }
+
   @Test("offset ranges and look-ups decompress the batches they touch")
   func offsets() throws {
     try expect("SELECT value FROM t WHERE offset >= 500 AND offset < 520", rows: 60, decoded: 6)

@@ -218,6 +218,36 @@ struct SnapshotHistoryTests {
     }
   }
 
+  @Test("one segment file by itself gives its part of a partition, bounded by what is written down")
+  func segment() throws {
+    try withTemporaryDirectory { directory in
+      let topic = try StoredTopic(directory, segmentBytes: 20_000)
+      for number in 0..<100 {
+        try topic.append(
+          (0..<5).map { TestRecord(StoredTopic.now + Int64(number * 5 + $0), String(repeating: "v", count: 100)) }, to: 0)
+      }
+      let folder = directory + "/data/topics/plays-0"
+      let paths = try directoryEntries(folder).filter { $0.hasSuffix(".db") }.sorted().map { "\(folder)/\($0)" }
+      #expect(paths.count > 2)
+      func counts() throws -> [Int64] { try paths.map { try OfflineSegment(path: $0).offsetCount } }
+      // What is written down follows what is there within a second or so, and no segment is ahead of it.
+      var found = try counts()
+      for _ in 0..<500 where found.reduce(0, +) < 500 {
+        usleep(10_000)
+        found = try counts()
+      }
+      #expect(found.reduce(0, +) == 500)
+      var offsets: [String] = []
+      for path in paths {
+        let catalog = SegmentCatalog(try OfflineSegment(path: path))
+        offsets += try catalog.ask("SELECT offset FROM plays WHERE length(value) = 100 ORDER BY offset").lines
+      }
+      #expect(offsets == (0..<500).map { #"{"offset":\#($0)}"# })
+      try topic.store.close()
+      #expect(throws: StorageError.self) { try OfflineSegment(path: directory + "/data/quire.db") }
+    }
+  }
+
   @Test("a partition without records is an empty table's part")
   func empty() throws {
     try withTemporaryDirectory { directory in

@@ -11,7 +11,9 @@ import sys
 import tempfile
 import time
 
+import bench_analysts
 import bench_export
+import bench_query
 from node import Node, run
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -34,8 +36,12 @@ def main():
     if options.quick:
         options.repeat = 1
     scale = 0.1 if options.quick else 1
-    sections = {"append": append, "throughput": throughput, "latency": latency, "query": query, "start": start_up, "restart": restart,
-                "memory": memory, "export": lambda *arguments: bench_export.export(*arguments, row)}
+    this = sys.modules[__name__]
+    sections = {"append": append, "throughput": throughput, "latency": latency,
+                "query": lambda *arguments: bench_query.query(*arguments, this),
+                "analysts": lambda *arguments: bench_analysts.analysts(*arguments, this),
+                "start": start_up, "restart": restart, "memory": memory,
+                "export": lambda *arguments: bench_export.export(*arguments, row)}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as scratch:
         for name, section in sections.items():
             if not options.sections or name in options.sections:
@@ -222,29 +228,6 @@ def latency(scratch, repeat, scale):
         mine, theirs = (" / ".join(f"{value:.0f}" for value in figures[name]) for name in ("ours", "discard"))
         row(f"single produces at 2,000/s, p50 / p99 / p99.9, {partitions} partition{'s' * (partitions > 1)}", f"{mine} us",
             f"discarding {theirs} us", figures["ours"][1] / figures["discard"][1], "p99 < 1 ms", figures["ours"][1] < 1000)
-
-
-def query(scratch, repeat, scale):
-    """SQL in process, a session for each statement as a door makes one, beside a plain table of SQLite with the same rows."""
-    count = int(10_000_000 * scale)
-    for compression in ("none", "zstd"):
-        with Fresh(scratch) as data:
-            result = tool("quire-bench", "query", data, count, 12, compression, repeat, seconds=3600)
-        what = f"{result['records'] / 1e6:.0f} M records of JSON, {compression if compression != 'none' else 'uncompressed'}"
-        for key, name in (("last_20_by_offset", "last 20 records by offset"), ("last_20_by_time", "last 20 records by time"),
-                          ("window_10_s", "a window of time, 10,000 rows as CSV"),
-                          ("newest_per_partition", "newest record of each partition"), ("lag_of_group", "lag of a group")):
-            figures = result[key]
-            row(f"{name}, {what}", f"{figures['warm_ms']:.1f} ms", f"the first time {figures['first_ms']:.1f} ms",
-                target="< 10 ms", met=figures["warm_ms"] < 10)
-        for key, name, goal in (("count", "count(*)", None), ("sums", "count(*), sum(offset), sum(timestamp)", None),
-                                ("group_by_user", "GROUP BY value ->> '$.user'", 0.8)):
-            figures = result[key]
-            rate = figures["records_per_second"]
-            is_rate = key == "sums" and compression == "none"
-            row(f"{name}, {what}", f"{rate / 1e6:.1f} M/s", f"plain table {figures['plain_seconds']:.2f} s", figures["ratio"],
-                f">= {goal}" if goal else ">= 3 M/s" if is_rate else None,
-                figures["ratio"] >= goal if goal else rate >= 3e6 if is_rate else None)
 
 
 def start_up(scratch, repeat, scale):

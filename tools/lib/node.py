@@ -25,6 +25,14 @@ def binary():
     return os.path.realpath(path)
 
 
+def extension():
+    """libquire.so of the same build."""
+    path = os.environ.get("QUIRE_EXTENSION") or os.path.join(os.path.dirname(binary()), "libquire.so")
+    if not os.path.exists(path):
+        raise SystemExit(f"there is no {path}: tools/extension makes it")
+    return os.path.realpath(path)
+
+
 class NodeFailed(Exception):
     pass
 

@@ -24,6 +24,7 @@ def main(readme):
     tour = re.search(r"^## A five-minute tour\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)[1]
     with tempfile.TemporaryDirectory(prefix="quire-tour-") as directory:
         os.symlink(node.binary(), f"{directory}/quire")
+        os.symlink(node.extension(), f"{directory}/libquire.so")
         with check("tour: the node stops cleanly"), Node(f"{directory}/quire-data") as broker:
             for number, (commands, expected) in enumerate(BLOCK.findall(tour), 1):
                 if commands.startswith("quire serve"):
@@ -36,7 +37,8 @@ def main(readme):
 def step(commands, expected, directory, broker):
     commands = commands.replace("127.0.0.1:9092", broker.kafka).replace("127.0.0.1:8080", broker.http)
     commands = commands.replace("port=5433", f"port={broker.postgres.rsplit(':', 1)[1]}")
-    environment = {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}", "QUIRE_BOOTSTRAP": broker.kafka,
+    path = f"{directory}:{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "QUIRE_BOOTSTRAP": broker.kafka,
                    "QUIRE_SERVER": f"http://{broker.http}"}
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], cwd=directory, env=environment, text=True,
                           capture_output=True, timeout=120, stdin=subprocess.DEVNULL)

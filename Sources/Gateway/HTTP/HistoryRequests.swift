@@ -1,5 +1,6 @@
 import FoundationEssentials
 import NIOCore
+public import Query
 
 /// A value given for a parameter of a statement.
 public enum ParameterValue: Hashable, Sendable {
@@ -13,6 +14,8 @@ public enum ParameterValue: Hashable, Sendable {
 public struct QueryRequest: Hashable, Sendable {
   public enum Format: String, Sendable, CaseIterable {
     case table, json, jsonl, csv
+    /// Server-sent events, of a statement that is followed.
+    case events
   }
 
   public var sql: String
@@ -20,12 +23,15 @@ public struct QueryRequest: Hashable, Sendable {
   public var parameters: [String: ParameterValue]
   public var format: Format
   public var limits = Limits()
+  /// Nil for a statement that ends.
+  public var follow: FollowStart?
 
   /// Bounds for this statement; none is above the node's.
   public struct Limits: Hashable, Sendable {
     public var timeMilliseconds: Int?
     public var outputBytes: Int?
     public var temporaryBytes: Int?
+    public var memoryBytes: Int?
     public init() {}
   }
 }
@@ -41,21 +47,69 @@ extension QueryRequest {
     var parameters: [String: JSONScalar]?
     var format: String?
     var limits: [String: Int]?
+    var follow: Bool?
+    var from: JSONScalar?
   }
 
-  init(json: ByteBuffer) throws(RequestRejection) {
-    let body = try decodeBody(Body.self, json, allowed: ["sql", "parameters", "format", "limits"])
+  /// - Parameters:
+  ///   - wantsEvents: the client takes server-sent events and nothing else.
+  ///   - lastEventID: where it was before.
+  ///   - now: milliseconds, for a start that is relative to it.
+  init(json: ByteBuffer, wantsEvents: Bool, lastEventID: String?, now: Int64) throws(RequestRejection) {
+    let body = try decodeBody(
+      Body.self, json, allowed: ["sql", "parameters", "format", "limits", "follow", "from"])
     sql = body.sql
     parameters = (body.parameters ?? [:]).mapValues(\.value)
-    format = try decodeFormat(body.format, default: .json)
+    let isFollowing = body.follow ?? false
+    format = try decodeFormat(body.format, default: isFollowing ? (wantsEvents ? .events : .jsonl) : .json)
+    if isFollowing {
+      follow = try Self.start(body.from?.text, lastEventID, now)
+    } else if body.from != nil || format == .events {
+      throw RequestRejection(message: "'from' and the format 'events' belong to statements that are followed ('follow': true)")
+    }
     for (name, value) in body.limits ?? [:] {
       guard value > 0 else { throw RequestRejection(message: "the limit '\(name)' is not above 0") }
       switch name {
       case "time_ms": limits.timeMilliseconds = value
       case "output_bytes": limits.outputBytes = value
       case "temporary_bytes": limits.temporaryBytes = value
-      default: throw RequestRejection(message: "unknown limit '\(name)'; there are: output_bytes, temporary_bytes, time_ms")
+      case "memory_bytes": limits.memoryBytes = value
+      default:
+        throw RequestRejection(
+          message: "unknown limit '\(name)'; there are: memory_bytes, output_bytes, temporary_bytes, time_ms")
       }
+    }
+  }
+}
+
+extension QueryRequest {
+  /// `GET /v1/query?sql=…&from=…&parameters={…}`, which is all that an EventSource of a browser can send.
+  init(
+    sql: String?, parameters: String?, from: String?, lastEventID: String?, now: Int64
+  ) throws(RequestRejection) {
+    guard let sql else { throw RequestRejection(message: "the query string has no 'sql'") }
+    self.sql = sql
+    self.parameters = [:]
+    if let parameters {
+      do { self.parameters = try JSONDecoder().decode([String: JSONScalar].self, from: Data(parameters.utf8)).mapValues(\.value) } catch {
+        throw RequestRejection(message: "'parameters' is not a JSON object of values")
+      }
+    }
+    format = .events
+    follow = try Self.start(from, lastEventID, now)
+  }
+
+  /// Where following begins: behind the event that a client saw last, else where it says, else with what comes in from now on.
+  private static func start(_ from: String?, _ lastEventID: String?, _ now: Int64) throws(RequestRejection) -> FollowStart {
+    if let lastEventID, !lastEventID.isEmpty {
+      guard let position = FollowPosition(lastEventID) else {
+        throw RequestRejection(message: "Last-Event-ID is not the id of an event of this server")
+      }
+      return .position(position)
+    }
+    guard let from else { return .bound(.end) }
+    do throws(RangeError) { return .bound(try RangeBound(from, now: now)) } catch {
+      throw RequestRejection(message: error.description)
     }
   }
 }

@@ -12,7 +12,7 @@ struct QueryRoutes: Sendable {
       {"id":\(query.id),"door":\(JSONText.string(query.door)),"sql":\(JSONText.string(query.sql)),\
       "started_ms":\(query.startedMilliseconds),"seconds":\(query.seconds),"rows":\(query.rows),\
       "batches_read":\(query.batchesRead),"records_decoded":\(query.recordsDecoded),\
-      "output_bytes":\(query.outputBytes),"is_cancelled":\(query.isCancelled)}
+      "output_bytes":\(query.outputBytes),"is_cancelled":\(query.isCancelled),"is_following":\(query.isFollowing)}
       """
     }
     return JSONReply.reply(.ok, "{\"queries\":[\(queries.joined(separator: ",\n"))]}\n")

@@ -1,11 +1,13 @@
 import Glibc
 import Model
 public import NIOCore
+import Query
 import Synchronization
 
 /// Bytes on their way from a read thread, which may block, to an HTTP response, which may not.
 ///
-/// The writer blocks while more than `Limits.httpQueuedBytesMax` wait for a slow client, so that a large answer costs little memory.
+/// The writer blocks while more than `Limits.httpQueuedBytesMax` wait for a slow client, so that a large answer costs little memory; and
+/// not for ever, where it has a time for that.
 public final class StreamedOutput: @unchecked Sendable {
   // Safe because: every field below `mutex` is only touched while holding it.
 
@@ -15,12 +17,12 @@ public final class StreamedOutput: @unchecked Sendable {
   enum Next: Sendable {
     case bytes(ByteBuffer)
     case end
-    case failure(String)
+    case failure(AnswerFailure)
   }
 
   private enum Ending {
     case finished
-    case failed(String)
+    case failed(AnswerFailure)
     case abandoned
   }
 
@@ -32,9 +34,17 @@ public final class StreamedOutput: @unchecked Sendable {
   private var reader: CheckedContinuation<Next, Never>?
   private var interrupt: (@Sendable () -> Void)?
 
-  public init() {
+  private var hasBegun = false
+  private let stallSeconds: Int?
+
+  /// - Parameter stallSeconds: a client that takes nothing for so long is abandoned; nil waits.
+  public init(stallSeconds: Int? = nil) {
+    self.stallSeconds = stallSeconds
     pthread_mutex_init(mutex, nil)
-    pthread_cond_init(roomForMore, nil)
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    pthread_cond_init(roomForMore, &attributes)
   }
 
   deinit {
@@ -50,7 +60,18 @@ public final class StreamedOutput: @unchecked Sendable {
   public func write(_ bytes: ByteBuffer) throws(Abandoned) {
     if bytes.readableBytes == 0 { return }
     pthread_mutex_lock(mutex)
-    while queuedBytes >= Limits.httpQueuedBytesMax && ending == nil { pthread_cond_wait(roomForMore, mutex) }
+    let deadline = stallSeconds.map { SteadyClock.moment(after: $0) }
+    while queuedBytes >= Limits.httpQueuedBytesMax && ending == nil {
+      guard var deadline else {
+        pthread_cond_wait(roomForMore, mutex)
+        continue
+      }
+      if pthread_cond_timedwait(roomForMore, mutex, &deadline) == ETIMEDOUT {
+        pthread_mutex_unlock(mutex)
+        abandon()
+        throw Abandoned()
+      }
+    }
     guard ending == nil else {
       pthread_mutex_unlock(mutex)
       throw Abandoned()
@@ -66,6 +87,16 @@ public final class StreamedOutput: @unchecked Sendable {
     pthread_mutex_unlock(mutex)
   }
 
+  /// The answer begins, though there is nothing of it yet: its reader gets no bytes, and from now on it cannot be refused any more.
+  func begin() {
+    pthread_mutex_lock(mutex)
+    let waiting = reader
+    reader = nil
+    hasBegun = waiting == nil
+    pthread_mutex_unlock(mutex)
+    waiting?.resume(returning: .bytes(ByteBuffer()))
+  }
+
   /// What to run once, on any thread, when nobody reads any more: the writer may be deep in a scan that writes nothing.
   public func onAbandoned(_ interrupt: @escaping @Sendable () -> Void) {
     pthread_mutex_lock(mutex)
@@ -78,7 +109,7 @@ public final class StreamedOutput: @unchecked Sendable {
   /// The answer is complete.
   func finish() { end(.finished) }
   /// The answer ends here with an error: the first of all if nothing was written yet, else the connection is cut off.
-  func fail(_ message: String) { end(.failed(message)) }
+  func fail(_ failure: AnswerFailure) { end(.failed(failure)) }
   /// Nobody reads any more.
   func abandon() { end(.abandoned) }
 
@@ -107,8 +138,8 @@ public final class StreamedOutput: @unchecked Sendable {
   private static func next(after ending: Ending) -> Next {
     switch ending {
     case .finished: .end
-    case .failed(let message): .failure(message)
-    case .abandoned: .failure("the request was abandoned")
+    case .failed(let failure): .failure(failure)
+    case .abandoned: .failure(AnswerFailure("abandoned", "the request was abandoned"))
     }
   }
 
@@ -119,7 +150,11 @@ public final class StreamedOutput: @unchecked Sendable {
     await withCheckedContinuation { continuation in
       pthread_mutex_lock(mutex)
       precondition(reader == nil, "a second reader of one streamed output")
-      if !queue.isEmpty {
+      if hasBegun, queue.isEmpty, ending == nil {
+        hasBegun = false
+        pthread_mutex_unlock(mutex)
+        continuation.resume(returning: .bytes(ByteBuffer()))
+      } else if !queue.isEmpty {
         var bytes = queue[0]
         for more in queue.dropFirst() { bytes.writeImmutableBuffer(more) }
         queue = []

@@ -36,7 +36,7 @@ enum NodeTables {
         [
           .init("query_id", .integer), .init("door", .text), .init("sql", .text), .init("started", .integer),
           .init("seconds", .real), .init("rows", .integer), .init("batches_read", .integer), .init("records_decoded", .integer),
-          .init("output_bytes", .integer), .init("is_cancelled", .integer),
+          .init("output_bytes", .integer), .init("is_cancelled", .integer), .init("is_following", .integer),
         ]
       ) { (_) throws(HistoryError) in
         guard let queries else {
@@ -46,7 +46,7 @@ enum NodeTables {
           [
             .integer($0.id), .text($0.door), .text($0.sql), .integer($0.startedMilliseconds), .real($0.seconds),
             .integer(Int64($0.rows)), .integer(Int64($0.batchesRead)), .integer(Int64($0.recordsDecoded)),
-            .integer(Int64($0.outputBytes)), .integer($0.isCancelled ? 1 : 0),
+            .integer(Int64($0.outputBytes)), .integer($0.isCancelled ? 1 : 0), .integer($0.isFollowing ? 1 : 0),
           ]
         }
       },

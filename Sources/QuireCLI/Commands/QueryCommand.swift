@@ -1,6 +1,5 @@
 internal import ArgumentParser
-internal import Export
-internal import NIOCore
+internal import Glibc
 internal import Query
 
 struct QueryCommand: AsyncParsableCommand {
@@ -12,6 +11,13 @@ struct QueryCommand: AsyncParsableCommand {
 
         quire query 'SELECT partition, count(*) FROM plays GROUP BY 1'
         quire query -p user=ann 'SELECT time, value FROM plays WHERE value ->> '"'"'$.user'"'"' = :user ORDER BY offset DESC LIMIT 20'
+
+      Without a statement it is a prompt (.help tells more), and where standard input is no terminal, statements are read from it, each \
+      ended by a semicolon, and run one after the other up to the first that fails.
+
+        quire query --follow 'SELECT time, value FROM plays WHERE value ->> '"'"'$.user'"'"' = '"'"'ann'"'"''
+
+      prints the rows of records that come in from now on, each once, until Ctrl-C; --from beginning, an offset or a time goes back.
       """)
 
   /// The formats of rows, by the names that the query room has for them.
@@ -28,8 +34,8 @@ struct QueryCommand: AsyncParsableCommand {
     }
   }
 
-  @Argument(help: "One SQL statement, or - to read it from standard input.")
-  var sql: String
+  @Argument(help: "One SQL statement; without it a prompt, or statements from standard input (also: -).")
+  var sql: String?
 
   @Option(help: ArgumentHelp("table, json, jsonl or csv.", valueName: "format"))
   var format: RowFormat = .table
@@ -41,9 +47,30 @@ struct QueryCommand: AsyncParsableCommand {
       valueName: "name=value"))
   var parameters: [String] = []
 
+  @Flag(help: "Go on with new rows as they come in, until Ctrl-C; for SELECT … FROM one topic, with or without WHERE.")
+  var follow = false
+
+  @Option(
+    name: .long, parsing: .unconditional,
+    help: ArgumentHelp(
+      "Where following begins: end (default: what comes in from now on), beginning, an offset, a time, -10m.", valueName: "position"))
+  var from: String?
+
+  @OptionGroup var limits: LimitOptions
+
   @OptionGroup var history: HistoryOptions
 
-  func validate() throws { _ = try named() }
+  func validate() throws {
+    _ = try named()
+    if let from {
+      if !follow { throw ValidationError("--from belongs to --follow; a range of a query stands in its WHERE") }
+      do throws(RangeError) { _ = try RangeBound(from, now: 0) } catch { throw ValidationError(error.description) }
+    }
+    if follow, sql == nil || sql == "-" { throw ValidationError("--follow takes one statement") }
+    if follow, history.dataDir != nil {
+      throw ValidationError("--follow needs a running node: nothing tells of new records in a data directory")
+    }
+  }
 
   private func named() throws -> [String: SQLParameter] {
     var named: [String: SQLParameter] = [:]
@@ -59,49 +86,38 @@ struct QueryCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let statement = sql == "-" ? try await Self.standardInput() : sql
-    if statement.allSatisfy(\.isWhitespace) { throw ValidationError("the statement is empty") }
-    let parameters = try named()
-    switch try history.source() {
-    case .server(let server):
-      try await Interruption.cancelling { [format] in
-        let output = OutputStream.standardOutput()
-        let body = JSON.object([
-          ("sql", .string(statement)),
-          ("parameters", .object(parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) })),
-          ("format", .string(format.rawValue)),
-        ])
-        try await HTTPDoor(server: server).post("/v1/query", body) { bytes in
-          try bytes.withUnsafeReadableBytes { try output.write($0) }
-          try output.flush()
-        }
-        try output.flush()
-      }
-    case .directory(let path):
-      try await Interruption.cancelling { [format] in
-        try await OfflineHistory.query(statement, parameters, format.outputFormat, dataDirectory: path)
+    let source = try history.source()
+    let question = Question(
+      sql: "", parameters: try named(), format: format.outputFormat, limits: try limits.limits)
+    guard let sql, sql != "-" else {
+      let isTyped = sql == nil && isatty(STDIN_FILENO) == 1
+      return try await isTyped ? Prompt.run(source, question) : StatementScript.run(source, question)
+    }
+    if sql.allSatisfy(\.isWhitespace) { throw ValidationError("the statement is empty") }
+    var asked = question
+    asked.sql = sql
+    asked.followFrom = follow ? from ?? "end" : nil
+    try await Self.print(asked, source)
+  }
+
+  /// Asks and prints the answer, until it ends, nobody reads it any more, or Ctrl-C.
+  private static func print(_ question: Question, _ source: HistoryOptions.Source) async throws {
+    try await Interruption.cancelling {
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await answer(question, source) }
+        // Whoever waits for rows writes nothing, and would not find out.
+        if question.followFrom != nil { group.addTask { try await OutputStream.waitUntilClosed(STDOUT_FILENO) } }
+        defer { group.cancelAll() }
+        try await group.next()
       }
     }
   }
 
-  private static func standardInput() async throws -> String {
-    let input = try InputChunks(path: nil)
-    var bytes: [UInt8] = []
-    while let chunk = try await input.next() { bytes += chunk }
-    guard let text = String(validating: bytes, as: UTF8.self) else { throw CommandFailure("the statement is not UTF-8") }
-    return text
-  }
-}
-
-extension SQLParameter {
-  var json: JSON {
-    switch self {
-    case .null: .null
-    case .integer(let value): .number(value)
-    case .real(let value): .number("\(value)")
-    case .text(let text): .string(text)
-    // Nothing typed on a command line is a BLOB.
-    case .blob(let bytes): .string(String(decoding: bytes, as: UTF8.self))
+  private static func answer(_ question: Question, _ source: HistoryOptions.Source) async throws {
+    let output = OutputStream.standardOutput()
+    try await source.ask(question) { bytes in
+      try output.write(bytes)
+      try output.flush()
     }
   }
 }

@@ -66,7 +66,7 @@ struct HTTPDoor: Sendable {
     var head = HTTPRequestHead(version: .http1_1, method: .POST, uri: server.path + path)
     head.headers = [
       "Host": server.authority, "User-Agent": "quire/\(Quire.version)", "Content-Type": "application/json",
-      "Content-Length": "\(content.readableBytes)", "Connection": "close",
+      "Content-Length": "\(content.readableBytes)", "Connection": "close", "TE": "trailers",
     ]
     do {
       try await outbound.write(contentsOf: [.head(head), .body(.byteBuffer(content)), .end(nil)])
@@ -92,10 +92,14 @@ struct HTTPDoor: Sendable {
         } else if error.readableBytes < Self.errorBytesMax {
           error.writeImmutableBuffer(bytes)
         }
-      case .end:
+      case .end(let trailers):
         guard let status else { continue }
+        // An error behind the first rows.
+        if let text = trailers?.first(name: "Quire-Error") {
+          throw Self.failure(in: ByteBuffer(string: "{\"error\":\(text)}")) ?? Self.cutOff
+        }
         if status == .ok { return }
-        throw CommandFailure(Self.message(in: error) ?? "\(server.authority) answered \(status.code) \(status.reasonPhrase)")
+        throw Self.failure(in: error) ?? CommandFailure("\(server.authority) answered \(status.code) \(status.reasonPhrase)")
       }
     }
     // The connection ended without the end of an answer.
@@ -103,9 +107,10 @@ struct HTTPDoor: Sendable {
     throw Self.cutOff
   }
 
-  /// The message in `{"error":{"message":"…"}}`.
-  static func message(in body: ByteBuffer) -> String? {
+  /// What `{"error":{"message":"…","position":…}}` says.
+  static func failure(in body: ByteBuffer) -> CommandFailure? {
     let json = body.withUnsafeReadableBytes { try? JSONReader.read($0) }
-    return json?["error"]?["message"]?.string
+    guard let error = json?["error"], let message = error["message"]?.string else { return nil }
+    return CommandFailure(message, position: error["position"]?.integer.map { Int($0) })
   }
 }

@@ -9,10 +9,7 @@ final class OutputStream {
   private var buffer: [UInt8] = []
   private let bufferBytes = 256 << 10
 
-  init(descriptor: CInt) {
-    self.descriptor = descriptor
-    buffer.reserveCapacity(bufferBytes + 4096)
-  }
+  init(descriptor: CInt) { self.descriptor = descriptor }
 
   static func standardOutput() -> OutputStream { OutputStream(descriptor: STDOUT_FILENO) }
 
@@ -43,6 +40,14 @@ final class OutputStream {
   func checkReader() throws {
     var poll = pollfd(fd: descriptor, events: 0, revents: 0)
     if Glibc.poll(&poll, 1, 0) == 1, poll.revents & Int16(POLLERR) != 0 { throw OutputClosed() }
+  }
+
+  /// Returns by throwing only: `OutputClosed` when nobody reads the descriptor any more, else `CancellationError`.
+  static func waitUntilClosed(_ descriptor: CInt) async throws {
+    while true {
+      try await Task.sleep(for: .milliseconds(200))
+      try OutputStream(descriptor: descriptor).checkReader()
+    }
   }
 
   /// Writes out what is buffered.

@@ -171,13 +171,17 @@ extension SQLLevel {
       var pieces = try translator.rewrite(Array(inside[..<from]))
       let length = inside[from...].lastIndex { $0.word == "for" }
       let start = inside[from].word == "for" ? [] : Array(inside[(from + 1)..<(length ?? inside.count)])
+      if start.count == 1, start[0].string != nil {
+        throw PostgresError(
+          .featureNotSupported, "substring with a pattern is not supported", hint: "regexp(pattern, text) tells whether it matches.")
+      }
       pieces.append(SQLPiece(text: ",", source: place))
       pieces += start.isEmpty ? [SQLPiece(text: "1", source: place)] : try translator.rewrite(start)
       if let length {
         pieces.append(SQLPiece(text: ",", source: place))
         pieces += try translator.rewrite(Array(inside[(length + 1)...]))
       }
-      return (around(start.count == 1 && start[0].string != nil ? "pg_regexp_substr(" : "substr(", pieces), .other)
+      return (around("substr(", pieces), .other)
     case "trim":
       guard let from = inside.firstIndex(where: { $0.word == "from" }) else { return nil }
       index += 2

@@ -347,9 +347,7 @@ struct SQLLevel {
   /// OFFSET is a column here as well.
   private var isOffsetClause: Bool {
     guard let next = node(1), operand != nil || hasLimit else { return false }
-    if next.parameter != nil || next.parenthesized != nil { return true }
-    if case .token(let token) = next, case .number = token.kind { return true }
-    return false
+    return next.isCount
   }
 
   private mutating func limit() throws(PostgresError) {
@@ -433,5 +431,14 @@ struct SQLLevel {
         aliases[end] = name
       }
     }
+  }
+}
+
+extension SQLNode {
+  /// What may follow OFFSET where that is the clause: a number, a parameter, or an expression in parentheses.
+  var isCount: Bool {
+    if parameter != nil || parenthesized != nil { return true }
+    if case .token(let token) = self, case .number = token.kind { return true }
+    return false
   }
 }

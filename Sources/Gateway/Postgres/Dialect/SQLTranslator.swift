@@ -40,9 +40,9 @@ final class SQLTranslator {
     return try level.rewrite()
   }
 
-  /// Postgres takes OFFSET before LIMIT as well.
+  /// Postgres takes OFFSET before LIMIT as well. In `ORDER BY offset LIMIT 5` it is a column.
   private static func limitFirst(_ nodes: [SQLNode]) -> [SQLNode] {
-    guard let offset = nodes.lastIndex(where: { $0.word == "offset" }), offset + 1 < nodes.count,
+    guard let offset = nodes.lastIndex(where: { $0.word == "offset" }), offset + 1 < nodes.count, nodes[offset + 1].isCount,
       let limit = nodes[offset...].firstIndex(where: { $0.word == "limit" || $0.word == "fetch" }), limit - offset <= 3
     else { return nodes }
     return Array(nodes[..<offset] + nodes[limit...] + nodes[offset..<limit])

@@ -1,3 +1,4 @@
+import Model
 public import Query
 import Synchronization
 
@@ -6,15 +7,20 @@ public struct PostgresHistory: Sendable {
   /// Asked on read threads.
   public var catalog: any HistoryCatalog
   public var limits: SQLLimits
+  /// Where statements are noted while they run.
+  public var queries: QueryRegistry
+  /// What is open on the whole node.
+  let open = OpenCuts()
   /// Runs work on a thread that may block.
   public var runOnReadThread: @Sendable (@escaping @Sendable () -> Void) -> Void
 
   public init(
-    catalog: any HistoryCatalog, limits: SQLLimits,
+    catalog: any HistoryCatalog, limits: SQLLimits, queries: QueryRegistry = QueryRegistry(),
     runOnReadThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
   ) {
     self.catalog = catalog
     self.limits = limits
+    self.queries = queries
     self.runOnReadThread = runOnReadThread
   }
 }
@@ -23,19 +29,32 @@ public struct PostgresHistory: Sendable {
 final class RunningStatement: Sendable {
   private struct State {
     var control: ScanControl?
+    var ticket: QueryTicket?
     var isGone = false
   }
   private let state = Mutex(State())
 
+  /// A statement is `control`'s from now on, up to `end`; called again for the same one it goes on.
+  ///
   /// - Returns: false if nobody wants an answer any more.
-  func begin(_ control: ScanControl) -> Bool {
-    state.withLock { state in
-      if !state.isGone { state.control = control }
+  /// - Throws: `.limit(.concurrency)`; what ran before runs on.
+  func begin(_ control: ScanControl, _ sql: String, in queries: QueryRegistry) throws(QueryError) -> Bool {
+    let isKnown = state.withLock { $0.control === control && $0.ticket != nil }
+    let ticket = isKnown ? nil : try queries.begin(sql: sql, door: "postgres", control: control)
+    return state.withLock { state in
+      if let ticket { (state.control, state.ticket) = (control, ticket) }
       return !state.isGone
     }
   }
 
-  func end() { state.withLock { $0.control = nil } }
+  func end() {
+    // Its place goes with the ticket, behind the lock.
+    let ticket = state.withLock { state in
+      defer { (state.control, state.ticket) = (nil, nil) }
+      return state.ticket
+    }
+    withExtendedLifetime(ticket) {}
+  }
 
   /// Stops what runs; what comes after it is not affected.
   func cancel() { state.withLock { $0.control }?.cancel() }
@@ -53,11 +72,37 @@ final class RunningStatement: Sendable {
 final class PostgresCut {
   let session: SQLSession
   let control: ScanControl
+  private let open: OpenCuts
 
+  /// - Throws: also when too many are open on the node.
   init(_ history: PostgresHistory, additions: SQLAdditions) throws(QueryError) {
+    open = history.open
+    let isAdmitted = open.take()
     control = ScanControl()
-    session = try SQLSession(catalog: history.catalog, limits: history.limits, control: control, additions: additions)
+    if !isAdmitted {
+      open.give()
+      throw QueryError(
+        .limit(.concurrency),
+        "\(Limits.postgresCutsMax) statements, portals and transactions of Postgres clients are open on the node already")
+    }
+    do throws(QueryError) {
+      session = try SQLSession(catalog: history.catalog, limits: history.limits, control: control, additions: additions)
+    } catch {
+      open.give()
+      throw error
+    }
   }
+
+  deinit { open.give() }
+}
+
+/// How many cuts the connections of a node hold: each pins segments and has a SQLite connection with its page cache.
+final class OpenCuts: Sendable {
+  private let count = Atomic<Int>(0)
+
+  /// - Returns: false if that is one too many; it is to be given back all the same.
+  func take() -> Bool { count.add(1, ordering: .relaxed).newValue <= Limits.postgresCutsMax }
+  func give() { count.subtract(1, ordering: .relaxed) }
 }
 
 extension PostgresError {
@@ -91,6 +136,7 @@ extension PostgresError {
     case .parameter: return .undefinedParameter
     case .limit(.time): return .queryCanceled
     case .limit(.temporaryBytes): return .diskFull
+    case .limit(.concurrency): return .configurationLimit
     case .limit: return .programLimit
     case .cancelled: return .queryCanceled
     case .history: return .dataCorrupted

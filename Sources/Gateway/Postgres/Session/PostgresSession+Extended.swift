@@ -174,7 +174,7 @@ extension PostgresSession {
     }
     var open: OpenQuery
     if let opened = portal.open { open = opened } else { open = try self.open(text) }
-    startClock(open.cut)
+    try startClock(open.cut, text)
     defer { running.end() }
     open.query.bind(portal.parameters)
     if let columns = portal.columns, columns.count == open.names.count { open.known = columns.map(\.type) }
@@ -192,14 +192,14 @@ extension PostgresSession {
     case .query(let text):
       if portal.isDone { return out.writeCommandComplete("\(text.tag) 0") }
       guard let rows = try start(portal), let cut = portal.open?.cut else { return }
-      startClock(cut)
+      try startClock(cut, text)
       activity = Activity(
         rows: rows, cut: cut, form: .rows(portal.resultFormats), purpose: .portal, tag: text.tag, rowsMax: rowsMax,
         isExtended: true, portal: portal, text: text)
     case .copyOut(let text, let format):
       guard let rows = try start(portal), let cut = portal.open?.cut else { return }
+      try startClock(cut, text)
       startCopy(rows, format, into: &out)
-      startClock(cut)
       activity = Activity(
         rows: rows, cut: cut, form: .copy(format), purpose: .copy, tag: "COPY", rowsMax: 0, isExtended: true,
         portal: portal, text: text)
@@ -208,7 +208,7 @@ extension PostgresSession {
       guard let rows = try start(target), let cut = target.open?.cut, count != 0 else {
         return out.writeCommandComplete("FETCH 0")
       }
-      startClock(cut)
+      try startClock(cut, target.text)
       activity = Activity(
         rows: rows, cut: cut, form: .rows(portal.resultFormats), purpose: .fetch, tag: "FETCH", rowsMax: count ?? 0,
         isExtended: true, portal: target, text: target.text)

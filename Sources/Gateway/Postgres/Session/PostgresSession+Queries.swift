@@ -30,7 +30,7 @@ extension PostgresSession {
   func open(_ text: QueryText) throws(PostgresError) -> OpenQuery {
     let cut = try cut()
     // Also preparing takes time where it asks what there is.
-    startClock(cut)
+    try startClock(cut, text)
     do throws(QueryError) {
       let query = try cut.session.prepareQuery(text.translated.sql)
       let (names, known) = describe(query, text, on: cut)
@@ -44,10 +44,15 @@ extension PostgresSession {
   }
 
   /// Begins to count the time of a statement, which can be cancelled from now on.
-  func startClock(_ cut: PostgresCut) {
+  ///
+  /// - Throws: when too many run on the node.
+  func startClock(_ cut: PostgresCut, _ text: QueryText) throws(PostgresError) {
     let limits = [history.limits.time, settings.statementTimeout].compactMap(\.self)
     cut.control.restart(time: limits.min())
-    if !running.begin(cut.control) { cut.control.cancel() }
+    do throws(QueryError) {
+      let sql = String(decoding: text.text, as: UTF8.self)
+      if try !running.begin(cut.control, sql, in: history.queries) { cut.control.cancel() }
+    } catch { throw PostgresError(error) }
   }
 
   func rows(of open: OpenQuery, _ text: QueryText) throws(PostgresError) -> RowStream {

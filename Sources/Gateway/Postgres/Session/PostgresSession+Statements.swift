@@ -23,7 +23,7 @@ extension PostgresSession {
       guard let rows = try start(portal) else { return out.writeCommandComplete("FETCH 0") }
       out.writeRowDescription(rows.columns, formats: [])
       guard count != 0, let cut = portal.open?.cut else { return out.writeCommandComplete("FETCH 0") }
-      startClock(cut)
+      try startClock(cut, portal.text)
       activity = Activity(
         rows: rows, cut: cut, form: .rows([]), purpose: .fetch, tag: "FETCH", rowsMax: count ?? 0, portal: portal,
         text: portal.text)

@@ -51,6 +51,8 @@ final class PostgresSession: @unchecked Sendable {
   private var script: ArraySlice<PostgresStatement>?
   var activity: Activity?
   private var skipsToSync = false
+  /// When a statement began to wait for its client.
+  private var heldBackSince: ContinuousClock.Instant?
 
   init(history: PostgresHistory, settings: PostgresSettings, identity: PostgresIdentity, running: RunningStatement) {
     self.history = history
@@ -70,9 +72,17 @@ final class PostgresSession: @unchecked Sendable {
   /// Answers messages, the new ones behind those that are left.
   func work(_ messages: [FrontendMessage], into out: inout ByteBuffer) -> Progress {
     queue.append(contentsOf: messages)
+    if let since = heldBackSince, let activity {
+      // A client that is slow does not spend its statement's time.
+      activity.cut.control.extend(by: ContinuousClock.now - since)
+    }
+    heldBackSince = nil
     while true {
       if activity != nil {
-        if !advance(into: &out) { return .more }
+        if !advance(into: &out) {
+          heldBackSince = .now
+          return .more
+        }
         continue
       }
       if out.readableBytes >= Limits.postgresSliceBytes { return .more }
