@@ -39,7 +39,8 @@ def offsets(bootstrap, topic, partition=0):
 def read(bootstrap, topic, partition=0, start=None, end=None):
     """Every record from `start` (the log's start) to the end: (offset, record)."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False,
-                         "auto.offset.reset": "error", "check.crcs": True, "enable.partition.eof": True})
+                         "auto.offset.reset": "error", "check.crcs": True, "enable.partition.eof": True,
+                         "fetch.wait.max.ms": 20})
     low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20, cached=False)
     start, end = low if start is None else start, high if end is None else end
     received, deadline = [], time.monotonic() + 30
