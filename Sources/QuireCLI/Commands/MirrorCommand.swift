@@ -96,7 +96,11 @@ struct MirrorCommand: AsyncParsableCommand {
       let mirror = Mirror(
         source: source, target: target, door: MirrorTarget(connections: connections), selection: selection, voice: voice)
       let outcome: Result<Void, any Error>
-      do { outcome = .success(try await mirror.run()) } catch { outcome = .failure(error) }
+      do { outcome = .success(try await mirror.run()) } catch {
+        outcome = .failure(error)
+        // In a task of its own: this one is cancelled and cannot wait any more.
+        if error is CancellationError { await Task { await mirror.copyGroupsBeforeEnd() }.value }
+      }
       await source.close()
       connections.close()
       voice.clear()

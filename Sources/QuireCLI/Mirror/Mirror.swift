@@ -54,6 +54,16 @@ actor Mirror {
     try await copyGroups()
   }
 
+  /// Once more what groups have committed, for an end by a signal: a few seconds at most.
+  func copyGroupsBeforeEnd() async {
+    await withTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try? await self.copyGroups() }
+      tasks.addTask { try? await Task.sleep(for: .seconds(5)) }
+      await tasks.next()
+      tasks.cancelAll()
+    }
+  }
+
   private func repeating(every interval: Duration, _ work: () async throws -> Void) async throws {
     while true {
       do { try await Task.sleep(for: interval) } catch { return }
