@@ -37,7 +37,8 @@ final class FakeHistory: Sendable {
 
 func withGateway(
   concurrentQueriesMax: Int = 2, readiness: @escaping @Sendable () -> String? = { nil },
-  metrics: MetricsRegistry = MetricsRegistry(), mirrors: (any MirrorLogs)? = nil, _ body: @Sendable (Int, FakeHistory) async throws -> Void
+  metrics: MetricsRegistry = MetricsRegistry(), mirrors: (any MirrorLogs)? = nil,
+  _ body: @Sendable (Int, FakeHistory) async throws -> Void
 ) async throws {
   let fake = FakeHistory()
   let threads = NIOThreadPool(numberOfThreads: 4)

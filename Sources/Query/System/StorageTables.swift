@@ -244,7 +244,8 @@ private final class BatchRows: SystemRows {
     let isEmpty = row.minTimestamp > row.maxTimestamp
     var values: [SQLValue] = [
       .text(extent.topic), .integer(Int64(extent.partition)), .integer(row.baseOffset), .integer(row.lastOffset),
-      .integer(Int64(row.recordCount)), isEmpty ? .null : .integer(row.minTimestamp), isEmpty ? .null : .integer(row.maxTimestamp),
+      .integer(Int64(row.recordCount)), isEmpty ? .null : .integer(row.minTimestamp),
+      isEmpty ? .null : .integer(row.maxTimestamp),
     ]
     guard needsHeader else { return values }
     try batches.withHeader { (bytes) throws(HistoryError) in

@@ -246,7 +246,11 @@ actor Mirror {
         }
       } catch let failure as MirrorTarget.Failure {
         for partition in unsure where partition.partition.topic == topic {
-          if failure.kind == .final { stop(partition.partition, failure.message) } else { fail(partition.partition, failure.message) }
+          if failure.kind == .final {
+            stop(partition.partition, failure.message)
+          } else {
+            fail(partition.partition, failure.message)
+          }
         }
       }
     }
@@ -257,10 +261,14 @@ actor Mirror {
     do {
       let earliest = try await source.offsets(.earliest, of: [name])[name] ?? nil
       let latest = try await source.offsets(.latest, of: [name])[name] ?? nil
-      guard let earliest, let latest, var partition = partitions[name] else { return fail(name, "the source does not say where it begins") }
+      guard let earliest, let latest, var partition = partitions[name] else {
+        return fail(name, "the source does not say where it begins")
+      }
       if latest < partition.position {
         return stop(
-          name, "the source ends at \(latest), in front of \(partition.position), to where it was copied: its log is not the one that was copied")
+          name,
+          "the source ends at \(latest), in front of \(partition.position), to where it was copied: its log is not the one that was copied"
+        )
       }
       guard earliest > partition.fetchOffset else { return fail(name, "the source refuses offset \(partition.fetchOffset)") }
       if partition.logStart == nil {
