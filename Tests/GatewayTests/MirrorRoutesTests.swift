@@ -35,7 +35,7 @@ final class FakeMirrors: MirrorLogs {
       func reply(_ path: String, _ type: String) async throws -> String {
         try await RawConnection.open(port: port).exchange(post(path, "four", headers: ["Content-Type: \(type)"]))
       }
-      let batches = "application/x-quire-batches"
+      let batches = "application/vnd.quire.batches"
       let good = try await reply("/v1/mirror/t/0?topic-id=x&log-start=3", batches)
       #expect(good.hasPrefix("HTTP/1.1 200") && good.contains("{\"partition\":0,\"log_start_offset\":3,\"log_end_offset\":9}"))
       let text = try await reply("/v1/mirror/t/0?topic-id=x", "text/plain")

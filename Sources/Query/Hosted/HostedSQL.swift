@@ -33,8 +33,24 @@ public final class HostedTables {
   private let look: () throws(HistoryError) -> any HistoryCatalog
   private weak var view: HostedView?
   /// For plans and names, which may be a moment old.
-  private var latest: (catalog: any HistoryCatalog, time: Int64)?
+  private var latest: Look?
   private static let latestMilliseconds: Int64 = 1000
+
+  /// What a look at the catalog found.
+  private struct Look {
+    let catalog: any HistoryCatalog
+    let milliseconds: Int64
+    /// As they are told here, without a state: the view has its own.
+    let system: [SystemTable]
+    let topics: TopicCatalog
+
+    init(_ catalog: any HistoryCatalog) {
+      self.catalog = catalog
+      milliseconds = WallClock.milliseconds
+      system = catalog.makeSystemTables()
+      topics = TopicCatalog(catalog.topics, taken: SQLSession.takenNames.union(system.map { $0.name.lowercased() }))
+    }
+  }
 
   init(_ context: ScanContext, _ look: @escaping () throws(HistoryError) -> any HistoryCatalog) {
     self.context = context
@@ -43,22 +59,22 @@ public final class HostedTables {
 
   /// The names of all tables: those of the system, then topics by name.
   public func names() throws(HistoryError) -> [String] {
-    let catalog = try recent()
-    return catalog.makeSystemTables().map(\.name) + names(in: catalog).tables.map(\.name).sorted()
+    let look = try recent()
+    return look.system.map(\.name) + look.topics.tables.map(\.name).sorted()
   }
 
   /// The names of topics by themselves.
-  public func topics() throws(HistoryError) -> [String] { try recent().topics }
+  public func topics() throws(HistoryError) -> [String] { try recent().catalog.topics }
 
   /// Makes the table of `name`, which may be that of a topic as well.
   public func make(_ name: String) throws(VirtualTableError) -> VirtualTable {
     do throws(HistoryError) {
-      let catalog = try recent()
-      if let system = catalog.makeSystemTables().first(where: { $0.name == name }) {
-        return SystemVirtualTable(viewed(system), context)
+      let look = try recent()
+      if let system = look.system.first(where: { $0.name == name }) { return SystemVirtualTable(viewed(system), context) }
+      let topic = look.topics.tables.first { $0.name == name }?.topic ?? name
+      if let size = try look.catalog.prepare(topic) {
+        return TopicTable(topic: topic, size: size, columns: look.catalog.columns(of: topic), cuts: self, context: context)
       }
-      let topic = names(in: catalog).tables.first { $0.name == name }?.topic ?? name
-      if let size = try catalog.prepare(topic) { return TopicTable(topic: topic, size: size, cuts: self, context: context) }
     } catch { throw .failed(error.message) }
     throw .failed("there is no topic \(name)")
   }
@@ -71,27 +87,19 @@ public final class HostedTables {
     }
   }
 
-  private func names(in catalog: any HistoryCatalog) -> TopicCatalog {
-    TopicCatalog(
-      catalog.topics, taken: SQLSession.takenNames.union(catalog.makeSystemTables().map { $0.name.lowercased() }))
-  }
-
   private func currentView() throws(HistoryError) -> HostedView {
     if let view { return view }
-    let catalog = try look()
-    latest = (catalog, WallClock.milliseconds)
-    let made = HostedView(catalog)
+    let made = HostedView(try look())
     view = made
     return made
   }
 
-  private func recent() throws(HistoryError) -> any HistoryCatalog {
-    if let view { return view.catalog }
-    let now = WallClock.milliseconds
-    if let latest, now >= latest.time, now - latest.time < Self.latestMilliseconds { return latest.catalog }
-    let catalog = try look()
-    latest = (catalog, now)
-    return catalog
+  private func recent() throws(HistoryError) -> Look {
+    let age = latest.map { WallClock.milliseconds - $0.milliseconds }
+    if let latest, let age, age >= 0, age < Self.latestMilliseconds { return latest }
+    let look = Look(try look())
+    latest = look
+    return look
   }
 }
 
@@ -103,7 +111,7 @@ extension HostedTables: TopicCutting {
     return cut
   }
 
-  func currentSize(of topic: String) -> TopicSize? { (try? recent().prepare(topic)) ?? nil }
+  func currentSize(of topic: String) -> TopicSize? { (try? recent().catalog.prepare(topic)) ?? nil }
 }
 
 /// What the statements of a connection see that are under way at one time.
@@ -138,6 +146,7 @@ private struct HostedHistory: HistorySource, @unchecked Sendable {
 
   var partitions: [PartitionExtent] { history.partitions }
   func openBatches(of index: Int) throws(HistoryError) -> any BatchSequence { try history.openBatches(of: index) }
+  func openIndexes(of index: Int) -> (any PartitionIndexes)? { history.openIndexes(of: index) }
 }
 
 /// Rows that keep the view they are part of.

@@ -28,7 +28,6 @@ LIBRARY = node.extension()
 LOAD = f".load {LIBRARY}"
 PLAYS = 600
 TIME = 1_714_554_000_000
-DATASETTE = os.path.join(os.path.dirname(sys.executable), "datasette")
 
 
 def wants(name):
@@ -40,7 +39,7 @@ def main():
         data = f"{scratch}/data"
         with check("the node stops cleanly"), Node(data) as broker:
             os.environ.update(QUIRE_BOOTSTRAP=broker.kafka, QUIRE_SERVER=f"http://{broker.http}")
-            for topic, partitions in (("plays", 3), ("orders.v1", 1), ("Twins", 1), ("twins", 1)):
+            for topic, partitions in (("plays", 3), ("orders.v1", 1), ("Twins", 1), ("twins", 1), ("moving", 1)):
                 made = node.run("topic", "create", topic, "--partitions", str(partitions), "--topic-config", "retention.ms=-1")
                 assert made.returncode == 0, made.stderr
             producer = Producer({"bootstrap.servers": broker.kafka})
@@ -194,17 +193,26 @@ def running(scratch, data, broker, producer):
             def produce():
                 own = Producer({"bootstrap.servers": broker.kafka, "linger.ms": 1})
                 while not stop.is_set():
-                    own.produce("later", b"x", None, 0)
+                    own.produce("moving", b"x", None, 0)
                     own.flush(30)
             thread = threading.Thread(target=produce)
             thread.start()
             try:
                 connection = connect(data)
-                for _ in range(30):
-                    counted, known = connection.execute(
-                        "SELECT (SELECT count(*) FROM later), (SELECT high_watermark FROM quire_partitions WHERE topic = 'later')"
-                        " FROM later LIMIT 1").fetchone() or (0, 0)
-                    equal(counted, known)
+                # While it pauses, more is written down.
+                connection.create_function("pause", 0, lambda: time.sleep(1.5) or 0)
+                wait_until(lambda: ask(data, "SELECT count(*) > 0 FROM moving") == [(1,)], 20, "something is written down")
+                before = None
+                for question in (
+                        "SELECT count(*) FROM moving WHERE offset >= (SELECT pause())"
+                        " UNION ALL SELECT high_watermark FROM quire_partitions WHERE topic = 'moving'"
+                        " UNION ALL SELECT max(offset) + 1 FROM moving",
+                        "WITH n(i) AS (SELECT count(*) FROM moving), m(i) AS (SELECT pause() + max(offset) + 1 FROM moving)"
+                        " SELECT i FROM n UNION ALL SELECT i FROM m"
+                        " UNION ALL SELECT records FROM quire_topics WHERE topic = 'moving'"):
+                    counts = {row[0] for row in connection.execute(question)}
+                    assert len(counts) == 1 and counts != before, f"{counts} of {question}, after {before}"
+                    before = counts
             finally:
                 stop.set()
                 thread.join()
@@ -217,18 +225,28 @@ def interruptions(scratch, data, *_):
                                      stderr=subprocess.PIPE, text=True)
             shell.stdin.write(f"{LOAD}\nSELECT quire_attach('{data}');\n"
                               "SELECT count(*) FROM plays a, plays b, plays c, plays d WHERE a.value < b.value || c.value || d.value;\n")
-            shell.stdin.close()
+            shell.stdin.flush()
             shell.stdout.readline()
-            time.sleep(0.5)
+            time.sleep(1)
             shell.send_signal(signal.SIGINT)
-            assert "nterrupt" in shell.stderr.read()
-            shell.wait(10)
+            try:
+                _, said = shell.communicate(timeout=30)
+            finally:
+                shell.kill()
+            assert "nterrupt" in said, said
     if context := named("Python: interrupt and a progress handler stop a scan, also one that finds nothing"):
         with context:
             connection = connect(data)
-            timer = threading.Timer(0.3, connection.interrupt)
-            timer.start()
+            done = threading.Event()
+
+            def interrupt():
+                while not done.wait(0.2):
+                    connection.interrupt()
+            thread = threading.Thread(target=interrupt)
+            thread.start()
             fails("interrupted", lambda: connection.execute("SELECT count(*) FROM plays a, plays b, plays c, plays d").fetchall())
+            done.set()
+            thread.join()
             # The statement itself has fewer steps than that: only within the scan there are as many.
             time.sleep(0.1)   # the scan before was asked about a moment ago
             connection.set_progress_handler(lambda: 1, 2000)
@@ -422,7 +440,7 @@ def damage(scratch, data):
 
 def datasette(scratch, data):
     def get(path, *arguments, **environment):
-        done = subprocess.run([DATASETTE, *arguments, f"--load-extension={LIBRARY}", "--get", path], capture_output=True, text=True,
+        done = subprocess.run([sys.executable, "-m", "datasette", *arguments, f"--load-extension={LIBRARY}", "--get", path], capture_output=True, text=True,
                               timeout=120, env={**os.environ, **environment})
         assert done.returncode == 0, f"{path}: {done.stderr[-2000:]}"
         return json.loads(done.stdout)
