@@ -59,7 +59,7 @@ let package = Package(
     .target(name: "CEdit"),
     room("Model", []),
     room("Bytes", ["CCodecs", nioCore]),
-    room("SQLite", ["CSQLite", "CEmbed"]),
+    room("SQLite", ["CSQLite", "CEmbed", "CCodecs"]),
     // 1: formats
     room("Records", ["Model", "Bytes", "CCodecs", nioCore]),
     room("KafkaProtocol", ["Model", "Bytes", nioCore]),
@@ -71,7 +71,8 @@ let package = Package(
     room("Storage", ["Model", "Bytes", "SQLite", "Records", "Coordination", nioCore, logging, collections, metrics]),
     // 4
     room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
-    room("Query", ["Model", "SQLite", "Records", "Coordination", "Storage"]),
+    room("Indexes", ["Model", "SQLite", "Records", "Storage", logging]),
+    room("Query", ["Model", "SQLite", "Records", "Coordination", "Storage", "Indexes"]),
     // 5
     room("Export", ["Model", "Records", "Query", "SQLite", "CCodecs"]),
     // 6: doors
@@ -95,7 +96,8 @@ let package = Package(
     room(
       "Node",
       [
-        "Model", "SQLite", "Records", "Metadata", "Coordination", "Storage", "Cluster", "Query", "Broker", "Gateway", nioCore,
+        "Model", "SQLite", "Records", "Metadata", "Coordination", "Storage", "Cluster", "Indexes", "Query", "Broker", "Gateway",
+        nioCore,
         nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -120,7 +122,7 @@ let package = Package(
     tests(
       "Gateway",
       [
-        "HistorySupport", "Model", "Query", nioCore, nioPosix, logging, metrics,
+        "HistorySupport", "Export", "Model", "Query", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
@@ -133,7 +135,7 @@ let package = Package(
     .target(
       name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
       swiftSettings: strict),
-    tests("Query", ["HistorySupport", "Coordination", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
+    tests("Query", ["HistorySupport", "Indexes", "Coordination", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
     tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
     tests("KafkaProtocol", ["FuzzTargets", "Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),

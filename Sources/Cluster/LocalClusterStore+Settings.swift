@@ -51,6 +51,7 @@ extension LocalClusterStore {
         settings = try Self.altered(alteration, .topic, topic.settings) { key in
           image.nodeSettings.values(of: key, topicSettings: [:]).first?.value ?? key.defaultValue
         }
+        if settings["quire.columns"] != topic.settings["quire.columns"] { try cluster.checkColumns(settings) }
         if validateOnly { return }
         try cluster.store(settings, .topic, name)
         cluster.apply(.topicSettingsReplaced(topic.id, settings))
@@ -80,6 +81,14 @@ extension LocalClusterStore {
     do throws(SettingRejection) {
       return try alteration(scope, current, inForce)
     } catch { throw ClusterError(error.isMalformed ? .invalidRequest : .invalidConfig, error.description) }
+  }
+
+  /// - Throws: `invalidConfig` where an expression of the declared columns cannot be.
+  func checkColumns(_ settings: [String: String]) throws(ClusterError) {
+    guard let text = settings["quire.columns"], let columns = try? DeclaredColumn.list(text) else { return }
+    if let complaint = columnsComplaint(columns) {
+      throw ClusterError(.invalidConfig, "invalid value for quire.columns: \(complaint)")
+    }
   }
 
   private func store(

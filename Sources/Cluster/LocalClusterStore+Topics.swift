@@ -62,6 +62,7 @@ extension LocalClusterStore {
     do throws(SettingRejection) {
       settings = try SettingScope.topic.replacing(with: configuration)
     } catch { throw ClusterError(error.isMalformed ? .invalidRequest : .invalidConfig, error.description) }
+    try checkColumns(settings)
     var topic = TopicImage(
       name: name, id: .random(entropy: entropy),
       partitions: Array(repeating: newPartition(leaderEpoch: .zero), count: Int(partitionCount)), settings: settings)

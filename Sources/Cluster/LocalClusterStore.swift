@@ -17,6 +17,7 @@ public final class LocalClusterStore: Sendable {
   let nodeID: NodeID
   let entropy: @Sendable () -> UInt64
   let now: @Sendable () -> Int64
+  let columnsComplaint: @Sendable ([DeclaredColumn]) -> String?
   private let thread = SerialThread()
   private let current: Mutex<ClusterImage>
   private let unremoved = Mutex<[String]>([])
@@ -26,8 +27,9 @@ public final class LocalClusterStore: Sendable {
 
   private init(
     store: LogStore, nodeID: NodeID, image: ClusterImage, entropy: @escaping @Sendable () -> UInt64,
-    now: @escaping @Sendable () -> Int64
+    now: @escaping @Sendable () -> Int64, columnsComplaint: @escaping @Sendable ([DeclaredColumn]) -> String?
   ) {
+    self.columnsComplaint = columnsComplaint
     self.store = store
     self.nodeID = nodeID
     self.entropy = entropy
@@ -44,15 +46,16 @@ public final class LocalClusterStore: Sendable {
   ///   - settings: the node's fixed settings; those made at run time are added from the database.
   ///   - entropy: 64 random bits a call.
   ///   - now: milliseconds since 1970.
+  ///   - columnsComplaint: what is wrong with the expressions of declared columns, in a sentence; nil if nothing is.
   /// - Throws: the node cannot serve; what was finished stays finished.
   public static func open(
     store: LogStore, clusterID: String, nodeID: NodeID, settings: NodeSettings, entropy: @escaping @Sendable () -> UInt64,
-    now: @escaping @Sendable () -> Int64
+    now: @escaping @Sendable () -> Int64, columnsComplaint: @escaping @Sendable ([DeclaredColumn]) -> String? = { _ in nil }
   ) throws(ClusterError) -> LocalClusterStore {
     let isUnclean = !store.closedCleanly
     let cluster = LocalClusterStore(
       store: store, nodeID: nodeID, image: ClusterImage(clusterID: clusterID, nodeSettings: settings), entropy: entropy,
-      now: now)
+      now: now, columnsComplaint: columnsComplaint)
     // Before anything is attached: nobody may have these files open.
     try cluster.removeLeftovers()
     var image = cluster.image

@@ -125,29 +125,36 @@ public final class Gateway: Service {
     announcement?.call(HostPort(host: configuration.listen.host, port: address?.port ?? configuration.listen.port))
   }
 
-  private static let routes = ["/health", "/ready", "/metrics", "/v1/query", "/v1/export"]
-
   func router() -> Router<GatewayContext> {
     let router = Router(context: GatewayContext.self)
-    router.middlewares.add(RequestCount(routes: Self.routes, metrics: metrics))
+    router.middlewares.add(RequestCount(metrics: metrics))
     router.middlewares.add(
       RequestGuard(listen: configuration.listen, advertisedHosts: configuration.advertisedHosts))
-    router.get("/health") { _, _ in JSONReply.reply(.ok, "{\"status\":\"ok\"}\n") }
-    router.get("/ready") { [readiness] _, _ in
-      guard let reason = readiness() else { return JSONReply.reply(.ok, "{\"status\":\"ready\"}\n") }
-      return JSONReply.reply(.serviceUnavailable, "{\"status\":\(JSONText.string(reason))}\n")
+    for route in GatewayRoute.allCases {
+      router.on(RouterPath(route.routerPath), method: route.method) { request, context in
+        try await self.answer(route, request, context)
+      }
     }
-    router.get("/metrics") { [metrics] _, _ in
-      Response(
-        status: .ok, headers: [.contentType: PrometheusText.contentType],
-        body: ResponseBody(byteBuffer: ByteBuffer(string: PrometheusText.render(metrics))))
-    }
-    router.post("/v1/query") { [history] request, context in try await history.query(request, context) }
-    router.get("/v1/query") { [history] request, context in try await history.follow(request, context) }
-    router.get("/v1/queries") { [queries] _, _ in queries.list() }
-    router.delete("/v1/queries/:id") { [queries] _, context in queries.cancel(context.parameters.get("id")) }
-    router.post("/v1/export") { [history] request, context in try await history.export(request, context) }
     mirrors?.add(to: router)
     return router
+  }
+
+  private func answer(_ route: GatewayRoute, _ request: Request, _ context: GatewayContext) async throws -> Response {
+    switch route {
+    case .health: return JSONReply.reply(.ok, "{\"status\":\"ok\"}\n")
+    case .ready:
+      guard let reason = readiness() else { return JSONReply.reply(.ok, "{\"status\":\"ready\"}\n") }
+      return JSONReply.reply(.serviceUnavailable, "{\"status\":\(JSONText.string(reason))}\n")
+    case .metrics:
+      return Response(
+        status: .ok, headers: [.contentType: PrometheusText.contentType],
+        body: ResponseBody(byteBuffer: ByteBuffer(string: PrometheusText.render(metrics))))
+    case .query: return try await history.query(request, context)
+    case .follow: return try await history.follow(request, context)
+    case .queries: return queries.list()
+    case .cancelQuery: return queries.cancel(context.parameters.get("id"))
+    case .export: return try await history.export(request, context)
+    case .openAPI: return JSONReply.reply(.ok, OpenAPIDocument.text)
+    }
   }
 }

@@ -32,6 +32,15 @@ extension ConfigurationKey {
       documentation: "How many replicas must be in sync for a produce with acks=all to be accepted.",
       nodeKey: "min.insync.replicas"),
     ConfigurationKey(
+      name: "quire.columns", type: .string(oneOf: nil), defaultValue: "",
+      documentation:
+        "Declared columns and indexes: a JSON array of `{\"name\", \"type\", \"expression\", \"indexed\", \"fulltext\"}`; "
+        + "`{\"name\": \"key\", \"indexed\": true}` indexes a column that is there anyway.",
+      rule: { text in
+        do throws(ColumnSyntaxError) { _ = try DeclaredColumn.list(text) } catch { return error.description }
+        return nil
+      }),
+    ConfigurationKey(
       name: "quire.durability", type: .string(oneOf: Durability.allCases.map(\.rawValue)),
       defaultValue: defaults.durability.rawValue,
       documentation: "`fsync`: a produce is acknowledged once it is on disk. `os`: once the operating system has it.",
@@ -86,6 +95,7 @@ extension TopicConfiguration {
     case "message.timestamp.before.max.ms": timestampBeforeMaxMilliseconds = Int64(text) ?? timestampBeforeMaxMilliseconds
     case "message.timestamp.type": timestampType = TimestampType(rawValue: text) ?? timestampType
     case "min.insync.replicas": minInSyncReplicas = Int32(text) ?? minInSyncReplicas
+    case "quire.columns": columns = text
     case "quire.durability": durability = Durability(rawValue: text) ?? durability
     case "quire.mirror.shifts": break  // read by `quire mirror` alone
     case "quire.mirror.source": mirrorSource = text

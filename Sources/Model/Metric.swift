@@ -61,6 +61,12 @@ public struct Metric: Sendable {
     Metric("quire_wal_total_bytes", .gauge, "Bytes of the WALs of all segments that are open for writing."),
     Metric("quire_checkpoint_seconds", .histogram, "Seconds that a checkpoint of an active segment took."),
     Metric("quire_open_databases", .gauge, "Segment databases open, for writing or reading."),
+    Metric(
+      "quire_index_uncovered_records", .gauge,
+      "Records of topics with indexes that no index file covers yet; questions scan them."),
+    Metric("quire_index_records_total", .counter, "Records indexed; each once for every size of file it comes into."),
+    Metric("quire_index_files_total", .counter, "Index files built."),
+    Metric("quire_index_damaged_files_total", .counter, "Index files found damaged and built again."),
     Metric("quire_segments_rolled_total", .counter, "Segments closed because a new one began."),
     Metric("quire_segments_sealed_total", .counter, "Segments sealed: folded into one file that never changes again."),
     Metric("quire_segments_removed_total", .counter, "Segments removed by retention."),
@@ -75,7 +81,7 @@ public struct Metric: Sendable {
     Metric("quire_http_requests_total", .counter, labels: ["route", "status"], "HTTP requests answered."),
     Metric(
       "quire_http_request_seconds", .histogram, labels: ["route"],
-      "Seconds from an HTTP request's head to the last byte of its answer."),
+      "Seconds from an HTTP request's head to the last byte of its answer, as fast as its client takes it; following ends late."),
   ]
 
   private static let node = [

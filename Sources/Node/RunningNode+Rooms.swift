@@ -7,6 +7,7 @@ import Metadata
 import Model
 import NIOCore
 import NIOPosix
+import Query
 import Storage
 
 /// From the configuration's keys to what each room is told.
@@ -53,7 +54,7 @@ extension RunningNode {
         entropy: {
           var random = SystemRandomNumberGenerator()
           return random.next()
-        }, now: wallClockMilliseconds)
+        }, now: wallClockMilliseconds, columnsComplaint: { ColumnRules.complaint(about: $0) })
     } catch { throw NodeStartError(.environment, "the cluster's image in \(configuration.dataDirectory): \(error)") }
   }
 

@@ -1,6 +1,7 @@
 import Broker
 import Cluster
 import Gateway
+import Indexes
 import Logging
 import Metadata
 import Model
@@ -25,6 +26,8 @@ struct RunningNode {
   private let logger: Logger
   /// The statements of all doors.
   private let queries: QueryRegistry
+  private let indexFiles: IndexFiles
+  private let indexes: IndexBuilder
   /// Nil when it serves, else what it does instead.
   private let state: State
 
@@ -85,13 +88,18 @@ struct RunningNode {
         groups.close()
         throw error
       }
+      let indexFiles = IndexFiles(confirmsOnce: true)
+      let indexes = IndexBuilder(store, files: indexFiles, feed: ColumnFeed(), logger: Logger(label: "indexes"))
+      indexes.start()
       return RunningNode(
         configuration: configuration, store: store, cluster: cluster, shards: shards, groups: groups, broker: broker,
         kafka: listen,
         group: group, logger: logger,
         queries: QueryRegistry(
           concurrentMax: Int(settings.number("quire.query.concurrency")),
-          followingMax: Int(settings.number("quire.query.followers"))), state: State())
+          followingMax: Int(settings.number("quire.query.followers"))),
+        indexFiles: indexFiles, indexes: indexes,
+        state: State())
     } catch {
       cluster.close()
       try? shards.close()
@@ -139,12 +147,17 @@ struct RunningNode {
     let started = wallClockMilliseconds()
     let settings = configuration.settings
     let queuedRequestBytesMax = settings.number("queued.max.request.bytes")
-    metrics.addGauges { [cluster, broker, store] in
+    metrics.addGauges { [cluster, broker, store, indexes] in
       let levels = store.levels
+      let indexLevels = indexes.levels
       return NodeMetrics.samples(cluster, startedMilliseconds: started) + [
         MetricSample("wal_total_bytes", value: Double(levels.walBytes)),
         MetricSample("open_databases", value: Double(levels.openDatabases)),
         MetricSample("fenced_partitions", value: Double(levels.fencedPartitions)),
+        MetricSample("index_uncovered_records", value: Double(indexLevels.uncoveredRecords)),
+        MetricSample("index_records_total", value: Double(indexLevels.indexedRecords), isCounter: true),
+        MetricSample("index_files_total", value: Double(indexLevels.builtFiles), isCounter: true),
+        MetricSample("index_damaged_files_total", value: Double(indexLevels.damagedFiles), isCounter: true),
         MetricSample("kafka_connections", value: Double(broker.connectionCount)),
         MetricSample("kafka_queued_request_bytes", value: Double(broker.queuedRequestBytes)),
         MetricSample("kafka_queued_request_bytes_max", value: Double(queuedRequestBytesMax)),
@@ -168,7 +181,7 @@ struct RunningNode {
   /// What SQL is asked of, by every door.
   private var catalog: StoreCatalog {
     let view = NodeView(nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, group: group)
-    return StoreCatalog(store, node: view, queries: queries)
+    return StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
   }
 
   /// Of one statement of any door.
@@ -184,6 +197,7 @@ struct RunningNode {
 
   /// Closes what `start` opened, in the reverse order; the doors are closed already.
   func stop() async {
+    indexes.stop()
     cluster.close()
     do { try shards.close() } catch { logger.error("the groups did not close in order", metadata: ["error": "\(error)"]) }
     do { try store.close() } catch { logger.error("the store did not close in order", metadata: ["error": "\(error)"]) }

@@ -1,9 +1,13 @@
+public import Model
+
 /// Which topics there are to ask, and cuts of those that a statement names: the others cost it nothing.
 public protocol HistoryCatalog: Sendable {
   /// The names of all topics, each once.
   var topics: [String] { get }
   /// Gets a topic ready to be cut and says about how large it is; nil if it is not there (any more). May block.
   func prepare(_ topic: String) throws(HistoryError) -> TopicSize?
+  /// The columns and indexes that are declared for a topic; cheap.
+  func columns(of topic: String) -> [DeclaredColumn]
   /// One cut of topics that were prepared; it may hold others as well.
   func cut(of topics: [String]) throws(HistoryError) -> any HistorySource
   /// The tables beside the topics, for one session; their names go before those of topics.
@@ -21,6 +25,7 @@ public protocol HistoryWatch: AnyObject, Sendable {
 
 extension HistoryCatalog {
   public func makeSystemTables() -> [SystemTable] { [] }
+  public func columns(of topic: String) -> [DeclaredColumn] { [] }
   public func watch(_ topic: String) -> (any HistoryWatch)? { nil }
 }
 

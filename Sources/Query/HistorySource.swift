@@ -7,6 +7,12 @@ public protocol HistorySource: Sendable {
   var partitions: [PartitionExtent] { get }
   /// Opens the batches of `partitions[index]`; the sequence stands nowhere until `seek`. Used by one thread.
   func openBatches(of index: Int) throws(HistoryError) -> any BatchSequence
+  /// What there is of indexes of `partitions[index]`; nil for nothing. Used by one thread.
+  func openIndexes(of index: Int) -> (any PartitionIndexes)?
+}
+
+extension HistorySource {
+  public func openIndexes(of index: Int) -> (any PartitionIndexes)? { nil }
 }
 
 /// A partition and the offsets of it that are visible: `logStartOffset ..< highWatermark`.

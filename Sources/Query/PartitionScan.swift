@@ -13,6 +13,8 @@ final class PartitionScan {
     /// Bits of `TopicColumn`.
     var columns: UInt64
     var headers = HeaderBounds()
+    /// Where an index says which batches may have an answer.
+    var lookup: IndexLookup?
   }
 
   /// What a batch's header has to say for its records to be asked for.
@@ -51,6 +53,8 @@ final class PartitionScan {
   private let staysOpen: Bool
   private var isPositioned = false
   private var batches: (any BatchSequence)?
+  /// Those, where an index has been asked.
+  private var indexed: IndexedBatches?
   private let cursor = BatchCursor()
   private var reversed = ReversedBatch()
   private var walk = Walk.none
@@ -112,7 +116,10 @@ final class PartitionScan {
   private func end() {
     walk = .none
     cursor.unload()
-    if !staysOpen { batches = nil }
+    if !staysOpen {
+      batches = nil
+      indexed = nil
+    }
   }
 
   private func positionedBatches() throws(HistoryError) -> any BatchSequence {
@@ -124,11 +131,18 @@ final class PartitionScan {
   }
 
   private func openedBatches() throws(HistoryError) -> any BatchSequence {
-    if let batches { return batches }
-    context.statistics.partitionsOpened += 1
-    let opened = try source.openBatches(of: index)
+    indexed?.lookup = request.lookup
+    if let batches, request.lookup == nil || indexed != nil { return batches }
+    if batches == nil { context.statistics.partitionsOpened += 1 }
+    let opened: any BatchSequence
+    if let batches { opened = batches } else { opened = try source.openBatches(of: index) }
     batches = opened
-    return opened
+    guard let lookup = request.lookup, let indexes = source.openIndexes(of: index) else { return opened }
+    let indexed = IndexedBatches(opened, indexes, context)
+    indexed.lookup = lookup
+    self.indexed = indexed
+    batches = indexed
+    return indexed
   }
 
   private var selection: BatchSelection {

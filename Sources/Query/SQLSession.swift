@@ -194,7 +194,9 @@ public final class SQLSession {
     if error.isAuthorization {
       return QueryError(.notPermitted, "only SELECT is possible here" + (context.refusal.map { ": \($0)" } ?? ""))
     }
-    return QueryError(.sql, error.message, position: position)
+    // The database has no name that means something to whoever asks.
+    let words = error.message.hasPrefix(":memory:: ") ? String(error.message.dropFirst(10)) : error.message
+    return QueryError(.sql, words, position: position)
   }
 
   private func timeIsOver() -> QueryError {
@@ -244,7 +246,8 @@ public final class SQLSession {
           throw .failed(error.message)
         }
         guard let size else { throw .failed("the topic \(table.topic) is gone") }
-        return TopicTable(topic: table.topic, size: size, cuts: cuts, context: context)
+        return TopicTable(
+          topic: table.topic, size: size, columns: cuts.columns(of: table.topic), cuts: cuts, context: context)
       }
     }
     for (name, advice) in catalog.ambiguous {

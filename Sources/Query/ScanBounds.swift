@@ -93,7 +93,7 @@ struct Interval: Equatable {
     case .lessOrEqual: lower(to: value)
     case .greater: if value == .max { self = .none } else { raise(to: value + 1) }
     case .greaterOrEqual: raise(to: value)
-    case .limit, .offset, .other: break
+    case .match, .limit, .offset, .other: break
     }
   }
 
@@ -117,7 +117,7 @@ struct Interval: Equatable {
     case .greaterOrEqual:
       if real <= -Self.beyond { return }
       if real >= Self.beyond { self = .none } else { raise(to: Int64(real.rounded(.up))) }
-    case .limit, .offset, .other: break
+    case .match, .limit, .offset, .other: break
     }
   }
 
@@ -142,7 +142,7 @@ struct Interval: Equatable {
       case .greater, .greaterOrEqual:
         guard let first else { return self = .none }
         narrow(isExact && comparison == .greater ? .greater : .greaterOrEqual, to: first)
-      case .limit, .offset, .other: break
+      case .match, .limit, .offset, .other: break
       }
     }
   }

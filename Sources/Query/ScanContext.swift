@@ -1,3 +1,5 @@
+internal import SQLite
+
 /// What the scans of one query have in common. Used by the thread that runs the query.
 final class ScanContext {
   let control: ScanControl
@@ -38,5 +40,26 @@ final class ScanContext {
   init(control: ScanControl, isHosted: Bool = false) {
     self.control = control
     self.isHosted = isHosted
+  }
+
+  private var evaluation: ColumnEvaluation?
+  private var match: TextMatch?
+
+  /// Where texts are searched for words; made when the first is.
+  func textMatch() throws(VirtualTableError) -> TextMatch {
+    if let match { return match }
+    let made: TextMatch
+    do throws(SQLiteError) { made = try TextMatch() } catch { throw .failed(error.message) }
+    match = made
+    return made
+  }
+
+  /// Where declared columns are computed; made when the first is asked for.
+  func columnEvaluation() throws(ColumnRefusal) -> ColumnEvaluation {
+    if let evaluation { return evaluation }
+    let made: ColumnEvaluation
+    do throws(SQLiteError) { made = try ColumnEvaluation(control: control) } catch { throw ColumnRefusal(error.message) }
+    evaluation = made
+    return made
   }
 }

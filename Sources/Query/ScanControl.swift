@@ -97,6 +97,8 @@ public struct ScanStatistics: Sendable, Hashable {
   /// Batches answered from their row or header alone.
   public var batchesFromHeader = 0
   public var recordsDecoded = 0
+  /// Index files that were asked.
+  public var indexLookups = 0
   /// Partitions whose batches were opened.
   public var partitionsOpened = 0
 

@@ -1,3 +1,4 @@
+internal import Indexes
 internal import SQLite
 
 /// How a scan of a topic goes: which constraints it gets, in which order rows come, and which columns it must know.
@@ -22,25 +23,28 @@ struct ScanPlan: Hashable {
 
   var terms: [Term]
   var order: Order
-  /// Bits of `TopicColumn`.
+  /// Bits of `TopicColumn`, and behind them of declared columns.
   var columns: UInt64
+  /// The index that is asked, and its terms, whose arguments follow those of `terms`.
+  var index: IndexUse?
+
+  struct IndexUse: Hashable {
+    /// Its place among the table's.
+    var number: Int
+    var terms: [TableIndex.Term]
+  }
 
   /// What EXPLAIN QUERY PLAN shows: the constraints that are pushed down, the order in which batches are read, by which index, and how
   /// much of a batch.
   ///
   /// - Parameter size: of the topic, as it is now.
-  func description(of size: TopicSize) -> String {
-    var words = terms.map { term in
-      let sign =
-        switch term.comparison {
-        case .equal: term.isList ? " IN (?)" : "=?"
-        case .less: "<?"
-        case .lessOrEqual: "<=?"
-        case .greater: ">?"
-        case .greaterOrEqual: ">=?"
-        case .limit, .offset, .other: ""
-        }
-      return "\(term.column)\(sign)"
+  func description(of size: TopicSize, _ indexes: [TableIndex]) -> String {
+    var words = terms.map { "\($0.column)\(Self.sign($0.comparison, isList: $0.isList))" }
+    if let use = index {
+      let index = indexes[use.number]
+      let kind = index.definition.kind == .words ? "fulltext index" : "index"
+      let questions = use.terms.map { "\(index.name)\(Self.sign($0.comparison, isList: $0.isList))" }
+      words.append("USING \(kind) \(index.name) (\(questions.joined(separator: " AND "))), what it does not cover is scanned")
     }
     if words.isEmpty { words = ["all"] }
     let isByTime = terms.contains { $0.column == .timestamp || $0.column == .time }
@@ -62,18 +66,32 @@ struct ScanPlan: Hashable {
     words.append("of \(size.partitions) partitions\(files), about \(size.offsets) records")
     return words.joined(separator: ", ")
   }
+
+  private static func sign(_ comparison: IndexRequest.Operator, isList: Bool) -> String {
+    switch comparison {
+    case .equal: isList ? " IN (?)" : "=?"
+    case .less: "<?"
+    case .lessOrEqual: "<=?"
+    case .greater: ">?"
+    case .greaterOrEqual: ">=?"
+    case .match: " MATCH ?"
+    case .limit, .offset, .other: ""
+    }
+  }
 }
 
 /// Chooses scan plans for one topic.
 struct ScanPlanner {
   let size: TopicSize
+  let indexes: [TableIndex]
   private var partitionCount: Int { size.partitions }
 
   /// There may be more partitions when the plan is carried out.
   private let mayGrow: Bool
 
-  init(_ size: TopicSize, mayGrow: Bool = false) {
+  init(_ size: TopicSize, _ indexes: [TableIndex], mayGrow: Bool = false) {
     self.size = size
+    self.indexes = indexes
     self.mayGrow = mayGrow
   }
 
@@ -165,8 +183,59 @@ struct ScanPlanner {
       cost = min(cost, partitions * 100)
     }
     if case .byOffset = order { cost *= 1.1 }
-    let plan = ScanPlan(terms: terms, order: order, columns: request.columnsUsed)
+    var plan = ScanPlan(terms: terms, order: order, columns: request.columnsUsed)
+    if let indexed = chooseIndex(request, rows: rows, cost: cost) {
+      for (position, constraint) in indexed.constraints.enumerated() {
+        request.take(constraint, asArgument: terms.count + position, wholeList: indexed.use.terms[position].isList)
+      }
+      plan.index = indexed.use
+      rows = indexed.rows
+      cost = indexed.cost
+    }
     return Choice(plan: plan, cost: cost, rows: max(1, Int64(rows)), isOrdered: isOrdered)
+  }
+
+  private struct IndexChoice {
+    var use: ScanPlan.IndexUse
+    var constraints: [IndexRequest.Constraint]
+    var rows: Double
+    var cost: Double
+  }
+
+  /// The index that makes a scan of so many rows cheapest; nil if none does.
+  private func chooseIndex(_ request: IndexRequest, rows: Double, cost: Double) -> IndexChoice? {
+    var best: IndexChoice?
+    for (number, index) in indexes.enumerated() {
+      var choice = IndexChoice(use: .init(number: number, terms: []), constraints: [], rows: rows, cost: cost)
+      var share = 1.0
+      for constraint in request.constraints where constraint.isUsable && constraint.column == index.column {
+        let isValue = index.definition.kind == .values && request.comparesBinary(constraint)
+        switch constraint.comparison {
+        case .equal where isValue:
+          let isList = request.isMembership(constraint)
+          choice.use.terms = [.init(comparison: .equal, isList: isList)]
+          choice.constraints = [constraint]
+          share = isList ? 0.01 : 0.001
+        case .less where isValue && share > 0.01, .lessOrEqual where isValue && share > 0.01,
+          .greater where isValue && share > 0.01, .greaterOrEqual where isValue && share > 0.01:
+          choice.use.terms.append(.init(comparison: constraint.comparison, isList: false))
+          choice.constraints.append(constraint)
+          share *= 0.2
+        case .match where index.definition.kind == .words:
+          choice.use.terms = [.init(comparison: .match, isList: false)]
+          choice.constraints = [constraint]
+          share = 0.005
+        default: continue
+        }
+        if share <= 0.01 { break }
+      }
+      guard !choice.use.terms.isEmpty else { continue }
+      choice.rows = max(1, rows * share)
+      // Each file is asked, and each batch that it names is decoded for the sake of a record.
+      choice.cost = Double(max(size.segments, partitionCount)) * 15 + choice.rows * 10
+      if choice.cost < min(cost, best?.cost ?? cost) { best = choice }
+    }
+    return best
   }
 
   /// `wanted` as an order of time; nil if it is none.

@@ -1,3 +1,4 @@
+public import Indexes
 internal import Model
 public import Storage
 
@@ -5,9 +6,12 @@ public import Storage
 public struct SnapshotHistory: HistorySource {
   public let partitions: [PartitionExtent]
   private let snapshot: HistorySnapshot
+  private let indexes: IndexFiles
 
-  public init(_ snapshot: HistorySnapshot) {
+  /// - Parameter indexes: where index files are kept open.
+  public init(_ snapshot: HistorySnapshot, indexes: IndexFiles = IndexFiles(confirmsOnce: false)) {
     self.snapshot = snapshot
+    self.indexes = indexes
     partitions = snapshot.partitions.map {
       PartitionExtent(
         topic: $0.topic, partition: $0.partition, logStartOffset: $0.logStartOffset.rawValue,
@@ -24,6 +28,11 @@ public struct SnapshotHistory: HistorySource {
       throw HistoryError(.damaged, "partition \(partition.topicPartition) cannot be read: \(failure)")
     }
     return SnapshotBatches(partition, of: snapshot)
+  }
+
+  public func openIndexes(of index: Int) -> (any PartitionIndexes)? {
+    let partition = snapshot.partitions[index]
+    return partition.failure == nil ? SnapshotIndexes(partition, indexes) : nil
   }
 }
 
@@ -69,6 +78,7 @@ final class SnapshotBatches: BatchSequence {
 
   func nextByTime() throws(HistoryError) -> BatchTimes? {
     guard let selection else { return nil }
+    snapshot.pace?.breathe()
     do throws(StorageError) {
       while true {
         if isReading, let reader, let row = try reader.nextByTime() {
@@ -100,6 +110,7 @@ final class SnapshotBatches: BatchSequence {
 
   func next() throws(HistoryError) -> BatchRow? {
     guard let selection else { return nil }
+    snapshot.pace?.breathe()
     do throws(StorageError) {
       while true {
         if isReading, let row = try reader?.next() {

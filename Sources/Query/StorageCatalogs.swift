@@ -1,23 +1,35 @@
 internal import Coordination
-internal import Model
+public import Indexes
+public import Model
 public import Storage
 
 /// The topics of a running node.
 public struct StoreCatalog: HistoryCatalog {
   private let store: LogStore
+  private let indexes: IndexFiles
   private let node: (any NodeFacts)?
   private let queries: QueryRegistry?
 
   /// - Parameters:
   ///   - node: what the node knows beside its records; nil leaves its system tables out.
   ///   - queries: the statements that run.
-  public init(_ store: LogStore, node: (any NodeFacts)? = nil, queries: QueryRegistry? = nil) {
+  ///   - indexes: where index files are kept open.
+  public init(
+    _ store: LogStore, node: (any NodeFacts)? = nil, queries: QueryRegistry? = nil,
+    indexes: IndexFiles = IndexFiles(confirmsOnce: true)
+  ) {
     self.store = store
+    self.indexes = indexes
     self.node = node
     self.queries = queries
   }
 
   public var topics: [String] { store.topics }
+
+  public func columns(of topic: String) -> [DeclaredColumn] {
+    // What was stored has passed the rule; a text of another version is none of ours to understand.
+    (try? DeclaredColumn.list(store.configuration(of: topic)?.columns ?? "")) ?? []
+  }
 
   public func prepare(_ topic: String) throws(HistoryError) -> TopicSize? {
     do throws(StorageError) {
@@ -28,7 +40,7 @@ public struct StoreCatalog: HistoryCatalog {
   }
 
   public func cut(of topics: [String]) throws(HistoryError) -> any HistorySource {
-    do throws(StorageError) { return SnapshotHistory(try store.snapshot(of: topics)) } catch {
+    do throws(StorageError) { return SnapshotHistory(try store.snapshot(of: topics), indexes: indexes) } catch {
       throw HistoryError(.unavailable, "\(error)")
     }
   }
@@ -45,10 +57,11 @@ public struct StoreCatalog: HistoryCatalog {
           throw HistoryError(.unavailable, "\(error)")
         }
       })
-    guard let node else { return storage.tables }
+    let indexes = IndexTables(storage: storage, topics: { topics }, columns: { columns(of: $0) }, files: indexes)
+    guard let node else { return storage.tables + indexes.tables }
     let groups = GroupTables(
       groups: { () throws(HistoryError) in try node.groups() }, storage: storage, now: { node.now() })
-    return storage.tables + groups.tables + NodeTables.tables(node, queries)
+    return storage.tables + indexes.tables + groups.tables + NodeTables.tables(node, queries)
   }
 
   public func watch(_ topic: String) -> (any HistoryWatch)? { store.watch(topic) }
@@ -68,6 +81,10 @@ public struct DirectoryCatalog: HistoryCatalog {
   }
 
   public var topics: [String] { store.topics }
+
+  public func columns(of topic: String) -> [DeclaredColumn] {
+    (try? DeclaredColumn.list(store.columns(of: topic))) ?? []
+  }
 
   public func prepare(_ topic: String) -> TopicSize? {
     store.size(of: topic).map { TopicSize(partitions: $0.partitions, offsets: $0.offsets) }
@@ -93,7 +110,9 @@ public struct DirectoryCatalog: HistoryCatalog {
         }
       }, storage: storage,
       now: { WallClock.milliseconds })
-    return storage.tables + groups.tables + (hasNodeTables ? NodeTables.tables(nil, nil) : [])
+    let indexes = IndexTables(
+      storage: storage, topics: { topics }, columns: { columns(of: $0) }, files: IndexFiles(confirmsOnce: false))
+    return storage.tables + indexes.tables + groups.tables + (hasNodeTables ? NodeTables.tables(nil, nil) : [])
   }
 }
 

@@ -75,8 +75,9 @@ final class TopicCursor: VirtualTableCursor {
       (isMerged, partitionsDescending, offsetsDescending) = (false, false, order.isDescending)
     }
     let request = PartitionScan.Request(
-      offsets: bounds.offsets, timestamps: bounds.timestamps, isDescending: offsetsDescending, columns: plan.columns,
-      headers: bounds.headers)
+      offsets: bounds.offsets, timestamps: bounds.timestamps, isDescending: offsetsDescending,
+      columns: try table.inputs(of: plan.columns),
+      headers: bounds.headers, lookup: try table.lookup(of: plan, arguments))
     let positions = cut.partitions.indices.filter {
       (onlyPosition ?? Int64($0)) == Int64($0)
         && bounds.includes(partition: cut.source.partitions[cut.partitions[$0]].partition)
@@ -165,41 +166,25 @@ final class TopicCursor: VirtualTableCursor {
   }
 
   override func column(_ index: Int, into result: ResultContext) throws(VirtualTableError) {
-    guard let column = TopicColumn(rawValue: index) else { return result.setNull() }
     if let timedRow {
-      emit(column, of: timedRow, at: timedRow.place.position, into: result)
+      try emit(index, of: timedRow, at: timedRow.place.position, into: result)
     } else if let current {
-      emit(column, of: current.scan, at: current.position, into: result)
+      try emit(index, of: current.scan, at: current.position, into: result)
     } else {
       result.setNull()
     }
   }
 
   @inline(__always)
-  private func emit(_ column: TopicColumn, of record: some RecordFields, at position: Int, into result: ResultContext) {
-    switch column {
-    // SQLite asks `rowID` for it.
-    case .rowID: result.setNull()
-    case .topic: result.setText(table.topic)
-    case .partition: result.set(Int64(cut.source.partitions[cut.partitions[position]].partition))
-    case .offset: result.set(record.offset)
-    case .timestamp: result.set(record.timestamp)
-    case .time: TimeText.set(record.timestamp, in: result)
-    case .key: record.withKey { Self.set($0, in: result) }
-    case .value: record.withValue { Self.set($0, in: result) }
-    case .headers: record.withHeaders { result.setText($0) }
-    case .producerID:
-      if let id = record.batchHeader?.producerID, id >= 0 { result.set(id) } else { result.setNull() }
-    case .leaderEpoch: result.set(Int64(record.batchHeader?.partitionLeaderEpoch ?? -1))
-    case .compression: result.setText(record.batchHeader?.compression.description ?? "none")
-    case .batchOffset: result.set(record.batchHeader?.baseOffset ?? -1)
+  private func emit(
+    _ index: Int, of record: some RecordFields, at position: Int, into result: ResultContext
+  ) throws(VirtualTableError) {
+    let partition = cut.source.partitions[cut.partitions[position]].partition
+    guard let column = TopicColumn(rawValue: index) else {
+      return try table.expression(index - TopicColumn.count)
+        .set(record, topic: table.topic, partition: partition, into: result)
     }
-  }
-
-  /// A key or value: TEXT if it is that, else BLOB; null is NULL.
-  private static func set(_ bytes: UnsafeRawBufferPointer?, in result: ResultContext) {
-    guard let bytes else { return result.setNull() }
-    if TextBytes.isSQLText(bytes) { result.setText(bytes) } else { result.setBlob(bytes) }
+    column.emit(record, topic: table.topic, partition: partition, into: result)
   }
 }
 

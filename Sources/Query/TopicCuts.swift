@@ -1,3 +1,4 @@
+internal import Model
 /// Cuts topics for the statements that read them.
 protocol TopicCutting: AnyObject {
   /// What a cursor over the topic reads.
@@ -26,6 +27,7 @@ final class TopicCuts: TopicCutting {
     return size
   }
 
+  func columns(of topic: String) -> [DeclaredColumn] { catalog.columns(of: topic) }
   func currentSize(of topic: String) -> TopicSize? { nil }
 
   /// Lets go of what was cut: who reads next sees a new cut of the same topics.

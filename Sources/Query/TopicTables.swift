@@ -1,3 +1,5 @@
+internal import Model
+
 /// The columns that every topic has as a table, for doors that describe tables.
 public struct TopicTableColumns: Sendable {
   public var name: String
@@ -20,12 +22,22 @@ public struct TopicTableColumns: Sendable {
     .init(name: "compression", declaredType: "TEXT", isNotNull: false, isHidden: true),
     .init(name: "batch_offset", declaredType: "INTEGER", isNotNull: false, isHidden: true),
   ]
+
+  /// Those of one topic: with the columns that are declared for it.
+  public static func all(of topic: String, in catalog: any HistoryCatalog) -> [TopicTableColumns] {
+    all
+      + catalog.columns(of: topic).compactMap { column in
+        column.definition.map {
+          TopicTableColumns(name: column.name, declaredType: $0.type.declaration, isNotNull: false, isHidden: false)
+        }
+      }
+  }
 }
 
 /// Under which names topics are tables.
 public enum TopicTableNames {
   /// - Parameter taken: names in lower case that a door's own tables have.
-  public static func names(of topics: [String], taken: Set<String>) -> [String] {
-    TopicCatalog(topics, taken: SQLSession.takenNames.union(taken)).tables.map(\.name)
+  public static func names(of topics: [String], taken: Set<String>) -> [(name: String, topic: String)] {
+    TopicCatalog(topics, taken: SQLSession.takenNames.union(taken)).tables.map { ($0.name, $0.topic) }
   }
 }

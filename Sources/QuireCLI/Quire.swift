@@ -22,7 +22,7 @@ struct Quire: AsyncParsableCommand {
       CommandGroup(name: "Node", subcommands: [ServeCommand.self, MirrorCommand.self, DoctorCommand.self]),
       CommandGroup(
         name: "Kafka client",
-        subcommands: [TopicCommand.self, ProduceCommand.self, ConsumeCommand.self, GroupCommand.self]),
+        subcommands: [TopicCommand.self, ColumnCommand.self, ProduceCommand.self, ConsumeCommand.self, GroupCommand.self]),
       CommandGroup(
         name: "History", subcommands: [QueryCommand.self, ExportCommand.self, ImportCommand.self]),
     ])

@@ -65,7 +65,7 @@ extension Connection {
         callback._withUnsafeGuaranteedRef { callback in
           do throws(VirtualTableError) {
             try callback.body(FunctionArguments(base: values, count: Int(count)), ResultContext(raw: context!))
-          } catch { report(error, to: context!) }
+          } catch { reportFailure(error, to: context!) }
         }
       }, nil, nil, { Unmanaged<ScalarCallback>.fromOpaque($0!).release() })
     if code != SQLITE_OK { throw error(code) }
@@ -89,7 +89,7 @@ extension Connection {
         box._withUnsafeGuaranteedRef { box in
           do throws(VirtualTableError) {
             try box.state.step(FunctionArguments(base: values, count: Int(count)))
-          } catch { report(error, to: context!) }
+          } catch { reportFailure(error, to: context!) }
         }
       },
       { context in
@@ -110,10 +110,10 @@ private func aggregateSlot(_ context: OpaquePointer, bytes: Int) -> UnsafeMutabl
 }
 
 private func finish(_ state: any AggregateState, _ context: OpaquePointer) {
-  do throws(VirtualTableError) { try state.finish(into: ResultContext(raw: context)) } catch { report(error, to: context) }
+  do throws(VirtualTableError) { try state.finish(into: ResultContext(raw: context)) } catch { reportFailure(error, to: context) }
 }
 
-private func report(_ error: VirtualTableError, to context: OpaquePointer) {
+func reportFailure(_ error: VirtualTableError, to context: OpaquePointer) {
   sqlite3_result_error(context, error.message, -1)
   sqlite3_result_error_code(context, error.code)
   // The code replaces the message where SQLite has words of its own for it.

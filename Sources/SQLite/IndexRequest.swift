@@ -4,7 +4,7 @@ internal import CSQLite
 public struct IndexRequest {
   let raw: UnsafeMutablePointer<sqlite3_index_info>
 
-  public enum Operator: Sendable { case equal, less, lessOrEqual, greater, greaterOrEqual, limit, offset, other }
+  public enum Operator: Sendable { case equal, less, lessOrEqual, greater, greaterOrEqual, match, limit, offset, other }
 
   public struct Constraint {
     /// Which of the request's constraints this is.
@@ -31,6 +31,7 @@ public struct IndexRequest {
         case SQLITE_INDEX_CONSTRAINT_LE: .lessOrEqual
         case SQLITE_INDEX_CONSTRAINT_GT: .greater
         case SQLITE_INDEX_CONSTRAINT_GE: .greaterOrEqual
+        case SQLITE_INDEX_CONSTRAINT_MATCH: .match
         case SQLITE_INDEX_CONSTRAINT_LIMIT: .limit
         case SQLITE_INDEX_CONSTRAINT_OFFSET: .offset
         default: .other

@@ -1,6 +1,6 @@
 /// The kinds of databases Quire writes, each with its own numbered SQL under `migrations/`.
 public enum DatabaseFamily: String, Sendable, CaseIterable {
-  case node, segment, coordinator
+  case node, segment, coordinator, index
 
   /// `PRAGMA application_id`: "Qu" and two letters of the family.
   public var applicationID: Int32 {
@@ -8,6 +8,7 @@ public enum DatabaseFamily: String, Sendable, CaseIterable {
     case .node: 0x5175_4E44  // QuND
     case .segment: 0x5175_5347  // QuSG
     case .coordinator: 0x5175_434F  // QuCO
+    case .index: 0x5175_4958  // QuIX
     }
   }
 }

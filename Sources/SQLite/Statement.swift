@@ -69,6 +69,8 @@ public final class Statement {
     sqlite3_bind_text64(
       handle, CInt(index), start.assumingMemoryBound(to: CChar.self), UInt64(text.count), nil, UInt8(SQLITE_UTF8))
   }
+  /// Copies the value.
+  public func bind(_ value: ArgumentValue, at index: Int) { sqlite3_bind_value(handle, CInt(index), value.raw) }
   public func clearBindings() { sqlite3_clear_bindings(handle) }
   public var parameterCount: Int { Int(sqlite3_bind_parameter_count(handle)) }
   /// The index of the parameter `name` (with its `:`, `@` or `$`); nil if the statement has none such.
@@ -143,6 +145,10 @@ public final class Statement {
   public func borrowedText(at index: Int) -> UnsafeRawBufferPointer {
     let start = sqlite3_column_text(handle, CInt(index))
     return UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, CInt(index))))
+  }
+  /// Calls `body` with the column as a value, which it may look at, bind or return.
+  public func withValue<R>(at index: Int, _ body: (ArgumentValue) -> R) -> R {
+    body(ArgumentValue(raw: sqlite3_column_value(handle, CInt(index))))
   }
   /// A copy of the column's bytes.
   public func blob(at index: Int) -> [UInt8] { [UInt8](borrowedBlob(at: index)) }

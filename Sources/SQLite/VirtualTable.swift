@@ -39,10 +39,21 @@ open class VirtualTable {
   /// Chooses how to read for one shape of query (xBestIndex); called several times for a statement, with different constraints usable.
   open func plan(_ request: IndexRequest) throws(VirtualTableError) {}
 
+  /// What a function means whose argument is a column of the table, instead of what it means elsewhere (xFindFunction); nil leaves it. The
+  /// function `match(words, column)` is what `column MATCH words` calls.
+  open func function(_ name: String, argumentCount: Int) -> TableFunction? { nil }
+
   /// A cursor that has not been filtered yet (xOpen).
   open func makeCursor() throws(VirtualTableError) -> VirtualTableCursor {
     preconditionFailure("a virtual table makes its cursors")
   }
+}
+
+/// A function of SQL that a table gives a meaning of its own; the table keeps it.
+public final class TableFunction {
+  let body: (FunctionArguments, ResultContext) throws(VirtualTableError) -> Void
+
+  public init(_ body: @escaping (FunctionArguments, ResultContext) throws(VirtualTableError) -> Void) { self.body = body }
 }
 
 /// One scan over a virtual table; may be filtered again and again (the inner side of a join).
@@ -134,6 +145,7 @@ public struct ResultContext {
   public func set(_ value: Int64) { sqlite3_result_int64(raw, value) }
   public func set(_ value: Double) { sqlite3_result_double(raw, value) }
   public func setNull() { sqlite3_result_null(raw) }
+  public func set(_ value: ArgumentValue) { sqlite3_result_value(raw, value.raw) }
 
   /// - Precondition: `utf8` is valid UTF-8.
   public func setText(_ utf8: UnsafeRawBufferPointer) {

@@ -58,6 +58,9 @@ enum VirtualTableModule {
     module.xRowid = { cursor, rowID in
       withCursor(cursor) { (cursor) throws(VirtualTableError) in rowID!.pointee = cursor.rowID }
     }
+    module.xFindFunction = { table, count, name, function, context in
+      findFunction(table!, String(cString: name!), Int(count), function!, context!)
+    }
     let pointer = UnsafeMutablePointer<sqlite3_module>.allocate(capacity: 1)
     pointer.initialize(to: module)
     return pointer
@@ -108,6 +111,26 @@ enum VirtualTableModule {
     } catch {
       return report(error, to: table!)
     }
+  }
+
+  private static func findFunction(
+    _ table: UnsafeMutablePointer<sqlite3_vtab>, _ name: String, _ argumentCount: Int,
+    _ function: UnsafeMutablePointer<
+      (@convention(c) (OpaquePointer?, CInt, UnsafeMutablePointer<OpaquePointer?>?) -> Void)?
+    >, _ context: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+  ) -> CInt {
+    let structure = UnsafeMutableRawPointer(table).assumingMemoryBound(to: csqlite_vtab.self)
+    let object = Unmanaged<VirtualTable>.fromOpaque(structure.pointee.object!).takeUnretainedValue()
+    guard let found = object.function(name, argumentCount: argumentCount) else { return 0 }
+    context.pointee = Unmanaged.passUnretained(found).toOpaque()
+    function.pointee = { context, count, values in
+      Unmanaged<TableFunction>.fromOpaque(sqlite3_user_data(context)!)._withUnsafeGuaranteedRef { function in
+        do throws(VirtualTableError) {
+          try function.body(FunctionArguments(base: values, count: Int(count)), ResultContext(raw: context!))
+        } catch { reportFailure(error, to: context!) }
+      }
+    }
+    return 1
   }
 
   private static func open(

@@ -77,10 +77,13 @@ public final class HistorySnapshot: @unchecked Sendable {
   private let pinned: [SegmentFile]
   /// Who is told of damaged files; nil for nobody.
   let logger: Logger?
+  /// How fast it may be read; nil beside a node, whose appends are not known.
+  public let pace: ScanPace?
 
   /// - Parameter pinned: pinned by the caller; unpinned when the snapshot goes.
-  init(_ partitions: [PartitionHistory], bound: Bound, pinned: [SegmentFile], logger: Logger?) {
+  init(_ partitions: [PartitionHistory], bound: Bound, pinned: [SegmentFile], logger: Logger?, pace: ScanPace? = nil) {
     self.logger = logger
+    self.pace = pace
     self.partitions = partitions.sorted { $0.topicPartition < $1.topicPartition }
     self.bound = bound
     self.pinned = pinned

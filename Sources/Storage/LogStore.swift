@@ -185,6 +185,22 @@ public final class LogStore: Sendable {
   /// The topics that have partitions here.
   public var topics: [String] { partitions.withLock { Array(Set($0.keys.map(\.topic))) } }
 
+  /// The settings in force for a topic; nil if there is none such.
+  public func configuration(of topic: String) -> TopicConfiguration? {
+    partition(TopicPartition(topic: topic, partition: 0))?.configuration
+  }
+
+  /// The partitions of a topic, in order.
+  public func partitions(of topic: String) -> [PartitionLog] {
+    logs(of: [topic]).sorted { $0.topicPartition < $1.topicPartition }
+  }
+
+  /// Where the files of a partition lie.
+  public func directory(of log: PartitionLog) -> String { log.directory }
+
+  /// Pins the history of one partition, as `snapshot(of:)` those of topics. Blocks while it is loaded.
+  public func snapshot(of log: PartitionLog) throws(StorageError) -> HistorySnapshot { try snapshot(of: [log]) }
+
   private func logs(of topics: Set<String>?) -> [PartitionLog] {
     partitions.withLock { $0.values.filter { topics?.contains($0.topicPartition.topic) ?? true } }
   }
@@ -229,7 +245,11 @@ public final class LogStore: Sendable {
   ///
   /// A partition that cannot be opened is part of it with its failure.
   public func snapshot(of topics: [String]?) throws(StorageError) -> HistorySnapshot {
-    let loaded = try load(logs(of: topics.map { Set($0) }))
+    try snapshot(of: logs(of: topics.map { Set($0) }))
+  }
+
+  private func snapshot(of logs: [PartitionLog]) throws(StorageError) -> HistorySnapshot {
+    let loaded = try load(logs)
     var pinned: [SegmentFile] = []
     var histories: [PartitionHistory] = []
     for (log, outcome) in loaded {
@@ -239,7 +259,7 @@ public final class LogStore: Sendable {
         histories.append(history)
       }
     }
-    return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned, logger: shared.logger)
+    return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned, logger: shared.logger, pace: shared.scanPace)
   }
 
   /// The idempotent producers that the partitions of `topic` (nil: of all) remember. Blocks.

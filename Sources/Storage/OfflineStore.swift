@@ -19,6 +19,9 @@ public struct OfflineStore: Sendable {
   /// The topics of the node database, by name.
   public var topics: [String] { Set(catalog.partitions.map(\.name.topic)).sorted() }
 
+  /// The text of `quire.columns` of a topic; empty where nothing is declared.
+  public func columns(of topic: String) -> String { catalog.columns[topic] ?? "" }
+
   /// How many partitions a topic has, and about how many records there are in them; nil if there is no such topic.
   public func size(of topic: String) -> (partitions: Int, offsets: Int64)? {
     let partitions = catalog.partitions.filter { $0.name.topic == topic }
@@ -107,6 +110,8 @@ struct OfflineCatalog {
 
   var partitions: [Partition] = []
   var checkpoints: [NodeDatabase.PartitionKey: LogOffsets]
+  /// The texts of `quire.columns`, by topic.
+  var columns: [String: String] = [:]
 
   func checkpoint(of partition: Partition) -> LogOffsets? {
     checkpoints[NodeDatabase.PartitionKey(topicID: partition.topicID, partition: partition.name.partition)]
@@ -117,6 +122,7 @@ struct OfflineCatalog {
     guard FileSystem.exists(path) else { throw .system(call: "open", path: path, number: noSuchFile) }
     let connection = try OfflineConnection.open(path, .node, isImmutable: false)
     var partitions: [(TopicPartition, TopicID)] = []
+    var columns: [String: String] = [:]
     checkpoints = try storage { () throws(SQLiteError) in
       let rows = try connection.prepare(
         "SELECT t.name, t.topic_id, p.partition FROM topic t JOIN partition p USING (topic_id) ORDER BY t.name, p.partition")
@@ -124,8 +130,12 @@ struct OfflineCatalog {
         guard let name = rows.text(at: 0), let id = TopicID(bytes: rows.blob(at: 1)) else { continue }
         partitions.append((TopicPartition(topic: name, partition: Int32(truncatingIfNeeded: rows.integer(at: 2))), id))
       }
+      let settings = try connection.prepare(
+        "SELECT resource_name, value FROM configuration WHERE resource_type = 'topic' AND key = 'quire.columns'")
+      while try settings.step() { columns[settings.text(at: 0) ?? ""] = settings.text(at: 1) }
       return try NodeDatabase.checkpoints(connection)
     }
+    self.columns = columns
     self.partitions = partitions
   }
 }

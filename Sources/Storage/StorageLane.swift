@@ -107,7 +107,9 @@ final class StorageLane: @unchecked Sendable {
     while waitForWork(&group) {
       if let job = nextJob() { job(self) }
       if !group.isEmpty {
+        let begin = monotonicNanoseconds()
         let taken = commit(group)
+        store.scanPace.noteBusy(nanoseconds: monotonicNanoseconds() - begin)
         if taken < group.count { putBack(Array(group[taken...])) }
         group.removeAll(keepingCapacity: true)
       }

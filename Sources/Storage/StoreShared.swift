@@ -1,4 +1,5 @@
 internal import CoreMetrics
+internal import Glibc
 internal import Logging
 internal import Model
 internal import Synchronization
@@ -20,6 +21,7 @@ final class StoreShared: @unchecked Sendable {
   let foldingThread = SerialThread("folding")
   let reserve: DiskReserve
   let watches = TopicWatches()
+  let scanPace = ScanPace(processors: sysconf(Int32(_SC_NPROCESSORS_ONLN)))
   /// Milliseconds since 1970.
   let now: @Sendable () -> Int64
   private(set) var lanes: [StorageLane] = []

@@ -187,17 +187,19 @@ private func exchange(_ port: Int, _ text: String) async throws -> String {
     try await withGateway { port, _ in
       let reply = try await exchange(port, post("/v1/query", "{\"sql\":\"refused\"}"))
       #expect(reply.hasPrefix("HTTP/1.1 400"))
-      #expect(reply.contains("{\"error\":{\"message\":\"no such table: \\\"x\\\"\"}}"))
+      #expect(reply.contains("{\"error\":{\"code\":\"request\",\"message\":\"no such table: \\\"x\\\"\"}}"))
     }
   }
 
-  @Test("an error after the first byte cuts the connection off without the final chunk")
+  @Test("an error after the first byte is the last line, and cuts the connection off without the final chunk")
   func lateError() async throws {
     try await withGateway { port, _ in
       let reply = try await exchange(port, post("/v1/query", "{\"sql\":\"late\"}"))
       #expect(reply.contains("row 1\n"))
       #expect(!reply.hasSuffix("0\r\n\r\n"))
-      #expect(!reply.contains("damaged"))
+      #expect(reply.contains("\n{\"error\":{\"code\":\"request\",\"message\":\"damaged\"}}\n"))
+      let trailed = try await exchange(port, post("/v1/query", "{\"sql\":\"late\"}", headers: ["Content-Type: application/json", "TE: trailers"]))
+      #expect(trailed.lowercased().contains("\r\n0\r\nquire-error: {\"code\":\"request\",\"message\":\"damaged\"}\r\n\r\n"))
     }
   }
 

@@ -1,10 +1,17 @@
+public import Model
 public import Query
 
 /// A history in memory as what there is to ask.
 public struct MemoryCatalog: HistoryCatalog {
   private let history: MemoryHistory
+  private let columns: [String: [DeclaredColumn]]
 
-  public init(_ history: MemoryHistory) { self.history = history }
+  public init(_ history: MemoryHistory, columns: [String: [DeclaredColumn]] = [:]) {
+    self.history = history
+    self.columns = columns
+  }
+
+  public func columns(of topic: String) -> [DeclaredColumn] { columns[topic] ?? [] }
 
   public var topics: [String] { Array(Set(history.partitions.map(\.topic))).sorted() }
 

@@ -134,19 +134,34 @@ final class DifferentialWorld: Sendable {
       """
   }
 
-  private func plainConnection() throws -> Connection {
+  /// - Parameter columns: of both topics, stored like the others.
+  private func plainConnection(_ columns: [DeclaredColumn]) throws -> Connection {
     let connection = try Connection(path: ":memory:", mode: .create)
+    try SQLFunctions.register(
+      on: connection, context: ScanContext(control: ScanControl()), valueBytes: Limits.queryValueBytes)
     for topic in ["events", "other"] {
       try connection.execute(
-        TopicColumn.declaration.replacing("TABLE x", with: "TABLE \(topic)").replacing(" HIDDEN", with: ""))
+        TopicColumn.declaration(of: columns).replacing("TABLE x", with: "TABLE \(topic)").replacing(" HIDDEN", with: ""))
     }
     for insert in inserts { try connection.execute(insert) }
+    for column in columns {
+      for topic in ["events", "other"] {
+        let rows = try connection.prepare("SELECT rowid FROM \(topic)")
+        while try rows.step() {
+          // A value that cannot be computed is NULL.
+          try? connection.execute(
+            "UPDATE \(topic) SET \(column.name) = (\(column.definition!.expression)) WHERE rowid = \(rows.integer(at: 0))")
+        }
+      }
+    }
     return connection
   }
 
   /// Asks both and compares rows (their order too if `isOrdered`).
-  func compare(_ sql: String, parameters: [String: SQLParameter] = [:], isOrdered: Bool) throws {
-    let connection = try plainConnection()
+  func compare(
+    _ sql: String, parameters: [String: SQLParameter] = [:], columns: [DeclaredColumn] = [], isOrdered: Bool
+  ) throws {
+    let connection = try plainConnection(columns)
     let statement = try connection.prepare(sql)
     for (name, value) in parameters {
       guard let index = statement.parameterIndex(":" + name) else { continue }
@@ -165,7 +180,8 @@ final class DifferentialWorld: Sendable {
     try writer.end()
     try writer.output.flush()
     let expected = Answer(text: collected.text, statistics: ScanStatistics()).lines
-    let found = try history.ask(sql, parameters: parameters).lines
+    let catalog = MemoryCatalog(history, columns: ["events": columns, "other": columns])
+    let found = try catalog.ask(sql, parameters: parameters).lines
     if isOrdered { #expect(found == expected, "\(sql)") } else { #expect(found.sorted() == expected.sorted(), "\(sql)") }
   }
 

@@ -62,10 +62,10 @@ final class HistoryRoutes: Sendable {
     }
     let question: QueryRequest
     do throws(RequestRejection) {
-      let given = request.uri.queryParameters
+      let given = try QueryString.members(of: request.uri.query ?? "")
       question = try QueryRequest(
-        sql: given["sql"].map(String.init), parameters: given["parameters"].map(String.init),
-        from: given["from"].map(String.init), lastEventID: request.headers[.lastEventID], now: doors.now())
+        sql: given["sql"], parameters: given["parameters"], from: given["from"], lastEventID: request.headers[.lastEventID],
+        now: doors.now())
     } catch {
       return JSONReply.error(.badRequest, error.message)
     }

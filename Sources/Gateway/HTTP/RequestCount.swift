@@ -10,10 +10,10 @@ struct RequestCount<Context: RequestContext>: RouterMiddleware {
   private let seconds: [String: CoreMetrics.Timer]
   private static var other: String { "other" }
 
-  init(routes: [String], metrics: MetricsRegistry) {
+  init(metrics: MetricsRegistry) {
     self.metrics = metrics
     seconds = Dictionary(
-      uniqueKeysWithValues: (routes + [Self.other]).map {
+      uniqueKeysWithValues: Set(GatewayRoute.allCases.map(\.path) + [Self.other]).map {
         ($0, CoreMetrics.Timer(label: "quire_http_request_seconds", dimensions: [("route", $0)], factory: metrics))
       })
   }
@@ -22,7 +22,7 @@ struct RequestCount<Context: RequestContext>: RouterMiddleware {
     _ request: Request, context: Context, next: (Request, Context) async throws -> Response
   ) async throws -> Response {
     let started = NIODeadline.now()
-    let route = seconds[request.uri.path] == nil ? Self.other : request.uri.path
+    let route = GatewayRoute.path(of: request.uri.path) ?? Self.other
     var response: Response
     do {
       response = try await next(request, context)

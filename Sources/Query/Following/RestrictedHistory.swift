@@ -1,3 +1,4 @@
+internal import Model
 internal import Synchronization
 
 /// A cut of which each partition begins where a follower is.
@@ -15,6 +16,7 @@ struct RestrictedHistory: HistorySource {
   }
 
   func openBatches(of index: Int) throws(HistoryError) -> any BatchSequence { try source.openBatches(of: index) }
+  func openIndexes(of index: Int) -> (any PartitionIndexes)? { source.openIndexes(of: index) }
 }
 
 /// The catalog of a session that follows: its cuts are those that the follower takes for it.
@@ -27,6 +29,7 @@ final class FollowedCatalog: HistoryCatalog {
   func show(_ source: any HistorySource) { current.withLock { $0 = source } }
 
   var topics: [String] { catalog.topics }
+  func columns(of topic: String) -> [DeclaredColumn] { catalog.columns(of: topic) }
   func prepare(_ topic: String) throws(HistoryError) -> TopicSize? { try catalog.prepare(topic) }
   func makeSystemTables() -> [SystemTable] { catalog.makeSystemTables() }
 

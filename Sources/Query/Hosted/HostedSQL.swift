@@ -73,7 +73,7 @@ public final class HostedTables {
       if let system = look.system.first(where: { $0.name == name }) { return SystemVirtualTable(viewed(system), context) }
       let topic = look.topics.tables.first { $0.name == name }?.topic ?? name
       if let size = try look.catalog.prepare(topic) {
-        return TopicTable(topic: topic, size: size, cuts: self, context: context)
+        return TopicTable(topic: topic, size: size, columns: look.catalog.columns(of: topic), cuts: self, context: context)
       }
     } catch { throw .failed(error.message) }
     throw .failed("there is no topic \(name)")
@@ -146,6 +146,7 @@ private struct HostedHistory: HistorySource, @unchecked Sendable {
 
   var partitions: [PartitionExtent] { history.partitions }
   func openBatches(of index: Int) throws(HistoryError) -> any BatchSequence { try history.openBatches(of: index) }
+  func openIndexes(of index: Int) -> (any PartitionIndexes)? { history.openIndexes(of: index) }
 }
 
 /// Rows that keep the view they are part of.

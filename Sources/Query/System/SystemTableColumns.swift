@@ -1,3 +1,5 @@
+internal import Indexes
+
 /// The columns of each system table, for doors that describe tables.
 public struct SystemTableColumns: Sendable {
   public var table: String
@@ -9,7 +11,9 @@ public struct SystemTableColumns: Sendable {
     let storage = StorageTables(
       snapshot: { (_) throws(HistoryError) in throw nothing }, producers: { (_) throws(HistoryError) in throw nothing })
     let groups = GroupTables(groups: { () throws(HistoryError) in throw nothing }, storage: storage, now: { 0 })
-    return (storage.tables + groups.tables + NodeTables.tables(nil, nil)).map {
+    let indexes = IndexTables(
+      storage: storage, topics: { [] }, columns: { _ in [] }, files: IndexFiles(confirmsOnce: false))
+    return (storage.tables + indexes.tables + groups.tables + NodeTables.tables(nil, nil)).map {
       SystemTableColumns(table: $0.name, columns: $0.columns)
     }
   }()

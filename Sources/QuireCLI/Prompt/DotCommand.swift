@@ -85,12 +85,17 @@ enum DotCommand {
 
   private static func schema(_ table: String, _ dialogue: Dialogue) throws {
     let names: [String]
-    do { names = try dialogue.tables.columnNames(of: table) } catch { throw Dialogue.failure(error, of: "") }
+    let declared: [String: String]
+    do {
+      names = try dialogue.tables.columnNames(of: table)
+      declared = try dialogue.tables.declaredTypes(of: table)
+    } catch { throw Dialogue.failure(error, of: "") }
     let system = SystemTableColumns.all.first { $0.table == table.lowercased() }
     var lines = names.map { name -> String in
       let known = system.map { $0.columns.first { $0.name == name }.map { ($0.kind.rawValue, false) } }
       let type =
         known ?? TopicTableColumns.all.first { $0.name == name && !$0.isHidden }.map { ($0.declaredType, $0.isNotNull) }
+        ?? declared[name].map { ($0, false) }
       return [name == "offset" ? "\"offset\"" : name, type?.0 ?? "", type?.1 == true ? "NOT NULL" : ""]
         .filter { !$0.isEmpty }.joined(separator: " ")
     }

@@ -35,6 +35,13 @@ final class TableNames {
     return names
   }
 
+  /// The types of the columns that are declared for a topic, by name.
+  func declaredTypes(of topic: String) throws -> [String: String] {
+    let rows = try lines(
+      "SELECT name, type FROM quire_columns WHERE topic = :topic AND type IS NOT NULL", ["topic": .text(topic)], .csv)
+    return Dictionary(rows.dropFirst().map(Self.fields).map { ($0[0], $0.last ?? "") }) { first, _ in first }
+  }
+
   func lines(_ sql: String, _ parameters: [String: SQLParameter], _ format: OutputFormat) throws -> [String] {
     let question = Question(
       sql: sql, parameters: parameters, format: format, limits: QuestionLimits(timeMilliseconds: Self.timeMilliseconds))

@@ -135,14 +135,15 @@ final class CatalogRelations: Sendable {
   /// A topic's number follows from its name, so that it is the same in every session; topics that would share one are told apart by
   /// their order.
   private func topics() -> [Relation] {
-    let columns = TopicTableColumns.all.filter { !$0.isHidden }.map { column in
-      Relation.Column(
-        name: column.name, type: PostgresType(declared: column.declaredType) ?? .text, isNotNull: column.isNotNull)
-    }
     var taken: Set<Int64> = []
-    return TopicTableNames.names(of: catalog.topics, taken: Set(CatalogSchema.tables.map(\.name))).sorted().map { name in
+    return TopicTableNames.names(of: catalog.topics, taken: Set(CatalogSchema.tables.map(\.name)))
+      .sorted { $0.name < $1.name }.map { name, topic in
       var oid = Self.number(of: name)
       while !taken.insert(oid).inserted { oid += 1 }
+      let columns = TopicTableColumns.all(of: topic, in: catalog).filter { !$0.isHidden }.map { column in
+        Relation.Column(
+          name: column.name, type: PostgresType(declared: column.declaredType) ?? .text, isNotNull: column.isNotNull)
+      }
       return Relation(oid: oid, name: name, namespace: PostgresCatalog.Number.publicSchema, columns: columns)
     }
   }

@@ -1,0 +1,143 @@
+internal import Glibc
+public import Logging
+internal import Model
+internal import SQLite
+public import Storage
+internal import Synchronization
+
+/// Builds and keeps up the indexes of a node, on a thread of its own and of the least priority: newest records first, then history from
+/// its end to its beginning. It waits for nobody's lock and syncs nothing.
+public final class IndexBuilder: Sendable {
+  /// How far it has come.
+  public struct Levels: Sendable {
+    /// Records of indexed topics that no index covers.
+    public var uncoveredRecords: Int64 = 0
+    /// Since it was made.
+    public var indexedRecords: Int64 = 0
+    public var builtFiles: Int64 = 0
+    public var damagedFiles: Int64 = 0
+  }
+
+  private let store: LogStore
+  private let files: IndexFiles
+  private let feed: any IndexFeed
+  private let logger: Logger
+  private let isStopped = Atomic<Bool>(false)
+  private let counted = Mutex(Levels())
+  /// Safe because: the thread that builds is the only one that takes what is in it.
+  private struct Work: @unchecked Sendable { var partitions: [TopicPartition: PartitionIndexing] = [:] }
+  private let work = Mutex(Work())
+  private let thread = Mutex<IndexThread?>(nil)
+
+  private static let pauseMicroseconds: UInt32 = 100_000
+  private static let pausesBetweenLooks = 3
+
+  /// - Parameters:
+  ///   - files: those that look-ups use.
+  ///   - feed: computes what goes into an index.
+  public init(_ store: LogStore, files: IndexFiles, feed: any IndexFeed, logger: Logger) {
+    self.store = store
+    self.files = files
+    self.feed = feed
+    self.logger = logger
+  }
+
+  public var levels: Levels { counted.withLock { $0 } }
+
+  public func start() {
+    thread.withLock { thread in
+      thread = IndexThread { [unowned self] in
+        while !isStopped.load(ordering: .relaxed) {
+          if advance(now: Self.milliseconds()) { continue }
+          for _ in 0..<Self.pausesBetweenLooks where !isStopped.load(ordering: .relaxed) { usleep(Self.pauseMicroseconds) }
+        }
+      }
+    }
+  }
+
+  /// Ends the thread; what it is at is thrown away.
+  public func stop() {
+    isStopped.store(true, ordering: .relaxed)
+    let running = thread.withLock { thread in
+      defer { thread = nil }
+      return thread
+    }
+    running?.join()
+  }
+
+  /// Does one piece of work for each partition that has some.
+  ///
+  /// - Parameter now: milliseconds of a clock that never goes back.
+  /// - Returns: whether there was any.
+  func advance(now: Int64) -> Bool {
+    work.withLock { work in
+      var isBusy = false
+      var uncovered: Int64 = 0
+      let damaged = files.takeDamaged()
+      if !damaged.isEmpty { counted.withLock { $0.damagedFiles += Int64(damaged.count) } }
+      var found: Set<TopicPartition> = []
+      let topics = store.topics.map { (name: $0, definitions: definitions(of: $0)) }
+      let partitionCount = topics.reduce(0) { $0 + ($1.definitions.isEmpty ? 0 : store.partitions(of: $1.name).count) }
+      for (topic, definitions) in topics {
+        for log in store.partitions(of: topic) {
+          if isStopped.load(ordering: .relaxed) { return false }
+          found.insert(log.topicPartition)
+          let known = work.partitions[log.topicPartition]
+          let indexing: PartitionIndexing
+          if let known, known.topicID == log.topicID { indexing = known } else { indexing = PartitionIndexing(log, files, logger) }
+          work.partitions[log.topicPartition] = indexing
+          let result = indexing.advance(
+            definitions, in: store, feed, partitions: partitionCount, damaged: damaged, now: now,
+            shouldStop: { [self] in isStopped.load(ordering: .relaxed) || log.isDeleted })
+          uncovered += indexing.uncovered
+          guard let built = result else { continue }
+          isBusy = true
+          counted.withLock {
+            $0.indexedRecords += built.records
+            $0.builtFiles += built.files
+          }
+        }
+      }
+      for name in work.partitions.keys where !found.contains(name) { work.partitions[name] = nil }
+      counted.withLock { $0.uncoveredRecords = uncovered }
+      return isBusy
+    }
+  }
+
+  private func definitions(of topic: String) -> [IndexDefinition] {
+    guard let text = store.configuration(of: topic)?.columns, !text.isEmpty else { return [] }
+    return ((try? DeclaredColumn.list(text)) ?? []).flatMap(\.indexes)
+  }
+
+  private static func milliseconds() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+  }
+}
+
+/// The thread that builds.
+private final class IndexThread: Sendable {
+  // Safe because: written once before anybody else sees the object.
+  private nonisolated(unsafe) var thread = pthread_t()
+
+  private final class Start {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+
+  init(_ body: @escaping @Sendable () -> Void) {
+    let code = pthread_create(
+      &thread, nil,
+      { context in
+        let start = Unmanaged<Start>.fromOpaque(context!).takeRetainedValue()
+        // Linux gives each thread a niceness of its own; 0 is the calling thread.
+        _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19)
+        start.body()
+        return nil
+      }, Unmanaged.passRetained(Start(body)).toOpaque())
+    precondition(code == 0, "no thread could be started for indexes")
+  }
+
+  func join() { pthread_join(thread, nil) }
+}

@@ -1,0 +1,248 @@
+internal import Glibc
+internal import Logging
+internal import Model
+internal import Records
+internal import SQLite
+internal import Storage
+
+/// What the builder knows of one partition's index files. Used by the thread that builds.
+final class PartitionIndexing {
+  let topicID: TopicID
+  private let log: PartitionLog
+  private let files: IndexFiles
+  private let logger: Logger
+
+  /// A file that was looked at, whole, in this life of the node.
+  private struct Known {
+    var inode: UInt64
+    var records: Int64
+    var definitions: Set<String>
+  }
+  private var known: [IndexName: Known] = [:]
+  private var definitions: Set<String>?
+  private var highWatermark: Int64 = -1
+  private var logStart: Int64 = -1
+  private var lastLook: Int64?
+  private var changed: Int64 = 0
+  private var lastBuilt: Int64?
+  /// There is nothing to do before something changes.
+  private var isSettled = false
+  /// Segments that ended with nothing to index, by base: their ends.
+  private var endsWithoutRecords: [Int64: Int64] = [:]
+  private var retryAt: Int64 = 0
+  /// Records that no index covers.
+  private(set) var uncovered: Int64 = 0
+
+  private static let retryMilliseconds: Int64 = 10_000
+  private static let lookMilliseconds: Int64 = 60_000
+
+  struct Built {
+    var records: Int64
+    var files: Int64
+  }
+
+  init(_ log: PartitionLog, _ files: IndexFiles, _ logger: Logger) {
+    self.log = log
+    topicID = log.topicID
+    self.files = files
+    self.logger = logger
+  }
+
+  /// Does one piece of work.
+  ///
+  /// - Returns: nil if there was none.
+  func advance(
+    _ wanted: [IndexDefinition], in store: LogStore, _ feed: any IndexFeed, partitions: Int, damaged: Set<String>, now: Int64,
+    shouldStop: @escaping @Sendable () -> Bool
+  ) -> Built? {
+    let texts = Set(wanted.map(\.text))
+    if texts != definitions {
+      definitions = texts
+      isSettled = false
+    }
+    if texts.isEmpty {
+      uncovered = 0
+      if !isSettled { removeAll(store) }
+      isSettled = true
+      return nil
+    }
+    let prefix = store.directory(of: log) + "/"
+    let mine = damaged.filter { $0.hasPrefix(prefix) }
+    for path in mine {
+      logger.warning("an index file is damaged and will be built again", metadata: ["file": "\(path)"])
+      unlink(path)
+      isSettled = false
+    }
+    if let offsets = log.offsets {
+      let position = offsets.highWatermark.rawValue
+      if position != highWatermark {
+        uncovered += highWatermark < 0 ? 0 : max(0, position - highWatermark)
+        highWatermark = position
+        changed = now
+        isSettled = false
+      }
+      // Segments may have gone.
+      if offsets.logStartOffset.rawValue != logStart {
+        logStart = offsets.logStartOffset.rawValue
+        isSettled = false
+      }
+    }
+    // What changes without either, a segment written anew or files that somebody touched, is met now and then.
+    let isDue = lastLook.map { now - $0 >= Self.lookMilliseconds } ?? true
+    if isSettled && !isDue || now < retryAt { return nil }
+    lastLook = now
+    guard let snapshot = try? store.snapshot(of: log), let history = snapshot.partitions.first, history.failure == nil else {
+      retryAt = now + Self.retryMilliseconds
+      return nil
+    }
+    // Known only now where an orderly close did not tell.
+    highWatermark = history.highWatermark.rawValue
+    return advance(history, snapshot, wanted, feed, partitions: partitions, now: now, shouldStop: shouldStop)
+  }
+
+  private func advance(
+    _ history: PartitionHistory, _ snapshot: HistorySnapshot, _ wanted: [IndexDefinition], _ feed: any IndexFeed,
+    partitions: Int, now: Int64, shouldStop: @escaping @Sendable () -> Bool
+  ) -> Built? {
+    guard let directory = history.segments.last.map({ Self.directory(of: $0.path) }) else { return nil }
+    let present = sweep(history, snapshot, directory)
+    var task: (segment: SegmentReference, from: Int64, to: Int64)?
+    var missing: Int64 = 0
+    var isWaiting = false
+    for (index, segment) in history.segments.enumerated().reversed() {
+      let base = segment.baseOffset.rawValue
+      let end = segment.endOffset.rawValue
+      let current = IndexName.chosen(
+        present.filter {
+          $0.segmentBase == base && $0.generation == segment.generation && known[$0]?.definitions == definitions
+        })
+      var covered = base
+      var chain: [IndexName] = []
+      for name in current where name.from <= covered {
+        covered = name.to
+        chain.append(name)
+      }
+      if endsWithoutRecords[base] == end, covered < end { covered = end }
+      let start = max(covered, history.logStartOffset.rawValue)
+      missing += max(0, end - start)
+      if task != nil { continue }
+      if index + 1 < history.segments.count {
+        if covered < end || chain.count > 1 || current.count > chain.count { task = (segment, base, end) }
+        continue
+      }
+      let sizes = chain.map { known[$0]?.records ?? 0 }
+      let records = end - covered
+      let tail = IndexPolicy.Tail(
+        records: records, bytes: segment.batchBytes / max(1, end - base) * records, quiet: now - changed,
+        sinceLast: lastBuilt.map { now - $0 })
+      if IndexPolicy.isWorthIt(tail, partitions: partitions) {
+        let first = IndexPolicy.firstTaken(by: records, of: sizes)
+        task = (segment, first < chain.count ? chain[first].from : covered, end)
+      } else if records > 0 {
+        isWaiting = true
+      }
+    }
+    uncovered = missing
+    guard let task else {
+      isSettled = !isWaiting
+      return nil
+    }
+    return build(task, history, snapshot, wanted, feed, directory, present, now: now, shouldStop: shouldStop)
+  }
+
+  private func build(
+    _ task: (segment: SegmentReference, from: Int64, to: Int64), _ history: PartitionHistory, _ snapshot: HistorySnapshot,
+    _ wanted: [IndexDefinition], _ feed: any IndexFeed, _ directory: String, _ present: [IndexName], now: Int64,
+    shouldStop: @escaping @Sendable () -> Bool
+  ) -> Built? {
+    let base = task.segment.baseOffset.rawValue
+    let name = IndexName(segmentBase: base, generation: task.segment.generation, from: task.from, to: task.to)
+    var random = SystemRandomNumberGenerator()
+    let extent: IndexExtent?
+    do {
+      let writer = try IndexWriter(wanted, in: directory, named: name)
+      try feed.feed(snapshot, task.from..<task.to, into: writer, shouldStop: shouldStop)
+      if shouldStop() { return nil }
+      extent = try writer.finish(topicID: topicID, partition: history.partition, name, number: random.next())
+    } catch {
+      if case IndexFeedError.stopped = error { return nil }
+      if log.isDeleted { return nil }
+      logger.warning(
+        "an index could not be built; questions are answered without it",
+        metadata: ["partition": "\(log.topicPartition)", "offset": "\(task.from)", "error": "\(error)"])
+      retryAt = now + Self.retryMilliseconds
+      return nil
+    }
+    lastBuilt = now
+    if extent?.name.to != task.to { endsWithoutRecords[base] = task.to }
+    guard let extent else { return Built(records: 0, files: 0) }
+    known[extent.name] = Known(
+      inode: DirectoryNames.inode(of: "\(directory)/\(extent.name.fileName)") ?? 0, records: extent.records,
+      definitions: definitions ?? [])
+    for old in present where old.segmentBase == base && old != extent.name && old.from >= task.from && old.to <= task.to {
+      unlink("\(directory)/\(old.fileName)")
+      known[old] = nil
+    }
+    uncovered = max(0, uncovered - extent.records)
+    return Built(records: extent.records, files: 1)
+  }
+
+  /// Removes what is of no use, and looks at what has not been looked at in this life.
+  ///
+  /// - Returns: the files that are whole and of this log.
+  private func sweep(_ history: PartitionHistory, _ snapshot: HistorySnapshot, _ directory: String) -> [IndexName] {
+    var present: [IndexName] = []
+    for file in DirectoryNames.list(directory) {
+      let path = "\(directory)/\(file)"
+      if file.hasSuffix(IndexName.draftEnding) || file.hasSuffix(IndexName.draftEnding + "-journal") { unlink(path) }
+      guard let name = IndexName(fileName: file) else { continue }
+      let segment = history.segments.first { $0.baseOffset.rawValue == name.segmentBase && $0.generation == name.generation }
+      if let segment, let inode = DirectoryNames.inode(of: path) {
+        if known[name]?.inode != inode { known[name] = examine(path, name, inode, segment, snapshot) }
+        if known[name] != nil {
+          present.append(name)
+          continue
+        }
+      }
+      unlink(path)
+      known[name] = nil
+    }
+    return present.sorted()
+  }
+
+  /// Reads a file whole.
+  ///
+  /// - Returns: nil if it is damaged, or of another log.
+  private func examine(
+    _ path: String, _ name: IndexName, _ inode: UInt64, _ segment: SegmentReference, _ snapshot: HistorySnapshot
+  ) -> Known? {
+    guard VerifiedPages.verify(path), let file = try? IndexFile(path), file.extent.topicID == topicID,
+      file.extent.partition == log.topicPartition.partition, file.extent.name == name,
+      name.to <= segment.endOffset.rawValue, Self.has(file.extent.lastBatch, segment, snapshot)
+    else { return nil }
+    return Known(inode: inode, records: file.extent.records, definitions: Set(file.numbers.keys))
+  }
+
+  private static func has(
+    _ identity: IndexExtent.BatchIdentity, _ segment: SegmentReference, _ snapshot: HistorySnapshot
+  ) -> Bool {
+    guard let reader = try? SegmentReader(segment, of: snapshot) else { return false }
+    let offset = identity.baseOffset
+    guard (try? reader.seek(offsets: offset...offset, timestamps: .min ... .max, isDescending: false)) != nil,
+      let row = try? reader.next(), row.baseOffset == offset, let bytes = try? reader.headerBytes(),
+      let header = try? BatchHeader(bytes)
+    else { return false }
+    return header.baseOffset == offset && header.partitionLeaderEpoch == identity.leaderEpoch && header.crc == identity.crc
+  }
+
+  /// Removes the files of a partition that has no indexes any more.
+  private func removeAll(_ store: LogStore) {
+    known = [:]
+    let directory = store.directory(of: log)
+    files.drop(in: directory)
+    for file in DirectoryNames.list(directory)
+    where IndexName(fileName: file) != nil || file.hasSuffix(IndexName.draftEnding) { unlink("\(directory)/\(file)") }
+  }
+
+  private static func directory(of path: String) -> String { path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "." }
+}

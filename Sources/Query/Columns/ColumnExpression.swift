@@ -1,0 +1,92 @@
+internal import Model
+internal import SQLite
+
+/// A declared column's expression, ready to be asked about one record after the other.
+final class ColumnExpression {
+  let column: DeclaredColumn
+  /// Bits of `TopicColumn` that the expression reads.
+  let inputs: UInt64
+  private let affinity: Affinity
+  private let statement: Statement
+  private let slot: RecordSlot
+
+  private enum Affinity { case none, text, numeric, real }
+
+  /// - Parameter definition: that of `column`.
+  init(
+    _ column: DeclaredColumn, _ definition: DeclaredColumn.Definition, statement: Statement, inputs: UInt64, slot: RecordSlot
+  ) {
+    self.column = column
+    self.statement = statement
+    self.inputs = inputs
+    self.slot = slot
+    affinity =
+      switch definition.type {
+      case .text, .json, .timestamptz: .text
+      case .integer, .numeric, .boolean: .numeric
+      case .real: .real
+      case .blob: .none
+      }
+  }
+
+  /// Gives the value for a record: what a column of this type would hold after it was stored there.
+  ///
+  /// An expression that fails has no value: NULL.
+  ///
+  /// - Throws: when the query is over, or out of memory.
+  func set(
+    _ record: some RecordFields, topic: String, partition: Int32, into result: ResultContext
+  ) throws(VirtualTableError) {
+    guard try step(record, topic: topic, partition: partition) else { return result.setNull() }
+    let kind = statement.columnKind(at: 0)
+    switch (affinity, kind) {
+    case (.text, .integer), (.text, .real): result.setText(statement.borrowedText(at: 0))
+    case (.numeric, .text), (.real, .text), (.numeric, .real), (.real, .integer):
+      statement.withValue(at: 0) { value in
+        value.withNumericAffinity { number in
+          switch number.kind {
+          case .integer where affinity == .real: result.set(Double(number.int64))
+          case .integer: result.set(number.int64)
+          case .real:
+            let real = number.double
+            // As SQLite stores it in a column of numbers.
+            if affinity == .numeric, let whole = Int64(exactly: real), whole != .min, whole != .max {
+              result.set(whole)
+            } else {
+              result.set(real)
+            }
+          default: result.setText(statement.borrowedText(at: 0))
+          }
+        }
+      }
+    default: statement.withValue(at: 0) { result.set($0) }
+    }
+  }
+
+  /// Binds the value for a record, before any affinity.
+  ///
+  /// - Parameter isWords: only what has words is wanted.
+  /// - Returns: false if it is NULL, or has no words; nothing is bound then.
+  func bind(
+    _ record: some RecordFields, topic: String, partition: Int32, isWords: Bool, to other: Statement, at index: Int
+  ) throws(VirtualTableError) -> Bool {
+    guard try step(record, topic: topic, partition: partition) else { return false }
+    let kind = statement.columnKind(at: 0)
+    if kind == .null || kind == .blob && isWords { return false }
+    statement.withValue(at: 0) { other.bind($0, at: index) }
+    return true
+  }
+
+  /// - Returns: false where the expression fails.
+  private func step(_ record: some RecordFields, topic: String, partition: Int32) throws(VirtualTableError) -> Bool {
+    slot.record = record
+    slot.topic = topic
+    slot.partition = partition
+    defer { slot.record = nil }
+    do throws(SQLiteError) { return try statement.step() } catch {
+      if error.isInterrupt { throw .interrupted }
+      if error.isOutOfMemory { throw VirtualTableError(code: error.code, message: "out of memory") }
+      return false
+    }
+  }
+}

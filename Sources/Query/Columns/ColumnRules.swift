@@ -1,0 +1,50 @@
+public import Model
+internal import SQLite
+
+/// What a declared column's expression may be.
+public enum ColumnRules {
+  /// Functions that reach outside, or that depend on more than their arguments. SQLite itself refuses the others of that kind.
+  static let forbiddenFunctions: Set<String> = [
+    "load_extension", "fts3_tokenizer", "sqlite_log", "match", "current_date", "current_time", "current_timestamp",
+    "sqlite_version", "sqlite_source_id", "sqlite_compileoption_used", "sqlite_compileoption_get", "sqlite_offset"
+  ]
+
+  /// Nil if every expression of `columns` can be evaluated, else a sentence that says which cannot, and why.
+  public static func complaint(about columns: [DeclaredColumn]) -> String? {
+    for column in columns {
+      guard let definition = column.definition else { continue }
+      if let why = complaint(about: column, definition) {
+        return "column \(column.name): the expression '\(definition.expression)' is not possible: \(why)"
+      }
+    }
+    return nil
+  }
+
+  private static func complaint(about column: DeclaredColumn, _ definition: DeclaredColumn.Definition) -> String? {
+    do {
+      _ = try ColumnEvaluation(control: ScanControl()).compile(column)
+      // What SQLite asks of a generated column is what is asked here: no aggregates or windows, and nothing that may change.
+      let connection = try Connection(path: ":memory:", mode: .create)
+      try TextFunctions.register(on: connection, valueBytes: Limits.columnValueBytesMax)
+      try TimeFunctions.register(on: connection)
+      try ValueFunctions.register(on: connection)
+      try RegexFunction.register(on: connection, control: ScanControl())
+      try PureDates.register(on: connection)
+      let fixed = TopicColumn.declaration(of: []).replacing(" HIDDEN", with: "")
+      try connection.execute(
+        fixed.dropLast() + ", \"declared column\" \(definition.type.declaration) AS (\n\(definition.expression)\n) VIRTUAL)")
+      // What depends on the present says so when it is computed.
+      try connection.execute("INSERT INTO x(topic, partition, offset, timestamp, headers) VALUES ('', 0, 0, 0, '[]')")
+      do throws(SQLiteError) { try connection.execute("SELECT * FROM x") } catch {
+        if error.message.contains(PureDates.complaint) { return error.message }
+      }
+      return nil
+    } catch let refusal as ColumnRefusal {
+      return refusal.message
+    } catch let error as SQLiteError {
+      // The path stands in front.
+      let words = error.message.hasPrefix(":memory:: ") ? String(error.message.dropFirst(10)) : error.message
+      return words.replacing("generated columns", with: "declared columns")
+    } catch { return "\(error)" }
+  }
+}
