@@ -164,7 +164,7 @@ final class PartitionScan {
       try context.control.check()
       context.control.progress.note(context.statistics)
       // The bound is of what follows; the batch itself may lie beyond it.
-      if rows.wants(batch.minTimestamp...batch.maxTimestamp) {
+      if batch.minTimestamp <= batch.maxTimestamp, rows.wants(batch.minTimestamp...batch.maxTimestamp) {
         context.statistics.batchesMatched += 1
         try offer(batch.baseOffset, to: rows, position: position)
       }
