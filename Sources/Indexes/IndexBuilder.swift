@@ -76,10 +76,10 @@ public final class IndexBuilder: Sendable {
       let damaged = files.takeDamaged()
       if !damaged.isEmpty { counted.withLock { $0.damagedFiles += Int64(damaged.count) } }
       var found: Set<TopicPartition> = []
-      let topics = store.topics.map { (name: $0, definitions: definitions(of: $0)) }
-      let partitionCount = topics.reduce(0) { $0 + ($1.definitions.isEmpty ? 0 : store.partitions(of: $1.name).count) }
-      for (topic, definitions) in topics {
-        for log in store.partitions(of: topic) {
+      let topics = store.partitionsByTopic.map { (definitions: Self.definitions(of: $0.value), logs: $0.value) }
+      let partitionCount = topics.reduce(0) { $0 + ($1.definitions.isEmpty ? 0 : $1.logs.count) }
+      for (definitions, logs) in topics {
+        for log in logs {
           if isStopped.load(ordering: .relaxed) { return false }
           found.insert(log.topicPartition)
           let known = work.partitions[log.topicPartition]
@@ -108,8 +108,8 @@ public final class IndexBuilder: Sendable {
     }
   }
 
-  private func definitions(of topic: String) -> [IndexDefinition] {
-    guard let text = store.configuration(of: topic)?.columns, !text.isEmpty else { return [] }
+  private static func definitions(of logs: [PartitionLog]) -> [IndexDefinition] {
+    guard let text = logs.first?.configuration.columns, !text.isEmpty else { return [] }
     return ((try? DeclaredColumn.list(text)) ?? []).flatMap(\.indexes)
   }
 

@@ -190,9 +190,9 @@ public final class LogStore: Sendable {
     partition(TopicPartition(topic: topic, partition: 0))?.configuration
   }
 
-  /// The partitions of a topic, in order.
-  public func partitions(of topic: String) -> [PartitionLog] {
-    logs(of: [topic]).sorted { $0.topicPartition < $1.topicPartition }
+  /// All partitions, by topic.
+  public var partitionsByTopic: [String: [PartitionLog]] {
+    Dictionary(grouping: partitions.withLock { Array($0.values) }) { $0.topicPartition.topic }
   }
 
   /// Where the files of a partition lie.
