@@ -150,7 +150,10 @@ final class HistoryRoutes: Sendable {
     if isFollowing {
       // A client that is dead without a word is found out by the system.
       context.channel.setOption(.socketOption(.so_keepalive), value: 1).whenFailure { _ in }
-      OwnThread.run("follow", work)
+      if !OwnThread.run(work) {
+        running.withLock { $0.followed[ObjectIdentifier(output)] = nil }
+        return JSONReply.error(AnswerFailure("busy", "there is no thread to follow the statement with; try again"))
+      }
     } else {
       doors.runOnReadThread(work)
     }

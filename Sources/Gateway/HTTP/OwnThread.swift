@@ -8,7 +8,8 @@ enum OwnThread {
   }
 
   /// - Precondition: whoever calls bounds how many there are.
-  static func run(_ name: String, _ body: @escaping @Sendable () -> Void) {
+  /// - Returns: false where the system has no thread to give; nothing is run then.
+  static func run(_ body: @escaping @Sendable () -> Void) -> Bool {
     let work = Unmanaged.passRetained(Work(body))
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)
@@ -21,6 +22,7 @@ enum OwnThread {
         Unmanaged<Work>.fromOpaque(context!).takeRetainedValue().body()
         return nil
       }, work.toOpaque())
-    precondition(code == 0, "no thread could be started for \(name)")
+    if code != 0 { work.release() }
+    return code == 0
   }
 }
