@@ -30,8 +30,8 @@ public final class ScanPace: Sendable {
   static let floor = 0.125
   private static let lookEvery: Int64 = 20_000_000
   private static let creditMax: Int64 = 50_000_000
-  /// The longest sleep at once: a scan that was cancelled notices.
-  private static let sleepMax: Int64 = 20_000_000
+  /// The longest sleep at once: a scan that was cancelled notices behind it. Long enough for a millisecond of each of 25 scans.
+  private static let sleepMax: Int64 = 100_000_000
 
   init(processors: Int) { self.processors = Double(max(1, processors)) }
 

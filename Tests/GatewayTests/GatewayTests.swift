@@ -199,7 +199,8 @@ private func exchange(_ port: Int, _ text: String) async throws -> String {
       #expect(reply.contains("row 1\n"))
       #expect(!reply.hasSuffix("0\r\n\r\n"))
       #expect(reply.contains("\n{\"error\":{\"code\":\"request\",\"message\":\"damaged\"}}\n"))
-      let trailed = try await exchange(port, post("/v1/query", "{\"sql\":\"late\"}", headers: ["Content-Type: application/json", "TE: trailers"]))
+      let trailed = try await exchange(
+        port, post("/v1/query", "{\"sql\":\"late\"}", headers: ["Content-Type: application/json", "TE: trailers"]))
       #expect(trailed.lowercased().contains("\r\n0\r\nquire-error: {\"code\":\"request\",\"message\":\"damaged\"}\r\n\r\n"))
     }
   }

@@ -42,7 +42,7 @@ def main():
             for topic, partitions in (("plays", 3), ("orders.v1", 1), ("Twins", 1), ("twins", 1), ("moving", 1)):
                 made = node.run("topic", "create", topic, "--partitions", str(partitions), "--topic-config", "retention.ms=-1")
                 assert made.returncode == 0, made.stderr
-            producer = Producer({"bootstrap.servers": broker.kafka})
+            producer = Producer({"bootstrap.servers": broker.kafka, "log_level": 0})
             for number in range(PLAYS):
                 producer.produce("plays", b'{"n":%d}' % number, b"k%d" % (number % 7), number % 3, timestamp=TIME + number * 1000)
             producer.produce("orders.v1", b"\xff\0", None, 0, timestamp=TIME)
@@ -191,7 +191,7 @@ def running(scratch, data, broker, producer):
             stop = threading.Event()
 
             def produce():
-                own = Producer({"bootstrap.servers": broker.kafka, "linger.ms": 1})
+                own = Producer({"bootstrap.servers": broker.kafka, "linger.ms": 1, "log_level": 0})
                 while not stop.is_set():
                     own.produce("moving", b"x", None, 0)
                     own.flush(30)

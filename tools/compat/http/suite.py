@@ -14,6 +14,7 @@ import threading
 import urllib.parse
 
 import jsonschema
+import psycopg
 from openapi_spec_validator import validate
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
@@ -348,6 +349,67 @@ def slow(door, broker):
         equal(len(stream.rows(20_000)), 20_000)
 
 
+def postgres(door, broker):
+    """Statements of the other door are in the same registry, and stop the same way."""
+    dsn = f"host={broker.postgres.rsplit(':', 1)[0]} port={broker.postgres.rsplit(':', 1)[1]} dbname=quire user=q"
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*)::int8 FROM n"
+    states = []
+
+    def run():
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            try:
+                connection.execute(endless)
+            except psycopg.Error as error:
+                states.append(error.sqlstate)
+            equal(connection.execute("SELECT 1::int8").fetchone(), (1,))
+
+    wait_until(lambda: not door.running(), 30, "the statements before are gone")
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    running = wait_until(lambda: len(door.running()) == 2 and door.running(), 30, "both statements run")
+    equal({query["door"] for query in running}, {"postgres"})
+    assert all("RECURSIVE" in query["sql"] for query in running)
+    equal(door.query("SELECT 1")[0], 503)
+    for query in running:
+        equal(door.ask("DELETE", f"/v1/queries/{query['id']}")[0], 200)
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    equal(states, ["57014", "57014"])
+    # Clients that do not read hold no thread, and a place.
+    rows = "COPY (WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n) TO STDOUT"
+    with psycopg.connect(dsn) as one, psycopg.connect(dsn) as other, psycopg.connect(dsn, autocommit=True) as third:
+        for connection in (one, other):
+            connection.pgconn.send_query(rows.encode())
+            connection.pgconn.flush()
+        wait_until(lambda: len(door.running()) == 2, 30, "both statements run")
+
+        def refused():
+            try:
+                third.execute("SELECT 1")
+            except psycopg.Error as error:
+                return error.sqlstate
+
+        equal(wait_until(refused, 30, "a third statement is refused"), "53400")
+        for connection in (one, other):
+            connection.pgconn.finish()
+        wait_until(lambda: not door.running(), 30, "statements end with their clients")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        # An idle portal is no running statement; a slow client's time is not its statement's.
+        connection.autocommit = False
+        with connection.transaction(), connection.cursor(name="idle") as cursor:
+            cursor.itersize = 2
+            cursor.execute("SELECT value FROM plays")
+            cursor.fetchone()
+            equal(door.running(), [])
+        try:
+            connection.execute("SELECT substring(value FROM 'a.*') FROM plays")
+            raise AssertionError("substring with a pattern is not refused")
+        except psycopg.Error as error:
+            equal(error.sqlstate, "0A000")
+
+
 PARTS = [
     ("the OpenAPI document is one", document),
     ("every route answers as the document says", answers),
@@ -355,6 +417,7 @@ PARTS = [
     ("events: each row once, and from where a client was", events),
     ("events: streams end with a word", event_ends),
     ("events: a client that does not read", slow),
+    ("statements of Postgres clients are in the same registry", postgres),
 ]
 
 if __name__ == "__main__":
