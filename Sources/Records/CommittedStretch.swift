@@ -56,7 +56,9 @@ public struct CommittedStretch: Sendable {
     while rest.readableBytes > 0 {
       let header: BatchHeader
       do throws(RecordsError) {
-        header = try rest.withReadableRaw { (bytes: UnsafeRawBufferPointer) throws(RecordsError) in try BatchHeader(ofWhole: bytes) }
+        header = try rest.withReadableRaw { (bytes: UnsafeRawBufferPointer) throws(RecordsError) in
+          try BatchHeader(ofWhole: bytes)
+        }
       } catch {
         if case .truncated = error { break }
         throw .bytes(error, offset: nextOffset)

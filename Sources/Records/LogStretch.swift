@@ -65,7 +65,8 @@ public enum LogStretch {
       return "the batch at \(header.baseOffset) does not follow the one in front of it, which ends at \(previous.lastOffset)"
     }
     guard header.recordCount >= 0, Int64(header.recordCount) <= Int64(header.lastOffsetDelta) + 1 else {
-      return "the batch at \(header.baseOffset) has \(header.recordCount) records for \(Int64(header.lastOffsetDelta) + 1) offsets"
+      return
+        "the batch at \(header.baseOffset) has \(header.recordCount) records for \(Int64(header.lastOffsetDelta) + 1) offsets"
     }
     if header.isControl { return "the batch at \(header.baseOffset) holds a transaction's marker" }
     if header.isTransactional { return "the batch at \(header.baseOffset) is part of a transaction" }

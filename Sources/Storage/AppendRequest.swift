@@ -45,7 +45,8 @@ public final class AppendRequest: @unchecked Sendable {
   public internal(set) var outcome = AppendOutcome.pending
 
   public init(
-    partition: PartitionLog, records: ByteBuffer, batches: [BatchSummary], placement: AppendPlacement = .atEnd, requiredAcks: Int16,
+    partition: PartitionLog, records: ByteBuffer, batches: [BatchSummary], placement: AppendPlacement = .atEnd,
+    requiredAcks: Int16,
     receiver: any AppendReceiver, context: (any AnyObject & Sendable)?
   ) {
     self.partition = partition

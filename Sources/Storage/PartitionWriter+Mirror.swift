@@ -20,7 +20,8 @@ extension PartitionWriter {
     let batches = request.batches.drop { $0.header.nextOffset <= end }
     guard let first = batches.first, let last = batches.last else { return outcome }
     guard first.header.baseOffset == end else {
-      return .rejected(.offsetOutOfRange, message: "the log ends at \(end), and the next batch begins at \(first.header.baseOffset)")
+      return .rejected(
+        .offsetOutOfRange, message: "the log ends at \(end), and the next batch begins at \(first.header.baseOffset)")
     }
     if let logStartOffset, logStartOffset > last.header.nextOffset {
       return .rejected(.offsetOutOfRange, message: "the log cannot start at \(logStartOffset), behind its end")

@@ -14,7 +14,9 @@ import Testing
     }
   }
 
-  private func batch(_ offset: Int64, _ values: [String], _ change: (inout BatchBuilder) -> Void = { _ in }) throws -> ByteBuffer {
+  private func batch(_ offset: Int64, _ values: [String], _ change: (inout BatchBuilder) -> Void = { _ in }) throws
+    -> ByteBuffer
+  {
     var builder = BatchBuilder(compression: .lz4, baseOffset: Offset(offset))
     change(&builder)
     for value in values { builder.append(key: nil, value: ByteBuffer(string: value), timestamp: 1_000 + offset) }

@@ -66,7 +66,9 @@ final class HTTPConnections: Sendable {
 
   private func head(of request: Request) -> HTTPRequestHead {
     var head = HTTPRequestHead(version: .http1_1, method: request.method, uri: server.path + request.path)
-    head.headers = ["Host": server.authority, "User-Agent": "quire/\(Quire.version)", "Content-Length": "\(request.body.readableBytes)"]
+    head.headers = [
+      "Host": server.authority, "User-Agent": "quire/\(Quire.version)", "Content-Length": "\(request.body.readableBytes)",
+    ]
     if let type = request.contentType { head.headers.add(name: "Content-Type", value: type) }
     return head
   }
@@ -125,7 +127,9 @@ private final class HTTPExchangeHandler: ChannelDuplexHandler {
     case .head(let head):
       if head.status.code >= 200 { status = head.status }
     case .body(var bytes):
-      guard body.readableBytes + bytes.readableBytes <= HTTPConnections.answerBytesMax else { return context.close(promise: nil) }
+      guard body.readableBytes + bytes.readableBytes <= HTTPConnections.answerBytesMax else {
+        return context.close(promise: nil)
+      }
       body.writeBuffer(&bytes)
     case .end:
       guard let status else { return }

@@ -18,7 +18,9 @@ extension Mirror {
     let names = partitions.keys.sorted()
     if names.isEmpty { return }
     for group in try await groupNames() {
-      do { try await copyGroup(group, names) } catch let error as KafkaClientError { voice.warn("group '\(group)': \(error.message)") }
+      do { try await copyGroup(group, names) } catch let error as KafkaClientError {
+        voice.warn("group '\(group)': \(error.message)")
+      }
     }
   }
 

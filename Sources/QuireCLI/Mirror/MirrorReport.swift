@@ -11,8 +11,8 @@ struct MirrorReport: Sendable {
 
   var table: String {
     var table = TextTable([
-      ("TOPIC", .left), ("PARTITION", .right), ("RECORDS", .right), ("SOURCE END", .right), ("COPIED TO", .right), ("SHIFT", .right),
-      ("LOST", .right), ("STATE", .left),
+      ("TOPIC", .left), ("PARTITION", .right), ("RECORDS", .right), ("SOURCE END", .right),
+      ("COPIED TO", .right), ("SHIFT", .right), ("LOST", .right), ("STATE", .left),
     ])
     for each in partitions {
       table.row(

@@ -59,7 +59,8 @@ struct MirrorTarget: Sendable {
       throw Failure(kind: .passing, message: failure.message)
     }
     guard answer.status == .ok else {
-      let message = HTTPDoor.failure(in: answer.body)?.message ?? "the node answered \(answer.status.code) \(answer.status.reasonPhrase)"
+      let message =
+        HTTPDoor.failure(in: answer.body)?.message ?? "the node answered \(answer.status.code) \(answer.status.reasonPhrase)"
       switch answer.status.code {
       case 409: throw Failure(kind: .misplaced, message: message)
       case 500...: throw Failure(kind: .passing, message: message)

@@ -6,8 +6,8 @@ import contextlib
 import http.client
 import json
 import os
-import subprocess
 import struct
+import subprocess
 import sys
 import tempfile
 import threading

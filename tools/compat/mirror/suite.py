@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -34,6 +35,11 @@ def offsets(bootstrap, topic, partition=0):
         return consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20, cached=False)
     finally:
         consumer.close()
+
+
+def ends(bootstrap, topic, *expected):
+    """Whether the logs of the first partitions are these, (start, end) each."""
+    return attempt(lambda: [offsets(bootstrap, topic, partition) for partition in range(len(expected))] == list(expected))
 
 
 def read(bootstrap, topic, partition=0, start=None, end=None):
@@ -85,6 +91,7 @@ class Live:
     def stop(self, how=signal.SIGINT):
         self.process.send_signal(how)
         out, err = self.process.communicate(timeout=30)
+        print("\n".join(f"# mirror: {line}" for line in err.splitlines()), file=sys.stderr)
         return self.process.returncode, out, err
 
     def kill(self):
@@ -161,6 +168,8 @@ def from_debians_mock_cluster(node):
     """The mock brokers of librdkafka 2.0.2: leaders move, brokers go and come back, while it is copied live."""
     mock = Mock()
     mock.tell("topic", "moving", 2)
+    # So that the topic is there: a client waits long for one that is not.
+    mirror(mock.bootstrap, node, "moving", "--group", "nobody")
     live = Live(mock.bootstrap, node, "moving", "--group", "nobody")
     try:
         for number, steps in enumerate([(), [("leader", "moving", 0, 2), ("leader", "moving", 1, 3)], [("leader", "moving", 0, 3), ("down", 1)],
@@ -170,8 +179,7 @@ def from_debians_mock_cluster(node):
             for partition in range(2):
                 produce(mock.bootstrap, "moving", varied(60, seed=number), partition, "lz4", batch=7)
             end = 60 * number + 60
-            wait_until(lambda: [attempt(lambda: offsets(node.kafka, "moving", p)) for p in range(2)] == [(0, end)] * 2, 30,
-                       f"the copy after {steps}")
+            wait_until(lambda: ends(node.kafka, "moving", (0, end), (0, end)), 60, f"the copy after {steps}")
         same(mock.bootstrap, node.kafka, "moving", range(2))
     finally:
         status, _, err = live.stop()
@@ -343,6 +351,7 @@ def with_aiokafka(bootstrap, topic, count):
 def follows_live(source, node):
     """Records, partitions and commits that come while it runs; Ctrl-C and SIGTERM end it with its state."""
     create(source.kafka, "live", 1)
+    mirror(source.kafka, node, "live")
     live = Live(source.kafka, node, "live")
     try:
         for number in range(3):
@@ -392,6 +401,7 @@ def killing():
         if left:
             errors.append(f"{left} records were never delivered")
 
+    mirror(source.kafka, node, "kills")
     feeder = threading.Thread(target=feed)
     feeder.start()
     live = Live(source.kafka, node, "kills")
