@@ -26,6 +26,7 @@ static const routines *host;
   X(const char *, bind_parameter_name, bind_parameter_name, (sqlite3_stmt * s, int i), (s, i))                            \
   X(int, bind_text64, bind_text64,                                                                                        \
     (sqlite3_stmt * s, int i, const char *t, sqlite3_uint64 n, void (*d)(void *), unsigned char e), (s, i, t, n, d, e))   \
+  X(int, bind_value, bind_value, (sqlite3_stmt * s, int i, const sqlite3_value *v), (s, i, v))                            \
   X(int, bind_zeroblob, bind_zeroblob, (sqlite3_stmt * s, int i, int n), (s, i, n))                                       \
   X(int, blob_bytes, blob_bytes, (sqlite3_blob * b), (b))                                                                 \
   X(int, blob_close, blob_close, (sqlite3_blob * b), (b))                                                                 \
@@ -47,6 +48,7 @@ static const routines *host;
   X(const char *, column_name, column_name, (sqlite3_stmt * s, int i), (s, i))                                            \
   X(const unsigned char *, column_text, column_text, (sqlite3_stmt * s, int i), (s, i))                                   \
   X(int, column_type, column_type, (sqlite3_stmt * s, int i), (s, i))                                                     \
+  X(sqlite3_value *, column_value, column_value, (sqlite3_stmt * s, int i), (s, i))                                       \
   X(int, create_function_v2, create_function_v2,                                                                          \
     (sqlite3 * d, const char *n, int a, int e, void *p, void (*f)(sqlite3_context *, int, sqlite3_value **),              \
      void (*s)(sqlite3_context *, int, sqlite3_value **), void (*z)(sqlite3_context *), void (*x)(void *)),               \
@@ -82,6 +84,7 @@ static const routines *host;
   X(void, result_text, result_text, (sqlite3_context * c, const char *t, int n, void (*d)(void *)), (c, t, n, d))         \
   X(void, result_text64, result_text64,                                                                                   \
     (sqlite3_context * c, const char *t, sqlite3_uint64 n, void (*d)(void *), unsigned char e), (c, t, n, d, e))          \
+  X(void, result_value, result_value, (sqlite3_context * c, sqlite3_value *v), (c, v))                                    \
   X(void, result_zeroblob, result_zeroblob, (sqlite3_context * c, int n), (c, n))                                         \
   X(int, set_authorizer, set_authorizer,                                                                                  \
     (sqlite3 * d, int (*f)(void *, int, const char *, const char *, const char *, const char *), void *p), (d, f, p))     \
