@@ -135,7 +135,6 @@ public final class Gateway: Service {
         try await self.answer(route, request, context)
       }
     }
-    mirrors?.add(to: router)
     return router
   }
 
@@ -154,6 +153,9 @@ public final class Gateway: Service {
     case .queries: return queries.list()
     case .cancelQuery: return queries.cancel(context.parameters.get("id"))
     case .export: return try await history.export(request, context)
+    case .mirror, .beginMirror, .appendMirror:
+      guard let mirrors else { return JSONReply.error(.notFound, "this node takes no mirrors") }
+      return await mirrors.answer(route, request, context)
     case .openAPI: return JSONReply.reply(.ok, OpenAPIDocument.text)
     }
   }

@@ -84,7 +84,11 @@ public final class IndexBuilder: Sendable {
           found.insert(log.topicPartition)
           let known = work.partitions[log.topicPartition]
           let indexing: PartitionIndexing
-          if let known, known.topicID == log.topicID { indexing = known } else { indexing = PartitionIndexing(log, files, logger) }
+          if let known, known.topicID == log.topicID {
+            indexing = known
+          } else {
+            indexing = PartitionIndexing(log, files, logger)
+          }
           work.partitions[log.topicPartition] = indexing
           let result = indexing.advance(
             definitions, in: store, feed, partitions: partitionCount, damaged: damaged, now: now,

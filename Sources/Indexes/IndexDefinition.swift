@@ -3,9 +3,9 @@ public import Model
 /// What one index is an index of.
 public struct IndexDefinition: Hashable, Sendable {
   public enum Kind: String, Sendable {
-    /// By value: finds batches.
+    /// By value.
     case values
-    /// By the words in it: finds records.
+    /// By the words in it.
     case words
   }
 

@@ -36,7 +36,7 @@ final class IndexFile {
     } catch { throw Self.meaning(of: error, path) }
   }
 
-  /// The offsets of batches (of records, where words are looked for) in which the answer lies, ascending.
+  /// The offsets of the records among which every answer is, ascending.
   ///
   /// - Parameter shouldStop: asked now and then.
   /// - Returns: nil if there are so many that scanning costs no more.
@@ -46,13 +46,12 @@ final class IndexFile {
     guard let number = numbers[definition.text] else { throw .notUsable }
     connection.setProgressHandler(steps: Self.progressSteps, shouldStop)
     defer { connection.setProgressHandler(steps: 0, nil) }
-    let all = definition.kind == .words ? extent.records : extent.batches
-    let countMax = max(64, Int(all / 2))
+    let countMax = max(64, Int(clamping: extent.records / 4))
     var found: [Int64] = []
     do throws(SQLiteError) {
       switch probe {
       case .anyOf(let values):
-        let statement = try statement("SELECT batch_offset FROM value_\(number) WHERE value = ?1")
+        let statement = try statement("SELECT batch_offset, records FROM value_\(number) WHERE value = ?1")
         for value in values {
           statement.bind(value, at: 1)
           guard try Self.gather(statement, into: &found, countMax) else { return nil }
@@ -63,14 +62,15 @@ final class IndexFile {
         ].compactMap(\.self)
         if conditions.isEmpty { return nil }
         let statement = try statement(
-          "SELECT batch_offset FROM value_\(number) WHERE \(conditions.joined(separator: " AND "))")
+          "SELECT batch_offset, records FROM value_\(number) WHERE \(conditions.joined(separator: " AND "))")
         if let lower { statement.bind(lower.value, at: 1) }
         if let upper { statement.bind(upper.value, at: 2) }
         guard try Self.gather(statement, into: &found, countMax) else { return nil }
         if case .text(let text) = upper?.value, includesNumbers {
           // Compared as numbers, texts such as '10' precede every text that is none.
           let numbers = try self.statement(
-            "SELECT batch_offset, value FROM value_\(number) WHERE value >= ?1 AND value < ':' AND typeof(value) = 'text'")
+            "SELECT batch_offset, records, value FROM value_\(number) WHERE value >= ?1 AND value < ':' AND typeof(value) = 'text'"
+          )
           numbers.bind(text, at: 1)
           guard try Self.gather(numbers, into: &found, countMax, onlyNumbers: true) else { return nil }
         }
@@ -89,15 +89,20 @@ final class IndexFile {
     return found
   }
 
-  /// - Returns: false if there are more than `countMax`.
+  /// - Returns: false if there are more than `countMax`, with those found before.
   private static func gather(
     _ statement: Statement, into found: inout [Int64], _ countMax: Int, onlyNumbers: Bool = false
   ) throws(SQLiteError) -> Bool {
     defer { statement.reset() }
+    let hasPlaces = statement.columnCount > 1
     while try statement.step() {
-      if onlyNumbers, statement.withValue(at: 1, { $0.withNumericAffinity { $0.kind == .text } }) { continue }
+      if onlyNumbers, statement.withValue(at: 2, { $0.withNumericAffinity { $0.kind == .text } }) { continue }
       let offset = statement.integer(at: 0)
-      if offset != found.last { found.append(offset) }
+      if hasPlaces {
+        RecordPlaces.forEach(statement.borrowedBlob(at: 1)) { found.append(offset &+ Int64(clamping: $0)) }
+      } else {
+        found.append(offset)
+      }
       if found.count > countMax { return false }
     }
     return true
@@ -115,6 +120,32 @@ final class IndexFile {
     if error.isOutOfMemory { return .unavailable("out of memory") }
     // CANTOPEN: somebody has removed it. A plain error is about the question.
     return [1, 14].contains(error.primaryCode) ? .notUsable : .damaged("\(error)")
+  }
+}
+
+/// The records of a batch that have a value: how far each is from the batch's first offset, seven bits a byte, least significant first.
+enum RecordPlaces {
+  static func bytes(_ place: UInt64) -> [UInt8] {
+    var rest = place
+    var bytes: [UInt8] = []
+    while rest > 0x7F {
+      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    return bytes + [UInt8(rest)]
+  }
+
+  static func forEach(_ bytes: UnsafeRawBufferPointer, _ body: (UInt64) -> Void) {
+    var place: UInt64 = 0
+    var shift: UInt64 = 0
+    for byte in bytes {
+      place |= UInt64(byte & 0x7F) << shift
+      shift += 7
+      if byte & 0x80 == 0 {
+        body(place)
+        (place, shift) = (0, 0)
+      }
+    }
   }
 }
 

@@ -27,7 +27,9 @@ public final class IndexFiles: Sendable {
 
   /// Index files of one partition as its directory has them, for the segments of a cut; by segment, in the order of offsets.
   public func listing(of partition: PartitionHistory) -> IndexListing {
-    guard let path = partition.segments.last?.path, let slash = path.lastIndex(of: "/") else { return IndexListing(directory: "") }
+    guard let path = partition.segments.last?.path, let slash = path.lastIndex(of: "/") else {
+      return IndexListing(directory: "")
+    }
     let directory = String(path[..<slash])
     let names = DirectoryNames.list(directory).compactMap { IndexName(fileName: $0) }
     var listing = IndexListing(directory: directory)
@@ -38,7 +40,7 @@ public final class IndexFiles: Sendable {
     return listing
   }
 
-  /// The offsets of batches (of records, where words are looked for) among which every answer lies that the file covers, ascending.
+  /// The offsets of the records among which every answer is that the file covers, ascending.
   ///
   /// - Parameters:
   ///   - confirm: whether the log has this batch.
@@ -139,6 +141,13 @@ enum DirectoryNames {
   static func inode(of path: String) -> UInt64? {
     var status = stat()
     return stat(path, &status) == 0 ? UInt64(status.st_ino) : nil
+  }
+
+  /// Of the file system, for ordinary processes; none where that cannot be told.
+  static func freeBytes(of path: String) -> Int64 {
+    var status = statvfs()
+    guard statvfs(path, &status) == 0 else { return 0 }
+    return Int64(clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
   }
 
   static func size(of path: String) -> Int64 {

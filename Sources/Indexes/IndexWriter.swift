@@ -42,9 +42,15 @@ public final class IndexWriter {
         try connection.execute(
           """
           CREATE TABLE value_\(number)(
-            value \(definition.declaredType), batch_offset INTEGER NOT NULL, PRIMARY KEY (value, batch_offset)) WITHOUT ROWID
+            value \(definition.declaredType), batch_offset INTEGER NOT NULL, records BLOB NOT NULL,
+            PRIMARY KEY (value, batch_offset)) WITHOUT ROWID
           """)
-        inserts.append(try connection.prepare("INSERT OR IGNORE INTO value_\(number) VALUES (?1, ?2)", isPersistent: true))
+        inserts.append(
+          try connection.prepare(
+            """
+            INSERT INTO value_\(number) VALUES (?1, ?2, ?3)
+            ON CONFLICT DO UPDATE SET records = CAST(records || excluded.records AS BLOB)
+            """, isPersistent: true))
       case .words:
         try connection.execute("CREATE VIRTUAL TABLE words_\(number) USING fts5(words, content='', columnsize=0)")
         inserts.append(try connection.prepare("INSERT INTO words_\(number)(words, rowid) VALUES (?1, ?2)", isPersistent: true))
@@ -74,7 +80,12 @@ public final class IndexWriter {
     for index in definitions.indices {
       let insert = inserts[index]
       guard try bind(index, insert) else { continue }
-      insert.bind(definitions[index].kind == .values ? batch.baseOffset : offset, at: 2)
+      switch definitions[index].kind {
+      case .values:
+        insert.bind(batch.baseOffset, at: 2)
+        insert.bind(RecordPlaces.bytes(UInt64(offset - batch.baseOffset)), at: 3)
+      case .words: insert.bind(offset, at: 2)
+      }
       do throws(SQLiteError) { try insert.run() } catch { return error }
     }
     return nil

@@ -25,15 +25,26 @@ final class PartitionIndexing {
   private var lastLook: Int64?
   private var changed: Int64 = 0
   private var lastBuilt: Int64?
-  /// There is nothing to do before something changes.
-  private var isSettled = false
+  /// What was left when there was nothing more to do; nil: there may be.
+  private var rest: Rest?
+  private struct Rest {
+    /// Up to where the active segment is indexed.
+    var covered: Int64
+    var bytesPerRecord: Int64
+  }
   /// Segments that ended with nothing to index, by base: their ends.
   private var endsWithoutRecords: [Int64: Int64] = [:]
   private var retryAt: Int64 = 0
+  /// Segments that cannot be indexed, by base, and when they are tried again.
+  private var refused: [Int64: Int64] = [:]
   /// Records that no index covers.
   private(set) var uncovered: Int64 = 0
 
   private static let retryMilliseconds: Int64 = 10_000
+  /// How long a segment is left alone that could not be indexed.
+  private static let refusalMilliseconds: Int64 = 600_000
+  /// Bytes that are left to others on the disk, beside twice the batches to be indexed.
+  private static let freeBytesMin: Int64 = 64 << 20
   private static let lookMilliseconds: Int64 = 60_000
 
   struct Built {
@@ -58,12 +69,13 @@ final class PartitionIndexing {
     let texts = Set(wanted.map(\.text))
     if texts != definitions {
       definitions = texts
-      isSettled = false
+      rest = nil
+      refused = [:]
     }
     if texts.isEmpty {
       uncovered = 0
-      if !isSettled { removeAll(store) }
-      isSettled = true
+      if rest == nil { removeAll(store) }
+      rest = Rest(covered: 0, bytesPerRecord: 0)
       return nil
     }
     let prefix = store.directory(of: log) + "/"
@@ -71,7 +83,7 @@ final class PartitionIndexing {
     for path in mine {
       logger.warning("an index file is damaged and will be built again", metadata: ["file": "\(path)"])
       unlink(path)
-      isSettled = false
+      rest = nil
     }
     if let offsets = log.offsets {
       let position = offsets.highWatermark.rawValue
@@ -79,17 +91,20 @@ final class PartitionIndexing {
         uncovered += highWatermark < 0 ? 0 : max(0, position - highWatermark)
         highWatermark = position
         changed = now
-        isSettled = false
       }
       // Segments may have gone.
       if offsets.logStartOffset.rawValue != logStart {
         logStart = offsets.logStartOffset.rawValue
-        isSettled = false
+        rest = nil
       }
     }
     // What changes without either, a segment written anew or files that somebody touched, is met now and then.
     let isDue = lastLook.map { now - $0 >= Self.lookMilliseconds } ?? true
-    if isSettled && !isDue || now < retryAt { return nil }
+    if now < retryAt { return nil }
+    if let rest, !isDue {
+      let tail = tail(highWatermark - rest.covered, rest.bytesPerRecord, now)
+      if !IndexPolicy.isWorthIt(tail, partitions: partitions) { return nil }
+    }
     lastLook = now
     guard let snapshot = try? store.snapshot(of: log), let history = snapshot.partitions.first, history.failure == nil else {
       retryAt = now + Self.retryMilliseconds
@@ -108,7 +123,7 @@ final class PartitionIndexing {
     let present = sweep(history, snapshot, directory)
     var task: (segment: SegmentReference, from: Int64, to: Int64)?
     var missing: Int64 = 0
-    var isWaiting = false
+    var rest = Rest(covered: highWatermark, bytesPerRecord: 0)
     for (index, segment) in history.segments.enumerated().reversed() {
       let base = segment.baseOffset.rawValue
       let end = segment.endOffset.rawValue
@@ -125,29 +140,32 @@ final class PartitionIndexing {
       if endsWithoutRecords[base] == end, covered < end { covered = end }
       let start = max(covered, history.logStartOffset.rawValue)
       missing += max(0, end - start)
-      if task != nil { continue }
+      if task != nil || refused[base].map({ now < $0 }) ?? false { continue }
       if index + 1 < history.segments.count {
         if covered < end || chain.count > 1 || current.count > chain.count { task = (segment, base, end) }
         continue
       }
       let sizes = chain.map { known[$0]?.records ?? 0 }
       let records = end - covered
-      let tail = IndexPolicy.Tail(
-        records: records, bytes: segment.batchBytes / max(1, end - base) * records, quiet: now - changed,
-        sinceLast: lastBuilt.map { now - $0 })
-      if IndexPolicy.isWorthIt(tail, partitions: partitions) {
+      rest = Rest(covered: covered, bytesPerRecord: segment.batchBytes / max(1, end - base))
+      if IndexPolicy.isWorthIt(tail(records, rest.bytesPerRecord, now), partitions: partitions) {
         let first = IndexPolicy.firstTaken(by: records, of: sizes)
         task = (segment, first < chain.count ? chain[first].from : covered, end)
-      } else if records > 0 {
-        isWaiting = true
       }
     }
     uncovered = missing
-    guard let task else {
-      isSettled = !isWaiting
+    self.rest = task == nil ? rest : nil
+    guard let task else { return nil }
+    guard DirectoryNames.freeBytes(of: directory) >= Self.freeBytesMin + 2 * task.segment.batchBytes else {
+      retryAt = now + Self.retryMilliseconds
       return nil
     }
     return build(task, history, snapshot, wanted, feed, directory, present, now: now, shouldStop: shouldStop)
+  }
+
+  private func tail(_ records: Int64, _ bytesPerRecord: Int64, _ now: Int64) -> IndexPolicy.Tail {
+    IndexPolicy.Tail(
+      records: records, bytes: bytesPerRecord * records, quiet: now - changed, sinceLast: lastBuilt.map { now - $0 })
   }
 
   private func build(
@@ -170,7 +188,7 @@ final class PartitionIndexing {
       logger.warning(
         "an index could not be built; questions are answered without it",
         metadata: ["partition": "\(log.topicPartition)", "offset": "\(task.from)", "error": "\(error)"])
-      retryAt = now + Self.retryMilliseconds
+      refused[base] = now + Self.refusalMilliseconds
       return nil
     }
     lastBuilt = now

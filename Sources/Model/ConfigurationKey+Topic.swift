@@ -52,7 +52,8 @@ extension ConfigurationKey {
     ConfigurationKey(
       name: "quire.mirror.source", type: .string(oneOf: nil), defaultValue: "",
       documentation:
-        "The topic this one is a mirror of (`cluster/topic/topic id`): it takes no records but from there. Written by `quire mirror`."),
+        "The topic this one is a mirror of (`cluster/topic/topic id`): it takes no records but from there. Written by `quire mirror`."
+    ),
     ConfigurationKey(
       name: "retention.bytes", type: .long(-1...Int64.max), defaultValue: String(defaults.retentionBytes),
       documentation: "Bytes of batches kept in each partition before its oldest segments are deleted; -1 without bound.",

@@ -81,7 +81,8 @@ public struct Metric: Sendable {
     Metric("quire_http_requests_total", .counter, labels: ["route", "status"], "HTTP requests answered."),
     Metric(
       "quire_http_request_seconds", .histogram, labels: ["route"],
-      "Seconds from an HTTP request's head to the last byte of its answer, as fast as its client takes it; following ends late."),
+      "Seconds from an HTTP request's head to the last byte of its answer, as fast as its client takes it; following ends late."
+    ),
   ]
 
   private static let node = [

@@ -164,7 +164,7 @@ final class PartitionScan {
       try context.control.check()
       context.control.progress.note(context.statistics)
       // The bound is of what follows; the batch itself may lie beyond it.
-      if rows.wants(batch.minTimestamp...batch.maxTimestamp) {
+      if batch.minTimestamp <= batch.maxTimestamp, rows.wants(batch.minTimestamp...batch.maxTimestamp) {
         context.statistics.batchesMatched += 1
         try offer(batch.baseOffset, to: rows, position: position)
       }
@@ -173,6 +173,8 @@ final class PartitionScan {
     end()
   }
 
+  private func admits(_ offset: Int64) -> Bool { indexed?.admits(offset) ?? true }
+
   private func offer(_ baseOffset: Int64, to rows: TopRows, position: Int) throws(HistoryError) {
     guard try load(baseOffset, decodesRecords: true), let header else { return }
     context.statistics.batchesDecoded += 1
@@ -180,7 +182,9 @@ final class PartitionScan {
       context.statistics.recordsDecoded += 1
       let record = cursor.record
       if record.offset.rawValue > request.offsets.high { break }
-      if record.offset.rawValue >= request.offsets.low && request.timestamps.contains(record.timestamp) {
+      if record.offset.rawValue >= request.offsets.low && request.timestamps.contains(record.timestamp)
+        && admits(record.offset.rawValue)
+      {
         rows.offer(record, header: header, position: position, columns: request.columns)
       }
     }
@@ -197,7 +201,7 @@ final class PartitionScan {
         if offset > request.offsets.high { break }
         timestamp = record.timestamp
         context.statistics.recordsDecoded += 1
-        if offset >= request.offsets.low && request.timestamps.contains(timestamp) { return true }
+        if offset >= request.offsets.low && request.timestamps.contains(timestamp) && admits(offset) { return true }
       }
     case .backwards:
       if reversed.next() {
@@ -239,7 +243,9 @@ final class PartitionScan {
         context.statistics.recordsDecoded += 1
         let record = cursor.record
         if record.offset.rawValue > request.offsets.high { break }
-        if record.offset.rawValue >= request.offsets.low && request.timestamps.contains(record.timestamp) {
+        if record.offset.rawValue >= request.offsets.low && request.timestamps.contains(record.timestamp)
+          && admits(record.offset.rawValue)
+        {
           reversed.append(record)
         }
       }

@@ -32,6 +32,10 @@ public final class QueryRegistry: Sendable {
     var lastID: Int64 = 0
     var running: [Int64: Running] = [:]
     var following = 0
+
+    func isFull(isFollowing: Bool, _ registry: QueryRegistry) -> Bool {
+      isFollowing ? following >= registry.followingMax : running.count - following >= registry.concurrentMax
+    }
   }
   private let state = Mutex(State())
   private let concurrentMax: Int
@@ -57,8 +61,7 @@ public final class QueryRegistry: Sendable {
     let milliseconds = WallClock.milliseconds
     let shown = sql.utf8.count <= Self.sqlBytesShown ? sql : String(sql.unicodeScalars.prefix(Self.sqlBytesShown / 4)) + "…"
     let id: Int64? = state.withLock { state in
-      let isFull = isFollowing ? state.following >= followingMax : state.running.count - state.following >= concurrentMax
-      if isFull { return nil }
+      if state.isFull(isFollowing: isFollowing, self) { return nil }
       state.lastID += 1
       if isFollowing { state.following += 1 }
       state.running[state.lastID] = Running(
@@ -70,6 +73,11 @@ public final class QueryRegistry: Sendable {
       throw QueryError(.limit(.concurrency), "\(running) already; try again")
     }
     return QueryTicket(id: id, registry: self)
+  }
+
+  /// Whether a statement that begins now would be refused.
+  public func isFull(isFollowing: Bool) -> Bool {
+    state.withLock { $0.isFull(isFollowing: isFollowing, self) }
   }
 
   fileprivate func end(_ id: Int64) {

@@ -1,17 +1,25 @@
 public import Indexes
 internal import Model
 public import Storage
+internal import Synchronization
 
 /// A snapshot of Storage as the source of queries and exports, of a running node and of a data directory alike.
 public struct SnapshotHistory: HistorySource {
   public let partitions: [PartitionExtent]
   private let snapshot: HistorySnapshot
   private let indexes: IndexFiles
+  private let listings: Listings
+
+  /// What of index files there is, looked up once for each partition: joins open theirs again and again.
+  private final class Listings: Sendable {
+    let known = Mutex<[Int: IndexListing]>([:])
+  }
 
   /// - Parameter indexes: where index files are kept open.
   public init(_ snapshot: HistorySnapshot, indexes: IndexFiles = IndexFiles(confirmsOnce: false)) {
     self.snapshot = snapshot
     self.indexes = indexes
+    listings = Listings()
     partitions = snapshot.partitions.map {
       PartitionExtent(
         topic: $0.topic, partition: $0.partition, logStartOffset: $0.logStartOffset.rawValue,
@@ -32,7 +40,13 @@ public struct SnapshotHistory: HistorySource {
 
   public func openIndexes(of index: Int) -> (any PartitionIndexes)? {
     let partition = snapshot.partitions[index]
-    return partition.failure == nil ? SnapshotIndexes(partition, indexes) : nil
+    if partition.failure != nil { return nil }
+    let listing = listings.known.withLock { known in
+      let listing = known[index] ?? indexes.listing(of: partition)
+      known[index] = listing
+      return listing
+    }
+    return SnapshotIndexes(partition, indexes, listing)
   }
 }
 

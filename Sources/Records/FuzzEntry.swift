@@ -30,6 +30,7 @@ public enum RecordsFuzzing {
       rules.decompressedBytesMax = 16 << 20
       _ = try? BatchValidator.validate(buffer, rules: rules)
     }
+    stretches(buffer, repairs: repairs)
     let cursor = BatchCursor()
     guard (try? cursor.load(buffer)) != nil else { return }
     var sum = 0
@@ -38,6 +39,21 @@ public enum RecordsFuzzing {
       sum &+= (record.key?.count ?? 0) &+ (record.value?.count ?? 0) &+ Int(truncatingIfNeeded: record.timestamp)
       for header in record.headers { sum &+= header.key.count &+ (header.value?.count ?? 0) }
       _ = ControlRecord(key: record.key)
+    }
+  }
+
+  /// What a mirror makes of the bytes of a foreign broker, and a node of what a mirror sends.
+  private static func stretches(_ buffer: ByteBuffer, repairs: Bool) {
+    _ = try? LogStretch.validate(buffer)
+    let base: Int64 = buffer.getInteger(at: 0) ?? 0
+    for position in [base, 0, base &+ 1] {
+      let aborted = [CommittedStretch.AbortedTransaction(producerID: buffer.getInteger(at: 43) ?? 0, firstOffset: 0)]
+      guard position >= 0,
+        let stretch = try? CommittedStretch(of: buffer, from: position, mayBeginEarlier: position != 0, aborted: aborted)
+      else { continue }
+      precondition(stretch.nextOffset >= stretch.firstOffset, "a stretch ends before it begins")
+      // A long gap alone takes many batches.
+      if stretch.batches.readableBytes < 1 << 20 { _ = try? LogStretch.validate(stretch.batches) }
     }
   }
 }

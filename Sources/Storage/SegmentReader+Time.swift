@@ -14,9 +14,11 @@ extension SegmentReader {
     self.isDescending = isDescending
     // running_max_timestamp never decreases, so descending it bounds what follows; ascending, only the segment's least time does.
     let order = isDescending ? "DESC" : "ASC"
+    // Batches without records have no times: their least one is above their greatest.
     let sql = """
       SELECT base_offset, running_max_timestamp, min_timestamp, max_timestamp FROM record_batch INDEXED BY record_batch_time
       WHERE running_max_timestamp >= ?3 AND max_timestamp >= ?3 AND min_timestamp <= ?4
+        AND min_timestamp <= max_timestamp
         AND base_offset >= coalesce((SELECT max(base_offset) FROM record_batch WHERE base_offset <= ?1), ?1)
         AND base_offset <= ?2
       ORDER BY running_max_timestamp \(order), base_offset \(order)

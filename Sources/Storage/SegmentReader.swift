@@ -32,9 +32,14 @@ public final class SegmentReader {
   var connection: Connection?
   var rows: Statement? {
     // Both hold a read transaction; a reader that is kept for the next look-up holds none.
-    didSet { if rows == nil { header = nil } }
+    didSet {
+      if oldValue !== rows { oldValue?.reset() }
+      if rows == nil { header = nil }
+    }
   }
   var data: Statement?
+  /// The statements of `seek`, by their text: look-ups by an index seek for each batch.
+  private var seeks: [String: Statement] = [:]
   private var header: Blob?
   private let headerBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: BatchHeader.byteCount, alignment: 16)
   /// The base offset of the batch that `next` or `nextByTime` returned last.
@@ -69,6 +74,7 @@ public final class SegmentReader {
     headerBuffer.deallocate()
     header = nil
     rows = nil
+    seeks = [:]
     data = nil
     connection = nil
     if hasEntered { segment.file.leave() }
@@ -102,7 +108,9 @@ public final class SegmentReader {
       ORDER BY base_offset \(isDescending ? "DESC" : "")
       """
     do throws(SQLiteError) {
-      let statement = try connection.prepare(sql)
+      let statement: Statement
+      if let known = seeks[sql] { statement = known } else { statement = try connection.prepare(sql, isPersistent: true) }
+      seeks[sql] = statement
       statement.bind(offsets.lowerBound, at: 1)
       statement.bind(high, at: 2)
       if isFiltered {

@@ -12,7 +12,7 @@ struct Refused: Error, CustomStringConvertible {
 }
 
 /// Answers statements by their text: what the SQL room does is its own tests' matter.
-private final class FakeHistory: Sendable {
+final class FakeHistory: Sendable {
   let isInterrupted = Atomic<Bool>(false)
   let isRunning = Atomic<Bool>(false)
 
@@ -35,9 +35,10 @@ private final class FakeHistory: Sendable {
   }
 }
 
-private func withGateway(
+func withGateway(
   concurrentQueriesMax: Int = 2, readiness: @escaping @Sendable () -> String? = { nil },
-  metrics: MetricsRegistry = MetricsRegistry(), _ body: @Sendable (Int, FakeHistory) async throws -> Void
+  metrics: MetricsRegistry = MetricsRegistry(), mirrors: (any MirrorLogs)? = nil,
+  _ body: @Sendable (Int, FakeHistory) async throws -> Void
 ) async throws {
   let fake = FakeHistory()
   let threads = NIOThreadPool(numberOfThreads: 4)
@@ -45,7 +46,7 @@ private func withGateway(
   let doors = HistoryDoors(
     query: { try fake.query($0, $1) },
     export: { request, output in try output.write(ByteBuffer(string: "export of \(request.topics)\n")) },
-    runOnReadThread: { work in threads.submit { _ in work() } })
+    runOnReadThread: { work in threads.submit { _ in work() } }, mirrors: mirrors)
   let (ports, bound) = AsyncStream<Int>.makeStream()
   let gateway = Gateway(
     configuration: GatewayConfiguration(
@@ -198,7 +199,8 @@ private func exchange(_ port: Int, _ text: String) async throws -> String {
       #expect(reply.contains("row 1\n"))
       #expect(!reply.hasSuffix("0\r\n\r\n"))
       #expect(reply.contains("\n{\"error\":{\"code\":\"request\",\"message\":\"damaged\"}}\n"))
-      let trailed = try await exchange(port, post("/v1/query", "{\"sql\":\"late\"}", headers: ["Content-Type: application/json", "TE: trailers"]))
+      let trailed = try await exchange(
+        port, post("/v1/query", "{\"sql\":\"late\"}", headers: ["Content-Type: application/json", "TE: trailers"]))
       #expect(trailed.lowercased().contains("\r\n0\r\nquire-error: {\"code\":\"request\",\"message\":\"damaged\"}\r\n\r\n"))
     }
   }

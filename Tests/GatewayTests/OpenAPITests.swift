@@ -19,7 +19,8 @@ struct OpenAPITests {
   @Test(
     "requests are counted under the route they are of",
     arguments: [
-      ("/v1/queries", "/v1/queries"), ("/v1/queries/7", "/v1/queries/{id}"), ("/v1/query", "/v1/query"), ("/metrics", "/metrics"),
+      ("/v1/queries", "/v1/queries"), ("/v1/queries/7", "/v1/queries/{id}"), ("/v1/query", "/v1/query"),
+      ("/metrics", "/metrics"),
       ("/v1/queries/7/8", nil), ("/v1", nil), ("/", nil), ("/v1/openapi.json", "/v1/openapi.json"),
     ] as [(String, String?)])
   func counted(path: String, route: String?) {

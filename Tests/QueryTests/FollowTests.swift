@@ -94,7 +94,8 @@ struct FollowTests {
           var bytes: [UInt8] = []
           do throws(QueryError) {
             let query = try FollowedQuery(
-              "SELECT value FROM plays", parameters: [:], from: .bound(.end), catalog: catalog, limits: SQLLimits(), control: control)
+              "SELECT value FROM plays", parameters: [:], from: .bound(.end), catalog: catalog, limits: SQLLimits(),
+              control: control)
             begun.signal()
             let writer = OutputFormat.jsonl.makeWriter { more in
               bytes += more
@@ -131,7 +132,8 @@ struct FollowTests {
   @Test(
     "what SQLite makes one pass of can be followed, however it is spelled",
     arguments: [
-      ("SELECT * FROM plays", true), ("select p.VALUE||'x' as v from main.plays AS p where p.offset>3 and p.partition in (0,2,1)", true),
+      ("SELECT * FROM plays", true),
+      ("select p.VALUE||'x' as v from main.plays AS p where p.offset>3 and p.partition in (0,2,1)", true),
       ("SELECT value FROM (SELECT value, offset FROM plays WHERE partition = 1) WHERE offset > 2", true),
       ("SELECT CASE WHEN offset > 1 THEN upper(value) END FROM plays WHERE value LIKE '1%' OR offset = 4", true),
       ("/* count(*) */ SELECT 'ORDER BY' FROM plays -- LIMIT 5", true),

@@ -15,7 +15,8 @@ struct StatementSplitterTests {
     arguments: [
       ("SELECT 1; SELECT 2", ["SELECT 1", "SELECT 2"]), ("SELECT ';''\n;' ;", ["SELECT ';''\n;'"]),
       ("SELECT \"a;\" , `b;`, [c;];x", ["SELECT \"a;\" , `b;`, [c;]", "x"]),
-      ("SELECT 1 -- one; '\n;SELECT 2", ["SELECT 1 -- one; '", "SELECT 2"]), ("/* ; ' */ SELECT 1 /* ;\n; */;", ["/* ; ' */ SELECT 1 /* ;\n; */"]),
+      ("SELECT 1 -- one; '\n;SELECT 2", ["SELECT 1 -- one; '", "SELECT 2"]),
+      ("/* ; ' */ SELECT 1 /* ;\n; */;", ["/* ; ' */ SELECT 1 /* ;\n; */"]),
       (";;\n ; -- nothing\n/* */", []), ("SELECT 'ä;ö'", ["SELECT 'ä;ö'"]), ("SELECT 1 - -1;", ["SELECT 1 - -1"]),
     ])
   func cuts(text: String, expected: [String]) {
@@ -39,7 +40,8 @@ struct DotCommandTests {
   @Test(
     "words are between white space, or within quotes",
     arguments: [
-      (".tables", [".tables"]), (".param  set a 'x y'", [".param", "set", "a", "x y"]), (".read \"a 'b' c\"", [".read", "a 'b' c"]),
+      (".tables", [".tables"]), (".param  set a 'x y'", [".param", "set", "a", "x y"]),
+      (".read \"a 'b' c\"", [".read", "a 'b' c"]),
       (".schema ''", [".schema", ""]),
     ])
   func words(line: String, expected: [String]) {

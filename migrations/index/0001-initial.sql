@@ -1,5 +1,5 @@
 -- An index of a stretch of one segment: written once, sealed, and then only read. Beside these two there is for each row of `indexed`
--- a table `value_<number>(value, batch_offset)`, or an FTS5 table `words_<number>` without content whose row ids are offsets of records.
+-- a table `value_<number>(value, batch_offset, records)`, or an FTS5 table `words_<number>` without content whose row ids are offsets of records.
 
 -- Which part of which log. A segment has other records where its last indexed batch is another one.
 CREATE TABLE extent(

@@ -2,7 +2,7 @@
 //   client BOOTSTRAP produce TOPIC PARTITIONS RECORD_BYTES COUNT [run=N] [KEY=VALUE]…      acks=all unless a setting says otherwise
 //                                                          run: records for one partition before the next has its turn (64)
 //                                                          rate=N: records a second, with the latencies until they are acknowledged
-//                                                          events=MS: JSON of about 200 bytes with the user as key, MS apart and ending
+//                                                          events=MS: JSON of about 200 bytes and a million keys, MS apart and ending
 //                                                          now, instead of RECORD_BYTES
 //   client BOOTSTRAP consume TOPIC PARTITIONS COUNT [KEY=VALUE]…                   from the beginning
 // Prints one line of JSON.
@@ -74,10 +74,10 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
   }
 }
 
-// The user comes in no order: the multiplier is coprime to the number of users.
+// Users and keys come in no order: the multiplier is coprime to their numbers.
 static int play(int64_t number, char *key, char *value) {
   int user = (int)(number * 7919 % 5000);
-  sprintf(key, "user-%d", user);
+  sprintf(key, "play-%d", (int)(number * 7919 % 1000000));
   return sprintf(value,
                  "{\"user\":\"user-%d\",\"song\":\"song-%d\",\"seconds\":%d,\"country\":\"de\",\"device\":\"phone\","
                  "\"session\":\"%llx-0123456789abcdef0123456789abcdef\",\"note\":\"played to the end\"}",

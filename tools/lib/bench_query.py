@@ -92,9 +92,14 @@ def fill(broker, count, compression, bench):
             raise SystemExit("the index is not complete after half an hour")
         time.sleep(0.2)
     seconds = time.monotonic() - started
-    size = sum(os.path.getsize(path) for path in glob.glob(f"{broker.data}/topics/*/*.index*"))
+    size = sum(os.path.getsize(path) for path in glob.glob(f"{broker.data}/topics/*/*.index"))
     bench.row(f"an index on the key, {count / 1e6:.0f} M records, {kind(compression)}", f"{count / seconds / 1e6:.2f} M records/s",
               f"{size / count:.1f} bytes a record")
+
+
+def indexed(connection, count):
+    _, rows = connection.ask("SELECT sum(covered_records) AS covered FROM quire_indexes WHERE topic = 'events' AND name = 'key'")
+    return (json.loads(rows[0])["covered"] or 0) >= count
 
 
 def make_questions(connection, count):
@@ -104,7 +109,7 @@ def make_questions(connection, count):
     return (
         ("last 20 records", "SELECT * FROM events ORDER BY timestamp DESC LIMIT 20", 20),
         ("five minutes, 10,000 rows", f"SELECT * FROM events WHERE timestamp >= {middle} AND timestamp < {until}", WINDOW_ROWS),
-        ("one key by its index", "SELECT * FROM events WHERE key = 'user-4711'", count // 5000),
+        ("one key by its index", "SELECT * FROM events WHERE key = 'play-4711'", count // 1_000_000),
         ("newest timestamp and lag per partition",
          "SELECT partition, newest_timestamp, lag, lag_seconds FROM quire_partitions JOIN quire_lag USING (topic, partition) "
          f"WHERE topic = 'events' AND group_id = '{GROUP}'", PARTITIONS),

@@ -4,13 +4,13 @@ import SQLite
 
 /// Every route of the HTTP door. The OpenAPI document has the same ones, and the metrics count by their paths.
 enum GatewayRoute: CaseIterable {
-  case health, ready, metrics, query, follow, queries, cancelQuery, export, openAPI
+  case health, ready, metrics, query, follow, queries, cancelQuery, export, mirror, beginMirror, appendMirror, openAPI
 
   var method: HTTPRequest.Method {
     switch self {
-    case .query, .export: .post
+    case .query, .export, .beginMirror, .appendMirror: .post
     case .cancelQuery: .delete
-    case .health, .ready, .metrics, .follow, .queries, .openAPI: .get
+    case .health, .ready, .metrics, .follow, .queries, .mirror, .openAPI: .get
     }
   }
 
@@ -24,6 +24,9 @@ enum GatewayRoute: CaseIterable {
     case .queries: "/v1/queries"
     case .cancelQuery: "/v1/queries/{id}"
     case .export: "/v1/export"
+    case .mirror: "/v1/mirror/{topic}"
+    case .beginMirror: "/v1/mirror/{topic}/{partition}/begin"
+    case .appendMirror: "/v1/mirror/{topic}/{partition}"
     case .openAPI: "/v1/openapi.json"
     }
   }

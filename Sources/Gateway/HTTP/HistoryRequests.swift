@@ -91,7 +91,9 @@ extension QueryRequest {
     self.sql = sql
     self.parameters = [:]
     if let parameters {
-      do { self.parameters = try JSONDecoder().decode([String: JSONScalar].self, from: Data(parameters.utf8)).mapValues(\.value) } catch {
+      do {
+        self.parameters = try JSONDecoder().decode([String: JSONScalar].self, from: Data(parameters.utf8)).mapValues(\.value)
+      } catch {
         throw RequestRejection(message: "'parameters' is not a JSON object of values")
       }
     }

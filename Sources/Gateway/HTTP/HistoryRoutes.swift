@@ -133,16 +133,19 @@ final class HistoryRoutes: Sendable {
     let output = StreamedOutput(stallSeconds: isFollowing ? Limits.queryFollowerStallSeconds : nil)
     if let refusal = admit(output, isFollowing) { return JSONReply.error(refusal) }
     let work: @Sendable () -> Void = {
+      let failure: AnswerFailure?
       do {
         try run(output)
-        output.finish()
+        failure = nil
       } catch {
-        output.fail(AnswerFailure(error))
+        failure = AnswerFailure(error)
       }
+      // Before its client sees the end: its next request must find room.
       self.running.withLock { running in
         running.outputs[ObjectIdentifier(output)] = nil
         running.followed[ObjectIdentifier(output)] = nil
       }
+      if let failure { output.fail(failure) } else { output.finish() }
     }
     if isFollowing {
       // A client that is dead without a word is found out by the system.
@@ -158,15 +161,17 @@ final class HistoryRoutes: Sendable {
 
   /// - Returns: why not now.
   private func admit(_ output: StreamedOutput, _ isFollowing: Bool) -> AnswerFailure? {
-    running.withLock { running in
+    // Also those of other doors: it would only wait for one of their threads.
+    let isFull = doors.queries.isFull(isFollowing: isFollowing)
+    return running.withLock { running in
       if running.isStopping { return AnswerFailure("unavailable", "the node is stopping") }
       if isFollowing {
-        if running.followed.count >= followedMax {
+        if isFull || running.followed.count >= followedMax {
           return AnswerFailure("busy", "\(followedMax) statements are followed already; try again")
         }
         running.followed[ObjectIdentifier(output)] = output
       } else {
-        if running.outputs.count >= concurrentMax {
+        if isFull || running.outputs.count >= concurrentMax {
           return AnswerFailure("busy", "\(concurrentMax) statements are running already; try again")
         }
         running.outputs[ObjectIdentifier(output)] = output

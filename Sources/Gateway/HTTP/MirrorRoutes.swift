@@ -13,7 +13,7 @@ import Synchronization
 /// The answer to each POST says where the log begins and ends, and comes when that is durable. 409: the batches do not go on where the
 /// log ends.
 final class MirrorRoutes: Sendable {
-  static let mediaType = "application/x-quire-batches"
+  static let mediaType = "application/vnd.quire.batches"
   private static let path = "/v1/mirror"
 
   private let logs: any MirrorLogs
@@ -23,29 +23,34 @@ final class MirrorRoutes: Sendable {
 
   static func takes(_ path: String) -> Bool { path.hasPrefix(Self.path + "/") }
 
-  func add(to router: Router<GatewayContext>) {
-    router.get("\(Self.path)/:topic") { _, context in await self.describe(context.parameters.get("topic") ?? "") }
-    router.post("\(Self.path)/:topic/:partition/begin") { request, context in
-      await self.answer(request, context) { partition, topicID throws(MirrorRefusal) in
-        guard let offset = request.uri.queryParameters.get("offset", as: Int64.self), offset >= 0 else {
+  func answer(_ route: GatewayRoute, _ request: Request, _ context: GatewayContext) async -> Response {
+    let parameters = request.uri.queryParameters
+    switch route {
+    case .mirror: return await describe(context.parameters.get("topic") ?? "")
+    case .beginMirror:
+      return await change(request, context) { partition, topicID throws(MirrorRefusal) in
+        guard let offset = parameters.get("offset", as: Int64.self), offset >= 0 else {
           throw MirrorRefusal(.invalid, "`offset` is missing")
         }
         return try await self.logs.begin(partition, topicID: topicID, at: offset)
       }
+    default: return await append(request, context, logStartOffset: parameters.get("log-start", as: Int64.self))
     }
-    router.post("\(Self.path)/:topic/:partition") { request, context in
-      guard self.admit() else {
-        return JSONReply.error(.serviceUnavailable, "\(Limits.mirrorRequestsMax) mirrors bring batches already; try again")
-      }
-      defer { self.running.withLock { $0 -= 1 } }
-      let body: ByteBuffer
-      do { body = try await request.body.collect(upTo: Limits.mirrorBodyBytesMax) } catch is NIOTooManyBytesError {
-        return JSONReply.error(.contentTooLarge, "the body is larger than \(Limits.mirrorBodyBytesMax) bytes")
-      }
-      return await self.answer(request, context) { partition, topicID throws(MirrorRefusal) in
-        try await self.logs.append(
-          body, to: partition, topicID: topicID, logStartOffset: request.uri.queryParameters.get("log-start", as: Int64.self))
-      }
+  }
+
+  private func append(_ request: Request, _ context: GatewayContext, logStartOffset: Int64?) async -> Response {
+    guard admit() else {
+      return JSONReply.error(AnswerFailure("busy", "\(Limits.mirrorRequestsMax) requests bring batches already; try again"))
+    }
+    defer { running.withLock { $0 -= 1 } }
+    let body: ByteBuffer
+    do { body = try await request.body.collect(upTo: Limits.mirrorBodyBytesMax) } catch is NIOTooManyBytesError {
+      return JSONReply.error(.contentTooLarge, "the body is larger than \(Limits.mirrorBodyBytesMax) bytes")
+    } catch {
+      return JSONReply.error(.badRequest, "the body is cut off")
+    }
+    return await change(request, context) { partition, topicID throws(MirrorRefusal) in
+      try await self.logs.append(body, to: partition, topicID: topicID, logStartOffset: logStartOffset)
     }
   }
 
@@ -65,7 +70,7 @@ final class MirrorRoutes: Sendable {
     } catch { return Self.refuse(error) }
   }
 
-  private func answer(
+  private func change(
     _ request: Request, _ context: GatewayContext,
     _ work: (TopicPartition, String) async throws(MirrorRefusal) -> MirrorExtent
   ) async -> Response {
@@ -88,13 +93,11 @@ final class MirrorRoutes: Sendable {
   }
 
   private static func refuse(_ refusal: MirrorRefusal) -> Response {
-    let status: HTTPResponse.Status =
-      switch refusal.kind {
-      case .unknown: .notFound
-      case .misplaced: .conflict
-      case .invalid: .badRequest
-      case .failed: .serviceUnavailable
-      }
-    return JSONReply.error(status, refusal.message)
+    switch refusal.kind {
+    case .unknown: JSONReply.error(.notFound, refusal.message)
+    case .misplaced: JSONReply.error(.conflict, refusal.message)
+    case .invalid: JSONReply.error(.badRequest, refusal.message)
+    case .failed: JSONReply.error(AnswerFailure("unavailable", refusal.message))
+    }
   }
 }

@@ -21,7 +21,9 @@ enum QueryString {
     while let byte = rest.popFirst() {
       if byte == UInt8(ascii: "+") {
         bytes.append(0x20)
-      } else if byte == UInt8(ascii: "%"), rest.count >= 2, let digits = String(rest.prefix(2)), let value = UInt8(digits, radix: 16) {
+      } else if byte == UInt8(ascii: "%"), rest.count >= 2, let digits = String(rest.prefix(2)),
+        let value = UInt8(digits, radix: 16)
+      {
         bytes.append(value)
         rest = rest.dropFirst(2)
       } else {

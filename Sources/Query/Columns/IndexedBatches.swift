@@ -10,8 +10,7 @@ struct IndexLookup: Equatable {
 public protocol PartitionIndexes: AnyObject {
   /// The offsets that each of its files covers, ascending; none twice.
   var stretches: [Range<Int64>] { get }
-  /// The offsets of batches (of records, where words are looked for) among which every answer in `stretches[index]` lies, ascending; nil
-  /// if that is to be scanned.
+  /// The offsets of the records among which every answer in `stretches[index]` is, ascending; nil if that is to be scanned.
   ///
   /// - Parameters:
   ///   - confirm: whether the partition has this batch.
@@ -39,6 +38,8 @@ final class IndexedBatches: BatchSequence {
   /// Where the batches of the stretch that is read are, the next one last; nil where it is scanned.
   private var places: [Int64]? = []
   private var current: BatchRow?
+  /// The records that an index has found in the stretch, ascending: within it there are no others.
+  private var records: [Int64]?
   private var isByTime = false
 
   init(_ base: any BatchSequence, _ indexes: any PartitionIndexes, _ context: ScanContext) {
@@ -51,6 +52,7 @@ final class IndexedBatches: BatchSequence {
     self.selection = selection
     isByTime = false
     places = []
+    records = nil
     current = nil
     waiting = stretches(within: selection.offsets)
     // The next one last: ascending, that is the first.
@@ -92,7 +94,15 @@ final class IndexedBatches: BatchSequence {
     }
   }
 
+  /// False for records that cannot be an answer, of a batch that has one.
+  func admits(_ offset: Int64) -> Bool {
+    guard let records else { return true }
+    let place = records.partitioningIndex { $0 >= offset }
+    return place < records.count && records[place] == offset
+  }
+
   private func begin(_ stretch: Stretch) throws(HistoryError) {
+    records = nil
     switch stretch {
     case .scanned(let offsets): try scan(offsets)
     case .covered(let index, let offsets):
@@ -101,12 +111,11 @@ final class IndexedBatches: BatchSequence {
       let found = try indexes.offsets(
         in: index, lookup.definition, lookup.probe, confirm: { has($0) }, control: context.control)
       guard let found else { return try scan(offsets) }
+      let start = found.partitioningIndex { $0 >= offsets.lowerBound }
       let end = found.partitioningIndex { $0 > offsets.upperBound }
-      var start = found.partitioningIndex { $0 >= offsets.lowerBound }
-      // The batch that reaches into the range may begin before it.
-      if start > 0, start == end || found[start] != offsets.lowerBound { start -= 1 }
-      places = start < end ? Array(found[start..<end]) : []
+      places = Array(found[start..<end])
       if !selection.isDescending { places?.reverse() }
+      records = found
     }
   }
 
@@ -145,9 +154,11 @@ final class IndexedBatches: BatchSequence {
   }
 
   func seekByTime(_ selection: BatchSelection) throws(HistoryError) {
-    let isOfUse = lookup != nil && indexes.stretches.contains {
-      $0.lowerBound <= selection.offsets.upperBound && $0.upperBound > selection.offsets.lowerBound
-    }
+    let isOfUse =
+      lookup != nil
+      && indexes.stretches.contains {
+        $0.lowerBound <= selection.offsets.upperBound && $0.upperBound > selection.offsets.lowerBound
+      }
     if isOfUse { return try seek(selection) }
     isByTime = true
     try base.seekByTime(selection)

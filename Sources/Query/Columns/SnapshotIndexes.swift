@@ -2,17 +2,17 @@ internal import Indexes
 internal import Records
 internal import Storage
 
-/// The indexes of one partition of a snapshot. Its directory is looked at once.
+/// The indexes of one partition of a snapshot.
 final class SnapshotIndexes: PartitionIndexes {
   private let history: PartitionHistory
   private let files: IndexFiles
   private let listing: IndexListing
   let stretches: [Range<Int64>]
 
-  init(_ history: PartitionHistory, _ files: IndexFiles) {
+  init(_ history: PartitionHistory, _ files: IndexFiles, _ listing: IndexListing) {
     self.history = history
     self.files = files
-    listing = files.listing(of: history)
+    self.listing = listing
     stretches = listing.names.map { $0.from..<$0.to }
   }
 

@@ -25,7 +25,7 @@ struct FollowedProgram {
       case "SorterOpen", "SorterInsert", "SorterSort", "SorterData", "Sort", "Sequence", "SequenceTest":
         refusal = refusal ?? "it has an order"
       case "Compare", "Permutation": refusal = refusal ?? "it has groups or an order"
-      case "InitCoroutine", "Yield", "EndCoroutine", "OpenAutoindex", "OpenPseudo", "OpenDup":
+      case "InitCoroutine", "Yield", "EndCoroutine", "OpenAutoindex", "OpenPseudo":
         refusal = refusal ?? "it has a subquery, a join or several SELECTs"
       case "DecrJumpZero", "OffsetLimit", "IfPos", "IfNotZero": refusal = refusal ?? "it has a limit"
       case "OpenEphemeral":
@@ -34,7 +34,7 @@ struct FollowedProgram {
         if !["Once", "BeginSubrtn"].contains(before) {
           refusal = refusal ?? "it has DISTINCT, a compound or something else that remembers rows"
         }
-      case "Rewind", "Next", "Prev", "Last", "Gosub", "RowSetTest": isInScanOrder = false
+      case "Rewind", "Next", "Prev", "Last", "RowSetTest": isInScanOrder = false
       default: break
       }
     }

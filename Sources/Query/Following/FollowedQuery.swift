@@ -100,7 +100,8 @@ public final class FollowedQuery {
         let selection =
           extent.highWatermark > extent.logStartOffset
           ? BatchSelection(
-            offsets: extent.logStartOffset...(extent.highWatermark - 1), timestamps: time...Int64.max, isDescending: false) : nil
+            offsets: extent.logStartOffset...(extent.highWatermark - 1), timestamps: time...Int64.max, isDescending: false)
+          : nil
         let scan = RecordScan(source, partition: index, selection: selection, control: control)
         next[extent.partition] = try scan.next() ? scan.offset : extent.highWatermark
       }

@@ -103,7 +103,7 @@ final class StorageTables {
   {
     if partition.failure != nil || partition.highWatermark <= partition.logStartOffset { return (nil, nil) }
     guard let oldest = partition.segments.map(\.minTimestamp).min(), let newest = partition.segments.map(\.maxTimestamp).max(),
-      let first = partition.segments.first
+      let first = partition.segments.first, oldest <= newest
     else { return (nil, nil) }
     // Where the log start lies within a segment, what that has of times may be of records that are gone.
     let isCut = first.baseOffset < partition.logStartOffset
@@ -240,9 +240,12 @@ private final class BatchRows: SystemRows {
   private func values(_ row: BatchRow, _ batches: any BatchSequence, _ extent: PartitionExtent) throws(HistoryError)
     -> [SQLValue]
   {
+    // One without records has no times.
+    let isEmpty = row.minTimestamp > row.maxTimestamp
     var values: [SQLValue] = [
       .text(extent.topic), .integer(Int64(extent.partition)), .integer(row.baseOffset), .integer(row.lastOffset),
-      .integer(Int64(row.recordCount)), .integer(row.minTimestamp), .integer(row.maxTimestamp),
+      .integer(Int64(row.recordCount)), isEmpty ? .null : .integer(row.minTimestamp),
+      isEmpty ? .null : .integer(row.maxTimestamp),
     ]
     guard needsHeader else { return values }
     try batches.withHeader { (bytes) throws(HistoryError) in

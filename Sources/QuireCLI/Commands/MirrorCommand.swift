@@ -24,7 +24,8 @@ struct MirrorCommand: AsyncParsableCommand {
   @Argument(help: "Topics to copy.")
   var names: [String] = []
 
-  @Option(name: .customLong("topics"), help: ArgumentHelp("Copy all topics whose name matches, also later ones.", valueName: "regex"))
+  @Option(
+    name: .customLong("topics"), help: ArgumentHelp("Copy all topics whose name matches, also later ones.", valueName: "regex"))
   var pattern: String?
 
   @Option(
@@ -50,7 +51,9 @@ struct MirrorCommand: AsyncParsableCommand {
 
   func validate() throws {
     if stop {
-      if from != nil || pattern != nil || once || !group.isEmpty { throw ValidationError("--stop takes the names of topics only") }
+      if from != nil || pattern != nil || once || !group.isEmpty {
+        throw ValidationError("--stop takes the names of topics only")
+      }
       if names.isEmpty { throw ValidationError("name the topics to stop") }
     } else {
       if from == nil { throw ValidationError("--from is missing: a broker of the cluster to copy from") }
@@ -96,7 +99,11 @@ struct MirrorCommand: AsyncParsableCommand {
       let mirror = Mirror(
         source: source, target: target, door: MirrorTarget(connections: connections), selection: selection, voice: voice)
       let outcome: Result<Void, any Error>
-      do { outcome = .success(try await mirror.run()) } catch { outcome = .failure(error) }
+      do { outcome = .success(try await mirror.run()) } catch {
+        outcome = .failure(error)
+        // In a task of its own: this one is cancelled and cannot wait any more.
+        if error is CancellationError { await Task { await mirror.copyGroupsBeforeEnd() }.value }
+      }
       await source.close()
       connections.close()
       voice.clear()

@@ -53,7 +53,8 @@ struct QueryCommand: AsyncParsableCommand {
   @Option(
     name: .long, parsing: .unconditional,
     help: ArgumentHelp(
-      "Where following begins: end (default: what comes in from now on), beginning, an offset, a time, -10m.", valueName: "position"))
+      "Where following begins: end (default: what comes in from now on), beginning, an offset, a time, -10m.",
+      valueName: "position"))
   var from: String?
 
   @OptionGroup var limits: LimitOptions

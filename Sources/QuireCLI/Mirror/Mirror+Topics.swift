@@ -61,11 +61,13 @@ extension Mirror {
       } else {
         shift = isEmpty && extent.logEndOffset <= start ? 0 : extent.logEndOffset - (try await firstBatch(of: name, at: start))
         shifts.byPartition[name.partition] = shift
-        if shift != 0 { voice.say("\(name): offsets of the copy are those of the source \(shift < 0 ? "-" : "+") \(shift.magnitude)") }
+        if shift != 0 {
+          voice.say("\(name): offsets of the copy are those of the source \(shift < 0 ? "-" : "+") \(shift.magnitude)")
+        }
       }
       var partition = MirroredPartition(name, shift: shift, position: extent.logEndOffset - shift)
       if shift == 0, isEmpty, start >= extent.logEndOffset {
-        partition.realign(to: start)
+        partition.align(to: start)
         partition.logStart = start
       }
       partition.sourceStart = start
@@ -119,14 +121,16 @@ extension Mirror {
     func value(_ key: String) -> String { known.first { $0.key == key }?.value ?? "" }
     if known.isEmpty { throw CommandFailure("the target knows no mirrors: it is no Quire, or an older one") }
     if !value(MirrorSource.key).isEmpty {
-      guard let other = MirrorSource(value(MirrorSource.key)), let shifts = MirrorShifts(parsing: value(MirrorShifts.key)) else {
+      guard let other = MirrorSource(value(MirrorSource.key)), let shifts = MirrorShifts(parsing: value(MirrorShifts.key))
+      else {
         throw CommandFailure("the configuration of topic '\(topic.name)' does not say what it is a mirror of")
       }
       if let complaint = other.complaint(about: mark) { throw CommandFailure("topic '\(topic.name)': \(complaint)") }
       try await extend(existing, to: count)
       return shifts
     }
-    voice.say("topic '\(topic.name)' exists at the target and becomes a mirror: it takes no other records until `quire mirror --stop`")
+    voice.say(
+      "topic '\(topic.name)' exists at the target and becomes a mirror: it takes no other records until `quire mirror --stop`")
     try await extend(existing, to: count)
     // From here on nobody else moves its end. Shifts of an earlier mirroring mean nothing.
     try await target.alterConfiguration(ofTopic: topic.name, [(MirrorSource.key, mark.text), (MirrorShifts.key, nil)])

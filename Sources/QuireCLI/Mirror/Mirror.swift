@@ -54,6 +54,16 @@ actor Mirror {
     try await copyGroups()
   }
 
+  /// Once more what groups have committed, for an end by a signal: a few seconds at most.
+  func copyGroupsBeforeEnd() async {
+    await withTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try? await self.copyGroups() }
+      tasks.addTask { try? await Task.sleep(for: .seconds(5)) }
+      await tasks.next()
+      tasks.cancelAll()
+    }
+  }
+
   private func repeating(every interval: Duration, _ work: () async throws -> Void) async throws {
     while true {
       do { try await Task.sleep(for: interval) } catch { return }
@@ -66,6 +76,7 @@ actor Mirror {
   // Copying
 
   private func copy() async throws {
+    var stretches: [(partition: TopicPartition, stretch: CommittedStretch)] = []
     while true {
       try Task.checkCancellation()
       if selection.isOnce, partitions.values.allSatisfy(\.isDone) { return }
@@ -74,28 +85,40 @@ actor Mirror {
       }
       try await realignUnsure()
       let due = duePartitions()
-      guard !due.isEmpty else {
+      if due.isEmpty, stretches.isEmpty {
         try await Task.sleep(for: .milliseconds(50))
         continue
       }
-      let fetched = try await source.fetchCommitted(
-        due.map { ($0, partitions[$0]!.fetchOffset) }, partitionBytesMax: Self.partitionBytesMax, bytesMax: Self.fetchBytesMax,
-        wait: selection.isOnce ? .milliseconds(100) : .milliseconds(500))
-      var stretches: [(partition: TopicPartition, stretch: CommittedStretch)] = []
-      for partition in due {
-        guard let outcome = fetched[partition], partitions[partition] != nil else { continue }
-        if let stretch = try await take(outcome, of: partition) { stretches.append((partition, stretch)) }
+      // The next round is fetched while this one is appended.
+      let inFlight = stretches
+      async let appended: Void = append(inFlight)
+      let fetched =
+        due.isEmpty
+        ? [:]
+        : try await source.fetchCommitted(
+          due, partitionBytesMax: Self.partitionBytesMax, bytesMax: Self.fetchBytesMax,
+          wait: selection.isOnce ? .milliseconds(100) : .milliseconds(500))
+      try await appended
+      for each in inFlight { partitions[each.partition]?.pendingEnd = nil }
+      stretches = []
+      for (name, offset) in due {
+        // What went wrong with what was in front of it makes it useless: what is missing must not be taken for a gap.
+        guard let outcome = fetched[name], let partition = partitions[name], !partition.isUnsure, !partition.isStopped,
+          partition.fetchOffset == offset
+        else { continue }
+        guard let stretch = try await take(outcome, of: name) else { continue }
+        stretches.append((name, stretch))
+        partitions[name]!.pendingEnd = stretch.nextOffset
       }
-      try await append(stretches)
       voice.progress(partitions.values)
     }
   }
 
   /// In an order that begins with another one each time: a broker serves those that come first.
-  private func duePartitions() -> [TopicPartition] {
+  private func duePartitions() -> [(partition: TopicPartition, offset: Int64)] {
     let now = ContinuousClock.now
-    let due = partitions.values.filter { $0.isDue(now) && !$0.isUnsure && !(selection.isOnce && $0.isDone) }
-      .map(\.partition).sorted()
+    let due = partitions.values.filter { $0.isDue(now) && !$0.isUnsure && !(selection.isOnce && $0.isNearlyDone) }
+      .sorted { $0.partition < $1.partition }.map { (partition: $0.partition, offset: $0.fetchOffset) }
     guard !due.isEmpty else { return [] }
     turn += 1
     let first = turn % due.count
@@ -129,8 +152,8 @@ actor Mirror {
         return nil
       }
       // Nothing is left at the source up to where it was asked.
-      if partition.fetchOffset > partition.position, fetched.lastStableOffset <= partition.fetchOffset {
-        return CommittedStretch(gap: partition.position..<partition.fetchOffset, shift: partition.shift)
+      if let goneTo = partition.goneTo, goneTo > partition.position, fetched.lastStableOffset <= goneTo {
+        return CommittedStretch(gap: partition.position..<goneTo, shift: partition.shift)
       }
       if partition.logStart != nil, fetched.lastStableOffset <= partition.position { try await beginEmpty(name) }
       return nil
@@ -162,8 +185,6 @@ actor Mirror {
     guard stretch.batches.readableBytes <= Limits.mirrorBodyBytesMax else {
       return stop(name, "a batch at \(stretch.firstOffset) has more than \(Limits.mirrorBodyBytesMax) bytes")
     }
-    // Whatever becomes of it, also if this task is cancelled.
-    partitions[name]!.isUnsure = true
     do {
       if partition.logStart != nil, partition.shift == 0 {
         _ = try await door.begin(name, topicID: topic.targetID, at: stretch.firstOffset)
@@ -171,7 +192,7 @@ actor Mirror {
       let extent = try await door.append(
         stretch.batches, to: name, topicID: topic.targetID,
         logStartOffset: partition.shift == 0 ? partition.logStart : nil)
-      partitions[name]!.advance(to: extent.logEndOffset - partition.shift)
+      partitions[name]!.align(to: extent.logEndOffset - partition.shift)
       partitions[name]!.logStart = nil
       partitions[name]!.recordCount += stretch.recordCount
       partitions[name]!.byteCount += stretch.batches.readableBytes
@@ -185,7 +206,7 @@ actor Mirror {
     guard let partition = partitions[name], let topic = topics[name.topic] else { return }
     do {
       let extent = try await door.begin(name, topicID: topic.targetID, at: partition.position + partition.shift)
-      partitions[name]!.advance(to: extent.logEndOffset - partition.shift)
+      partitions[name]!.align(to: extent.logEndOffset - partition.shift)
       partitions[name]!.logStart = nil
     } catch let failure as MirrorTarget.Failure {
       take(failure, of: name)
@@ -221,11 +242,15 @@ actor Mirror {
             continue
           }
           partitions[name]!.logStart = nil
-          partitions[name]!.realign(to: extent.logEndOffset - partition.shift)
+          partitions[name]!.align(to: extent.logEndOffset - partition.shift)
         }
       } catch let failure as MirrorTarget.Failure {
         for partition in unsure where partition.partition.topic == topic {
-          if failure.kind == .final { stop(partition.partition, failure.message) } else { fail(partition.partition, failure.message) }
+          if failure.kind == .final {
+            stop(partition.partition, failure.message)
+          } else {
+            fail(partition.partition, failure.message)
+          }
         }
       }
     }
@@ -236,10 +261,14 @@ actor Mirror {
     do {
       let earliest = try await source.offsets(.earliest, of: [name])[name] ?? nil
       let latest = try await source.offsets(.latest, of: [name])[name] ?? nil
-      guard let earliest, let latest, var partition = partitions[name] else { return fail(name, "the source does not say where it begins") }
+      guard let earliest, let latest, var partition = partitions[name] else {
+        return fail(name, "the source does not say where it begins")
+      }
       if latest < partition.position {
         return stop(
-          name, "the source ends at \(latest), in front of \(partition.position), to where it was copied: its log is not the one that was copied")
+          name,
+          "the source ends at \(latest), in front of \(partition.position), to where it was copied: its log is not the one that was copied"
+        )
       }
       guard earliest > partition.fetchOffset else { return fail(name, "the source refuses offset \(partition.fetchOffset)") }
       if partition.logStart == nil {
@@ -248,9 +277,9 @@ actor Mirror {
         voice.warn("\(name): the source let go of \(lost) offsets from \(partition.fetchOffset) on before they were copied")
       } else {
         partition.logStart = earliest
-        if partition.shift == 0 { partition.realign(to: earliest) }
+        if partition.shift == 0 { partition.align(to: earliest) }
       }
-      partition.fetchOffset = earliest
+      partition.goneTo = earliest
       partitions[name] = partition
     } catch let error as KafkaClientError {
       fail(name, error.message)

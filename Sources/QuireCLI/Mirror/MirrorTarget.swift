@@ -48,7 +48,7 @@ struct MirrorTarget: Sendable {
           method: .POST, path: "\(path(partition))?topic-id=\(topicID)\(start)", contentType: Self.mediaType, body: batches)))
   }
 
-  private static let mediaType = "application/x-quire-batches"
+  private static let mediaType = "application/vnd.quire.batches"
   private static let strange = Failure(kind: .final, message: "the node's answer makes no sense: is it an older Quire?")
 
   private func path(_ partition: TopicPartition) -> String { "/v1/mirror/\(partition.topic)/\(partition.partition)" }

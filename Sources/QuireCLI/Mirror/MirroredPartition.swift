@@ -8,8 +8,10 @@ struct MirroredPartition: Sendable {
   let shift: Int64
   /// Of the source: everything below is durable in the mirror, whose log ends at `position + shift`.
   private(set) var position: Int64
-  /// Of the source: where the next fetch begins; further than `position` where the source has nothing left between.
-  var fetchOffset: Int64
+  /// Of the source: from `position` up to here it has let go of everything.
+  var goneTo: Int64?
+  /// Of the source: where what is being appended ends.
+  var pendingEnd: Int64?
   /// The mirror's log has no records yet and begins with the first stretch, and starts here then.
   var logStart: Int64?
   /// Where the mirror ends has to be asked: nobody knows what became of the last request.
@@ -36,23 +38,18 @@ struct MirroredPartition: Sendable {
     self.partition = partition
     self.shift = shift
     self.position = position
-    fetchOffset = position
   }
 
+  /// Of the source: where the next fetch begins.
+  var fetchOffset: Int64 { pendingEnd ?? max(position, goneTo ?? position) }
   var isStopped: Bool { stopReason != nil }
   var lag: Int64 { max(0, sourceEnd - position) }
   var isDone: Bool { isStopped || (logStart == nil && goal.map { position >= $0 } ?? false) }
 
-  mutating func advance(to position: Int64) {
+  /// The mirror's log is known to end here.
+  mutating func align(to position: Int64) {
     self.position = position
-    fetchOffset = max(position, fetchOffset)
-    isUnsure = false
-  }
-
-  /// The mirror ends elsewhere than was thought.
-  mutating func realign(to position: Int64) {
-    self.position = position
-    fetchOffset = position
+    if let goneTo, goneTo <= position { self.goneTo = nil }
     isUnsure = false
   }
 
@@ -68,4 +65,6 @@ struct MirroredPartition: Sendable {
   }
 
   func isDue(_ now: ContinuousClock.Instant) -> Bool { !isStopped && retryAt.map { now >= $0 } ?? true }
+  /// All that is wanted is there or on its way.
+  var isNearlyDone: Bool { isDone || (goal.map { (pendingEnd ?? position) >= $0 && logStart == nil } ?? false) }
 }

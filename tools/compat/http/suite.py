@@ -7,12 +7,14 @@ import http.client
 import json
 import os
 import subprocess
+import struct
 import sys
 import tempfile
 import threading
 import urllib.parse
 
 import jsonschema
+import psycopg
 from openapi_spec_validator import validate
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
@@ -28,7 +30,8 @@ LATE = ("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 20
         "SELECT x, CASE WHEN x = 19000 THEN json('no JSON') ELSE hex(zeroblob(20)) END AS y FROM n")
 # Statuses that cannot be had from a healthy node.
 UNREACHABLE = {("/ready", "get", 503), ("/v1/query", "get", 500), ("/v1/query", "post", 500), ("/v1/export", "post", 500),
-               ("/v1/query", "get", 503)}
+               ("/v1/query", "get", 503)} | {("/v1/mirror/{topic}" + rest, method, 503) for rest, method in (
+                   ("", "get"), ("/{partition}", "post"), ("/{partition}/begin", "post"))}
 JSON = {"Content-Type": "application/json"}
 EVENTS = {"Accept": "text/event-stream"}
 
@@ -65,6 +68,8 @@ class Door:
     def compare(self, method, path, reply, text):
         bare = path.split("?")[0]
         template = "/v1/queries/{id}" if bare.startswith("/v1/queries/") else bare
+        if bare.startswith("/v1/mirror/"):
+            template = "/v1/mirror" + "".join(("/{topic}", "/{partition}", "/begin")[:len(bare.split("/")) - 3])
         answers = self.document["paths"][template][method]["responses"]
         assert str(reply.status) in answers, f"{method} {path}: status {reply.status} is not in the document"
         self.seen.add((template, method, reply.status))
@@ -158,6 +163,33 @@ def document(door, broker):
     assert door.document["info"]["version"] in quire("--version").stdout
 
 
+def mirrors(door, stranger):
+    """What is brought to the log of a mirror: batches without records are the shortest."""
+    quire("topic", "create", "copied", "--partitions", "1", "--topic-config", "quire.mirror.source=cluster/copied/id")
+    kind = {"Content-Type": "application/vnd.quire.batches"}
+    topic_id = json.loads(door.ask("GET", "/v1/mirror/copied")[2])["topic_id"]
+    good, other = f"?topic-id={topic_id}", "?topic-id=another"
+    equal(door.ask("GET", "/v1/mirror/nothing")[0], 404)
+    equal(door.ask("GET", "/v1/mirror/copied", None, stranger)[0], 403)
+    for path, more in (("/v1/mirror/copied/0/begin", "&offset=5"), ("/v1/mirror/copied/0", "")):
+        equal(door.ask("POST", path + good + more, b"", kind)[0], 200)
+        equal(door.ask("POST", path + other + more, b"", kind)[0], 404)
+        equal(door.ask("POST", path, b"", kind)[0], 400)
+        equal(door.ask("POST", path + good + more, b"", {**kind, **stranger})[0], 403)
+        equal(door.ask("POST", path + good + more, b"", {"Content-Type": "text/plain"})[0], 415)
+    begun = json.loads(door.ask("POST", "/v1/mirror/copied/0" + good, empty_batch(5, 7), kind)[2])
+    equal(begun, {"partition": 0, "log_start_offset": 5, "log_end_offset": 8})
+    equal(door.ask("POST", "/v1/mirror/copied/0" + good, empty_batch(9, 9), kind)[0], 409)
+    equal(door.ask("POST", "/v1/mirror/copied/0/begin" + good + "&offset=20", b"", kind)[0], 409)
+    equal(door.ask("POST", "/v1/mirror/copied/0" + good, bytes((32 << 20) + 1), kind)[0], 413)
+
+
+def empty_batch(first, last):
+    from kafka.record.util import calc_crc32c
+    behind_crc = struct.pack(">hiqqqhii", 0, last - first, -1, -1, -1, -1, -1, 0)
+    return struct.pack(">qiibI", first, 49, -1, 2, calc_crc32c(behind_crc)) + behind_crc
+
+
 def answers(door, broker):
     """Every status of every route, and each reply is what the document says."""
     for path in ("/health", "/ready", "/metrics", "/v1/queries", "/v1/openapi.json"):
@@ -191,6 +223,7 @@ def answers(door, broker):
         body = {"topics": ["plays"], "format": form, "partitions": [{"topic": "plays", "partition": 0, "from": 0, "to": 5}]}
         door.accepts("Export", body)
         equal(door.ask("POST", "/v1/export", body)[0], 200)
+    mirrors(door, stranger)
     with busy(door):
         for path, body in (("/v1/query", {"sql": "SELECT 1"}), ("/v1/export", {"topics": ["plays"]})):
             status, headers, text = door.ask("POST", path, body)
@@ -316,6 +349,67 @@ def slow(door, broker):
         equal(len(stream.rows(20_000)), 20_000)
 
 
+def postgres(door, broker):
+    """Statements of the other door are in the same registry, and stop the same way."""
+    dsn = f"host={broker.postgres.rsplit(':', 1)[0]} port={broker.postgres.rsplit(':', 1)[1]} dbname=quire user=q"
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*)::int8 FROM n"
+    states = []
+
+    def run():
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            try:
+                connection.execute(endless)
+            except psycopg.Error as error:
+                states.append(error.sqlstate)
+            equal(connection.execute("SELECT 1::int8").fetchone(), (1,))
+
+    wait_until(lambda: not door.running(), 30, "the statements before are gone")
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    running = wait_until(lambda: len(door.running()) == 2 and door.running(), 30, "both statements run")
+    equal({query["door"] for query in running}, {"postgres"})
+    assert all("RECURSIVE" in query["sql"] for query in running)
+    equal(door.query("SELECT 1")[0], 503)
+    for query in running:
+        equal(door.ask("DELETE", f"/v1/queries/{query['id']}")[0], 200)
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    equal(states, ["57014", "57014"])
+    # Clients that do not read hold no thread, and a place.
+    rows = "COPY (WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n) TO STDOUT"
+    with psycopg.connect(dsn) as one, psycopg.connect(dsn) as other, psycopg.connect(dsn, autocommit=True) as third:
+        for connection in (one, other):
+            connection.pgconn.send_query(rows.encode())
+            connection.pgconn.flush()
+        wait_until(lambda: len(door.running()) == 2, 30, "both statements run")
+
+        def refused():
+            try:
+                third.execute("SELECT 1")
+            except psycopg.Error as error:
+                return error.sqlstate
+
+        equal(wait_until(refused, 30, "a third statement is refused"), "53400")
+        for connection in (one, other):
+            connection.pgconn.finish()
+        wait_until(lambda: not door.running(), 30, "statements end with their clients")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        # An idle portal is no running statement; a slow client's time is not its statement's.
+        connection.autocommit = False
+        with connection.transaction(), connection.cursor(name="idle") as cursor:
+            cursor.itersize = 2
+            cursor.execute("SELECT value FROM plays")
+            cursor.fetchone()
+            equal(door.running(), [])
+        try:
+            connection.execute("SELECT substring(value FROM 'a.*') FROM plays")
+            raise AssertionError("substring with a pattern is not refused")
+        except psycopg.Error as error:
+            equal(error.sqlstate, "0A000")
+
+
 PARTS = [
     ("the OpenAPI document is one", document),
     ("every route answers as the document says", answers),
@@ -323,6 +417,7 @@ PARTS = [
     ("events: each row once, and from where a client was", events),
     ("events: streams end with a word", event_ends),
     ("events: a client that does not read", slow),
+    ("statements of Postgres clients are in the same registry", postgres),
 ]
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ def offsets(bootstrap, topic, partition=0):
 def read(bootstrap, topic, partition=0, start=None, end=None):
     """Every record from `start` (the log's start) to the end: (offset, record)."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False,
-                         "auto.offset.reset": "error", "check.crcs": True, "enable.partition.eof": True})
+                         "auto.offset.reset": "error", "check.crcs": True, "enable.partition.eof": True,
+                         "fetch.wait.max.ms": 20})
     low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20, cached=False)
     start, end = low if start is None else start, high if end is None else end
     received, deadline = [], time.monotonic() + 30
@@ -137,6 +138,45 @@ def fixed(node):
 def doctor(data):
     done = run("doctor", "--data-dir", data)
     equal(done.returncode, 0, f"exit of the doctor ({done.stdout}{done.stderr})")
+
+
+class Mock:
+    """The mock cluster of Debian's librdkafka, three brokers, in a process of its own."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([os.environ["MOCK_CLUSTER"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        preexec_fn=die_with_parent)
+        self.bootstrap = self.process.stdout.readline().strip()
+
+    def tell(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+        equal(self.process.stdout.readline().strip(), "ok", f"answer to {words}")
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def from_debians_mock_cluster(node):
+    """The mock brokers of librdkafka 2.0.2: leaders move, brokers go and come back, while it is copied live."""
+    mock = Mock()
+    mock.tell("topic", "moving", 2)
+    live = Live(mock.bootstrap, node, "moving", "--group", "nobody")
+    try:
+        for number, steps in enumerate([(), [("leader", "moving", 0, 2), ("leader", "moving", 1, 3)], [("leader", "moving", 0, 3), ("down", 1)],
+                                        [("up", 1), ("leader", "moving", 1, 1)], [("down", -1), ("up", -1)]]):
+            for step in steps:
+                mock.tell(*step)
+            for partition in range(2):
+                produce(mock.bootstrap, "moving", varied(60, seed=number), partition, "lz4", batch=7)
+            end = 60 * number + 60
+            wait_until(lambda: [attempt(lambda: offsets(node.kafka, "moving", p)) for p in range(2)] == [(0, end)] * 2, 30,
+                       f"the copy after {steps}")
+        same(mock.bootstrap, node.kafka, "moving", range(2))
+    finally:
+        status, _, err = live.stop()
+        mock.end()
+    equal(status, 130, f"exit ({err})")
 
 
 def from_a_mock_cluster(node):
@@ -262,9 +302,14 @@ def steps_over_what_is_gone(source, node):
     equal(offsets(node.kafka, "holes"), (0, 301), "log")
     equal(with_kafka_python(node.kafka, "holes", len(numbers)), numbers, "offset by kafka-python")
     equal(with_aiokafka(node.kafka, "holes", len(numbers)), numbers, "offset by aiokafka")
-    done = run("query", 'SELECT count(*), min("offset"), max("offset") FROM holes', "--server", f"http://{node.http}",
-               "--format", "csv")
-    equal(done.stdout.splitlines()[1:], ["201,0,300"], f"SQL ({done.stderr})")
+    for sql, rows in (
+            ("SELECT count(*), min(offset), max(offset) FROM holes", ["201,0,300"]),
+            ("SELECT offset FROM holes ORDER BY timestamp DESC LIMIT 1", ["300"]),
+            ("SELECT count(*) FROM (SELECT * FROM holes ORDER BY timestamp LIMIT 500)", ["201"]),
+            ("SELECT count(*) FROM holes WHERE time > '2020-01-01' AND offset BETWEEN 90 AND 210", ["21"]),
+            ("SELECT base_offset, min_timestamp, records FROM quire_batches WHERE topic = 'holes' AND records = 0", ["100,,0"])):
+        done = run("query", sql, "--server", f"http://{node.http}", "--format", "csv")
+        equal(done.stdout.splitlines()[1:], rows, f"answer to {sql} ({done.stderr})")
 
 
 def with_kafka_python(bootstrap, topic, count):
@@ -328,7 +373,11 @@ def killing():
     source, node = Node(f"{scratch}/killed-source").start(), Node(f"{scratch}/killed-target").start()
     fixed(source), fixed(node)
     create(source.kafka, "kills", 3)
-    ended = threading.Event()
+    ended, errors = threading.Event(), []
+
+    def delivered(error, message):
+        if error:
+            errors.append(f"{error} ({message.value()[:10]})")
 
     def feed():
         producer = Producer({"bootstrap.servers": source.kafka, "linger.ms": 5, "batch.num.messages": 50,
@@ -336,10 +385,12 @@ def killing():
         number = 0
         while not ended.is_set():
             for _ in range(200):
-                producer.produce("kills", b"%d " % number + b"x" * 200, partition=number % 3)
+                producer.produce("kills", b"%d " % number + b"x" * 200, partition=number % 3, on_delivery=delivered)
                 number += 1
             producer.poll(0.02)
-        producer.flush(60)
+        left = producer.flush(60)
+        if left:
+            errors.append(f"{left} records were never delivered")
 
     feeder = threading.Thread(target=feed)
     feeder.start()
@@ -361,6 +412,7 @@ def killing():
         live.kill()
     mirror(source.kafka, node, "kills")
     same(source.kafka, node.kafka, "kills", range(3))
+    equal(errors, [], "delivery errors")
     numbers = sorted(int(record.value.split()[0]) for p in range(3) for _, record in read(node.kafka, "kills", p))
     equal(numbers, list(range(len(numbers))), "number")
     equal(source.stop(), 0, "exit of the source")
@@ -372,6 +424,8 @@ def main():
     with Node(f"{scratch}/source") as source, Node(f"{scratch}/target") as node:
         with check("from librdkafka's mock cluster"):
             from_a_mock_cluster(node)
+        with check("from Debian's mock cluster, whose leaders move and whose brokers go and come back"):
+            from_debians_mock_cluster(node)
         for body in (keeps_offsets, goes_behind, belongs_to_its_source, tells_histories_apart, steps_over_what_is_gone,
                      follows_live):
             with check(body.__name__.replace("_", " ")):

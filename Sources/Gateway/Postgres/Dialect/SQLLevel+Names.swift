@@ -173,7 +173,8 @@ extension SQLLevel {
       let start = inside[from].word == "for" ? [] : Array(inside[(from + 1)..<(length ?? inside.count)])
       if start.count == 1, start[0].string != nil {
         throw PostgresError(
-          .featureNotSupported, "substring with a pattern is not supported", hint: "regexp(pattern, text) tells whether it matches.")
+          .featureNotSupported, "substring with a pattern is not supported",
+          hint: "regexp(pattern, text) tells whether it matches.")
       }
       pieces.append(SQLPiece(text: ",", source: place))
       pieces += start.isEmpty ? [SQLPiece(text: "1", source: place)] : try translator.rewrite(start)
