@@ -84,7 +84,7 @@ static const routines *host;
   X(void, result_text, result_text, (sqlite3_context * c, const char *t, int n, void (*d)(void *)), (c, t, n, d))         \
   X(void, result_text64, result_text64,                                                                                   \
     (sqlite3_context * c, const char *t, sqlite3_uint64 n, void (*d)(void *), unsigned char e), (c, t, n, d, e))          \
-  X(void, result_value, result_value, (sqlite3_context * c, sqlite3_value * v), (c, v))                                   \
+  X(void, result_value, result_value, (sqlite3_context * c, sqlite3_value *v), (c, v))                                    \
   X(void, result_zeroblob, result_zeroblob, (sqlite3_context * c, int n), (c, n))                                         \
   X(int, set_authorizer, set_authorizer,                                                                                  \
     (sqlite3 * d, int (*f)(void *, int, const char *, const char *, const char *, const char *), void *p), (d, f, p))     \

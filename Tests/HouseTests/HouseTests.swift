@@ -156,6 +156,26 @@ import Testing
     #expect(violations.isEmpty, "there are no such files:\n\(violations.joined(separator: "\n"))")
   }
 
+  @Test("each function of SQLite that the rooms inside libquire.so call is one of the host's")
+  func hostFunctions() throws {
+    let host = try SourceTree.text("Sources/CHostSQLite/host.c")
+    let listed = host.matches(of: /X\([^,]+, (\w+),/).map { "sqlite3_\($0.1)" }
+    let defined = Set(listed + host.matches(of: /sqlite3_\w+/).map { "\($0.0)" })
+    #expect(defined.count > 80)
+    var calls: [String] = []
+    for room in ["SQLite", "Storage", "Indexes", "Query"] {
+      for file in try SourceTree.swiftFiles(under: "Sources/\(room)") {
+        for line in file.code {
+          calls += line.matches(of: /\b(sqlite3_\w+)\(/).map { "\($0.1)" }
+        }
+      }
+    }
+    // Structures, which are called to make one.
+    let types: Set = ["sqlite3_vfs", "sqlite3_module", "sqlite3_io_methods", "sqlite3_mem_methods"]
+    #expect(Set(calls).subtracting(defined).subtracting(types) == [], "these are missing in CHostSQLite")
+    #expect(calls.contains("sqlite3_step"))
+  }
+
   @Test("no source file is longer than can be read at once")
   func lengths() throws {
     let files = try SourceTree.files(under: "Sources", endings: [".swift", ".c", ".h"]) + SourceTree.swiftFiles(under: "Tests")

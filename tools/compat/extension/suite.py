@@ -50,7 +50,7 @@ def main():
                 producer.produce(topic, topic.encode(), None, 0, timestamp=TIME)
             assert producer.flush(30) == 0
             wait_until(lambda: ask(data, "SELECT count(*) FROM plays") == [(PLAYS,)], 20, "everything is written down")
-            for part in (shell, running, interruptions, hosts):
+            for part in (shell, columns, running, interruptions, hosts):
                 part(scratch, data, broker, producer)
         for part in (library, files, damage, datasette):
             part(scratch, data)
@@ -164,6 +164,22 @@ def shell(scratch, data, *_):
                     f"CREATE VIEW v AS SELECT quire_attach('{data}') AS n;\nSELECT * FROM v;": "unsafe use of quire_attach"}.items():
                 said = refused(command)
                 assert words in said, f"{command}: {said}"
+
+
+def columns(scratch, data, *_):
+    if context := named("sqlite3: declared columns, their indexes and full text"):
+        with context:
+            for arguments in (("plays", "n", "INTEGER", "value ->> '$.n'", "--indexed"), ("plays", "value", "--fulltext")):
+                done = node.run("column", "add", *arguments)
+                assert done.returncode == 0, done.stderr
+            wait_until(lambda: ask(data, "SELECT count(*) FROM quire_columns") == [(2,)], 20, "both columns are there")
+            question = f"SELECT quire_attach('{data}') > 0;"
+            equal(sql(question, "SELECT n, partition, typeof(n) FROM plays WHERE n = 42;", "SELECT n FROM plays WHERE value MATCH '77';",
+                      "SELECT max(n), sum(n) FROM plays WHERE n BETWEEN 5 AND 7;").splitlines(), ["1", "42|0|integer", "77", "7|18"])
+            plan = sql(question, "EXPLAIN QUERY PLAN SELECT * FROM plays WHERE n = 42;")
+            assert "index" in plan and "n=?" in plan, plan
+            said = refused(question, "SELECT * FROM \"twins@2\" WHERE value MATCH 'x';")
+            assert "MATCH needs a fulltext index" in said, said
 
 
 def running(scratch, data, broker, producer):
