@@ -121,7 +121,9 @@ extension DeclaredColumn {
       guard texts["type"] == nil, texts["expression"] == nil else {
         throw ColumnSyntaxError("column \(name) is there already: it takes only \"indexed\" and \"fulltext\"")
       }
-      guard isIndexed || isFullText else { throw ColumnSyntaxError("column \(name) is there already: index it or leave it out") }
+      guard isIndexed || isFullText else {
+        throw ColumnSyntaxError("column \(name) is there already: index it or leave it out")
+      }
       return
     }
     if let complaint = Self.complaint(aboutName: name) { throw ColumnSyntaxError("column \(name): \(complaint)") }

@@ -1,4 +1,5 @@
 internal import Model
+
 /// Cuts topics for the statements that read them.
 protocol TopicCutting: AnyObject {
   /// What a cursor over the topic reads.

@@ -52,7 +52,8 @@ final class TopicTable: VirtualTable {
     let number = plans.firstIndex(of: choice.plan) ?? plans.count
     if number == plans.count { plans.append(choice.plan) }
     request.choose(
-      plan: number, description: choice.plan.description(of: planner.size, planner.indexes), cost: choice.cost, rows: choice.rows,
+      plan: number, description: choice.plan.description(of: planner.size, planner.indexes), cost: choice.cost,
+      rows: choice.rows,
       isOrdered: choice.isOrdered)
   }
 

@@ -31,10 +31,15 @@ public struct CommittedStretch: Sendable {
   private var gapStart: Int64
 
   public enum Failure: Error, Equatable {
-    /// A batch has impossible offsets, or begins before the offset where the stretch has to begin: the log is not the one it was.
+    /// A batch has impossible offsets, or follows the one in front of it by more than `gapMax`.
+    case distance(baseOffset: Int64)
+    /// A batch begins before the offset where the stretch has to begin: the log is not the one it was.
     case overlap(baseOffset: Int64)
     case bytes(RecordsError, offset: Int64)
   }
+
+  /// Offsets that may lie between two batches: a gap takes a batch of 61 bytes for each 2³¹ of them, and a broker may claim any.
+  public static let gapMax: Int64 = 1 << 40
 
   /// - Parameters:
   ///   - fetched: whole batches in the order of their offsets; the last one may be cut off, and is left out then.
@@ -64,9 +69,9 @@ public struct CommittedStretch: Sendable {
         throw .bytes(error, offset: nextOffset)
       }
       let batch = rest.readSlice(length: header.totalBytes)!
-      guard header.baseOffset >= 0, header.lastOffsetDelta >= 0, header.lastOffset < LogStretch.offsetMax else {
-        throw .overlap(baseOffset: header.baseOffset)
-      }
+      guard header.baseOffset >= 0, header.lastOffsetDelta >= 0, header.lastOffset < LogStretch.offsetMax,
+        header.baseOffset - nextOffset <= Self.gapMax
+      else { throw .distance(baseOffset: header.baseOffset) }
       if header.nextOffset <= position { continue }
       if header.baseOffset < nextOffset {
         guard mayBeginEarlier, nextOffset == position else { throw .overlap(baseOffset: header.baseOffset) }
@@ -80,8 +85,9 @@ public struct CommittedStretch: Sendable {
     EmptyBatch.write(gapStart + shift..<nextOffset + shift, to: &batches)
   }
 
-  /// A stretch of offsets that have no records (any more).
-  public init(gap offsets: Range<Int64>, shift: Int64) {
+  /// A stretch of offsets that have no records (any more), or its first `gapMax`.
+  public init(gap all: Range<Int64>, shift: Int64) {
+    let offsets = all.prefix(Int(Self.gapMax))
     self.shift = shift
     aborted = []
     firstOffset = offsets.lowerBound

@@ -110,7 +110,9 @@ private func aggregateSlot(_ context: OpaquePointer, bytes: Int) -> UnsafeMutabl
 }
 
 private func finish(_ state: any AggregateState, _ context: OpaquePointer) {
-  do throws(VirtualTableError) { try state.finish(into: ResultContext(raw: context)) } catch { reportFailure(error, to: context) }
+  do throws(VirtualTableError) { try state.finish(into: ResultContext(raw: context)) } catch {
+    reportFailure(error, to: context)
+  }
 }
 
 func reportFailure(_ error: VirtualTableError, to context: OpaquePointer) {

@@ -22,7 +22,9 @@ public enum VerifiedPages {
     try connection.execute("PRAGMA page_size=\(pageSize); PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
     var reserved = CInt(sealBytes)
     _ = sqlite3_file_control(connection.handle, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved)
-    guard reserved <= CInt(sealBytes) else { throw SQLiteError(code: SQLITE_ERROR, message: "SQLite reserves no bytes in pages") }
+    guard reserved <= CInt(sealBytes) else {
+      throw SQLiteError(code: SQLITE_ERROR, message: "SQLite reserves no bytes in pages")
+    }
   }
 
   /// Seals every page of a database that no connection has open.
@@ -168,7 +170,8 @@ private final class VerifiedFile {
     let code = file.pointee.pMethods.pointee.xRead(file, page.baseAddress, CInt(page.count), Int64(offset))
     // A file that ends early is no page of zeros.
     guard code == SQLITE_OK else { return code & 0xFF == SQLITE_IOERR ? Self.damaged : code }
-    guard let found = VerifiedPages.verifiedNumber(of: UnsafeRawBufferPointer(page), at: offset), found == number ?? found else {
+    guard let found = VerifiedPages.verifiedNumber(of: UnsafeRawBufferPointer(page), at: offset), found == number ?? found
+    else {
       return Self.damaged
     }
     number = found

@@ -201,7 +201,9 @@ struct OutputTests {
     }
   }
 
-  @Test("an export in files of a size that is gone on with in a later partition has each record once, in files as large as they are to be")
+  @Test(
+    "an export in files of a size that is gone on with in a later partition has each record once, in files as large as they are to be"
+  )
   func splitLater() throws {
     let history = try numbered(2, batches: 60)
     try withTemporaryDirectory { directory in

@@ -16,8 +16,12 @@ final class IndexedTopic {
   static let columns = [
     column("user", "TEXT", "value ->> '$.user'", indexed: true), column("n", "INTEGER", "value ->> '$.n'", indexed: true),
     column("r", "REAL", "value ->> '$.n'", indexed: true),
-    column("num", "NUMERIC", "CASE offset % 5 WHEN 0 THEN '3.0' WHEN 1 THEN 2.5 WHEN 2 THEN offset WHEN 3 THEN 'x' || offset END", indexed: true),
-    column("digits", "TEXT", "CASE offset % 4 WHEN 0 THEN '0' || offset WHEN 1 THEN offset WHEN 2 THEN offset || 'x' ELSE key END", indexed: true),
+    column(
+      "num", "NUMERIC", "CASE offset % 5 WHEN 0 THEN '3.0' WHEN 1 THEN 2.5 WHEN 2 THEN offset WHEN 3 THEN 'x' || offset END",
+      indexed: true),
+    column(
+      "digits", "TEXT", "CASE offset % 4 WHEN 0 THEN '0' || offset WHEN 1 THEN offset WHEN 2 THEN offset || 'x' ELSE key END",
+      indexed: true),
     column("raw", "BLOB", "CASE offset % 3 WHEN 0 THEN offset WHEN 1 THEN key ELSE '7' END", indexed: true),
     column("words", "TEXT", "value ->> '$.text'", fullText: true),
     DeclaredColumn(name: "key", definition: nil, isIndexed: true, isFullText: false),
@@ -28,7 +32,8 @@ final class IndexedTopic {
     -> DeclaredColumn
   {
     DeclaredColumn(
-      name: name, definition: .init(type: .init(named: type)!, expression: expression), isIndexed: indexed, isFullText: fullText)
+      name: name, definition: .init(type: .init(named: type)!, expression: expression), isIndexed: indexed, isFullText: fullText
+    )
   }
 
   let topic: StoredTopic
@@ -72,7 +77,8 @@ final class IndexedTopic {
           let text = "\(random.pick(nouns)) \(random.pick(nouns)) \(number % 89 == 0 ? "needle" : "hay")"
           let value =
             number % 13 == 0
-            ? "not json \(number)" : "{\"user\":\"\(user)\",\"n\":\(Int.random(in: 0..<500, using: &random)),\"text\":\"\(text)\"}"
+            ? "not json \(number)"
+            : "{\"user\":\"\(user)\",\"n\":\(Int.random(in: 0..<500, using: &random)),\"text\":\"\(text)\"}"
           return TestRecord(
             1_700_000_000_000 + Int64(number * 100 + Int.random(in: 0..<300, using: &random)), value,
             key: random.pick(["k1", "k2", "k\(number)", "7", nil]))
@@ -110,7 +116,8 @@ final class IndexedTopic {
 
   /// The answer of the same records in memory, where there are no indexes.
   func expected(_ sql: String, _ parameters: [String: SQLParameter] = [:], logStart: [Int64] = [0, 0, 0]) throws -> [String] {
-    try MemoryCatalog(try topic.views(logStart: logStart).mirror, columns: ["plays": declared]).ask(sql, parameters: parameters).lines
+    try MemoryCatalog(try topic.views(logStart: logStart).mirror, columns: ["plays": declared]).ask(sql, parameters: parameters)
+      .lines
   }
 
   func check(_ sql: String, _ parameters: [String: SQLParameter] = [:], logStart: [Int64] = [0, 0, 0]) throws {

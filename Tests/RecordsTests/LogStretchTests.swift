@@ -26,7 +26,8 @@ import Testing
   }
 
   private func marker(_ offset: Int64, _ producer: Int64, _ outcome: ControlRecord) throws -> ByteBuffer {
-    var builder = BatchBuilder.endTransaction(outcome, producerID: producer, producerEpoch: 3, coordinatorEpoch: 0, timestamp: now)
+    var builder = BatchBuilder.endTransaction(
+      outcome, producerID: producer, producerEpoch: 3, coordinatorEpoch: 0, timestamp: now)
     builder.baseOffset = Offset(offset)
     return try builder.build()
   }
@@ -52,14 +53,17 @@ import Testing
 
   @Test("batches keep their bytes, but for offset and epoch")
   func keepsBytes() throws {
-    let one = try batch(5, ["a", "b"], .zstd) { $0.producerID = 7; $0.producerEpoch = 0; $0.baseSequence = 4 }
+    let one = try batch(5, ["a", "b"], .zstd) {
+      $0.producerID = 7; $0.producerEpoch = 0; $0.baseSequence = 4
+    }
     let two = try batch(7, ["c"], .gzip)
     let stretch = try CommittedStretch(of: joined(one, two), from: 5)
     #expect(stretch.batches == joined(one, two))
     #expect((stretch.firstOffset, stretch.nextOffset, stretch.recordCount) == (5, 8, 3))
     let shifted = try CommittedStretch(of: joined(one, two), from: 5, shift: 100)
     #expect(try records(shifted.batches) == [105: "a", 106: "b", 107: "c"])
-    #expect(shifted.batches.getBytes(at: 8, length: one.readableBytes - 8) == one.getBytes(at: 8, length: one.readableBytes - 8))
+    #expect(
+      shifted.batches.getBytes(at: 8, length: one.readableBytes - 8) == one.getBytes(at: 8, length: one.readableBytes - 8))
   }
 
   @Test("committed transactions lose their mark; aborted ones, markers and gaps become batches without records")
@@ -96,6 +100,17 @@ import Testing
     let first = try CommittedStretch(of: fetched, from: 4, mayBeginEarlier: true)
     #expect((first.firstOffset, first.nextOffset) == (3, 6))
     #expect(try CommittedStretch(of: fetched, from: 6).batches.readableBytes == 0)
+  }
+
+  @Test("a batch at an offset that no log can have there is refused, and costs nothing")
+  func distance() throws {
+    let far = joined(try batch(0, ["a"]), try batch(CommittedStretch.gapMax + 2, ["b"]))
+    #expect(throws: CommittedStretch.Failure.distance(baseOffset: CommittedStretch.gapMax + 2)) {
+      try CommittedStretch(of: far, from: 0)
+    }
+    let near = joined(try batch(0, ["a"]), try batch(CommittedStretch.gapMax, ["b"]))
+    #expect(try CommittedStretch(of: near, from: 0).nextOffset == CommittedStretch.gapMax + 1)
+    #expect(CommittedStretch(gap: 0..<(1 << 59), shift: 0).nextOffset == CommittedStretch.gapMax)
   }
 
   @Test("a gap longer than a batch can say becomes several batches")

@@ -6,7 +6,7 @@ public enum ColumnRules {
   /// Functions that reach outside, or that depend on more than their arguments. SQLite itself refuses the others of that kind.
   static let forbiddenFunctions: Set<String> = [
     "load_extension", "fts3_tokenizer", "sqlite_log", "match", "current_date", "current_time", "current_timestamp",
-    "sqlite_version", "sqlite_source_id", "sqlite_compileoption_used", "sqlite_compileoption_get", "sqlite_offset"
+    "sqlite_version", "sqlite_source_id", "sqlite_compileoption_used", "sqlite_compileoption_get", "sqlite_offset",
   ]
 
   /// Nil if every expression of `columns` can be evaluated, else a sentence that says which cannot, and why.

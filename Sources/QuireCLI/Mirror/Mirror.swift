@@ -162,6 +162,7 @@ actor Mirror {
 
   private static func words(_ failure: CommittedStretch.Failure) -> String {
     switch failure {
+    case .distance(let offset): "the source has a batch at \(offset), which no log can have there"
     case .overlap(let offset):
       "the source has a batch at \(offset) that the copy ends inside of: its log is not the one that was copied"
     case .bytes(.unsupportedMagic(let magic), let offset):

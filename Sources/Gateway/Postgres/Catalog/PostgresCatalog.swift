@@ -138,14 +138,14 @@ final class CatalogRelations: Sendable {
     var taken: Set<Int64> = []
     return TopicTableNames.names(of: catalog.topics, taken: Set(CatalogSchema.tables.map(\.name)))
       .sorted { $0.name < $1.name }.map { name, topic in
-      var oid = Self.number(of: name)
-      while !taken.insert(oid).inserted { oid += 1 }
-      let columns = TopicTableColumns.all(of: topic, in: catalog).filter { !$0.isHidden }.map { column in
-        Relation.Column(
-          name: column.name, type: PostgresType(declared: column.declaredType) ?? .text, isNotNull: column.isNotNull)
+        var oid = Self.number(of: name)
+        while !taken.insert(oid).inserted { oid += 1 }
+        let columns = TopicTableColumns.all(of: topic, in: catalog).filter { !$0.isHidden }.map { column in
+          Relation.Column(
+            name: column.name, type: PostgresType(declared: column.declaredType) ?? .text, isNotNull: column.isNotNull)
+        }
+        return Relation(oid: oid, name: name, namespace: PostgresCatalog.Number.publicSchema, columns: columns)
       }
-      return Relation(oid: oid, name: name, namespace: PostgresCatalog.Number.publicSchema, columns: columns)
-    }
   }
 
   /// FNV-1a, above the numbers that Postgres keeps for itself and within a signed integer.
