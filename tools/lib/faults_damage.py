@@ -122,7 +122,7 @@ def one(scratch, data, name, file, damaged, hurt, whole):
             refused(file, "query", "SELECT count(*) FROM hurt WHERE length(value) > 0", "--format", "csv")
             refused(file, "query", f"SELECT length(value) FROM hurt WHERE offset = {first}", "--format", "csv")
             log_end = len(broker.log_text())
-            refused("cut off", "export", "hurt", "--format", "jsonl", "--output", f"{scratch}/out.jsonl")
+            refused(file, "export", "hurt", "--format", "jsonl", "--output", f"{scratch}/out.jsonl")
             assert file in broker.log_text()[log_end:], "the log does not say why the export was cut off"
             assert not os.path.exists(f"{scratch}/out.jsonl"), "half an export was left behind"
             for where, count in ((f"offset < {first}", first), (f"offset > {last}", 2999 - last)):
