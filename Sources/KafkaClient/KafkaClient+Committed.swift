@@ -120,11 +120,19 @@ extension FetchRequest {
 
 extension CommittedFetch {
   fileprivate init(_ answer: FetchResponse.PartitionData) {
-    lastStableOffset = answer.lastStableOffset >= 0 ? answer.lastStableOffset : answer.highWatermark
-    logStartOffset = answer.logStartOffset
+    // A broker may claim anything, and sums with these must not overflow.
+    let possible = -1...LogStretch.offsetMax
+    lastStableOffset = (answer.lastStableOffset >= 0 ? answer.lastStableOffset : answer.highWatermark).clamped(to: possible)
+    logStartOffset = answer.logStartOffset.clamped(to: possible)
     records = answer.records?.joined ?? ByteBuffer()
     aborted = (answer.abortedTransactions ?? []).map {
       CommittedStretch.AbortedTransaction(producerID: $0.producerID, firstOffset: $0.firstOffset)
     }
+  }
+}
+
+extension Int64 {
+  fileprivate func clamped(to range: ClosedRange<Int64>) -> Int64 {
+    Swift.min(Swift.max(self, range.lowerBound), range.upperBound)
   }
 }

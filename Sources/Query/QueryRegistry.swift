@@ -94,7 +94,7 @@ public final class QueryRegistry: Sendable {
         id: id, door: query.door, sql: query.sql, startedMilliseconds: query.startedMilliseconds,
         seconds: Double((ContinuousClock.now - query.started).nanoseconds) / 1e9, rows: progress.rows,
         batchesRead: progress.batches, recordsDecoded: progress.records, outputBytes: progress.outputBytes,
-        isCancelled: query.control.isCancelled, isFollowing: query.isFollowing)
+        isCancelled: query.control.isCancelled, isFollowing: progress.isFollowing)
     }
   }
 
@@ -127,6 +127,7 @@ public final class QueryProgress: Sendable {
   private let batchCount = Atomic<Int>(0)
   private let recordCount = Atomic<Int>(0)
   private let byteCount = Atomic<Int>(0)
+  private let isUnderWay = Atomic<Bool>(false)
 
   public var rows: Int { rowCount.load(ordering: .relaxed) }
   public var batches: Int { batchCount.load(ordering: .relaxed) }
@@ -137,6 +138,9 @@ public final class QueryProgress: Sendable {
     batchCount.store(statistics.batchesMatched, ordering: .relaxed)
     recordCount.store(statistics.recordsDecoded, ordering: .relaxed)
   }
+  /// What comes in from now on is followed.
+  var isFollowing: Bool { isUnderWay.load(ordering: .relaxed) }
+  func noteFollowing() { isUnderWay.store(true, ordering: .relaxed) }
   func note(rows: Int, outputBytes: Int) {
     rowCount.store(rows, ordering: .relaxed)
     byteCount.store(outputBytes, ordering: .relaxed)

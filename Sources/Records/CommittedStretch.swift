@@ -69,7 +69,7 @@ public struct CommittedStretch: Sendable {
         throw .bytes(error, offset: nextOffset)
       }
       let batch = rest.readSlice(length: header.totalBytes)!
-      guard header.baseOffset >= 0, header.lastOffsetDelta >= 0, header.lastOffset < LogStretch.offsetMax,
+      guard header.baseOffset >= 0, header.lastOffsetDelta >= 0, header.nextOffset <= LogStretch.offsetMax,
         header.baseOffset - nextOffset <= Self.gapMax
       else { throw .distance(baseOffset: header.baseOffset) }
       if header.nextOffset <= position { continue }

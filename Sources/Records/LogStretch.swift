@@ -4,8 +4,9 @@ public import NIOCore
 
 /// A stretch of another log: whole batches one after the other, without a gap between their offsets, which they keep.
 public enum LogStretch {
-  /// Offsets from here on are none that any log has; sums with them must not overflow.
-  static let offsetMax: Int64 = 1 << 60
+  /// Offsets from here on are none that any log has: at a million records a second it would have begun nine years ago. What is appended
+  /// to such a log afterwards stays far below what a segment's state can say (2⁶⁰).
+  public static let offsetMax: Int64 = 1 << 48
 
   /// Checks that `records` are such a stretch, of batches that are whole, with a right CRC and records that can be decoded.
   ///
@@ -58,7 +59,7 @@ public enum LogStretch {
   }
 
   private static func complaint(about header: BatchHeader, after previous: BatchHeader?) -> String? {
-    guard header.baseOffset >= 0, header.lastOffsetDelta >= 0, header.lastOffset < offsetMax else {
+    guard header.baseOffset >= 0, header.lastOffsetDelta >= 0, header.nextOffset <= offsetMax else {
       return "the batch has the offsets \(header.baseOffset) to \(header.lastOffset)"
     }
     if let previous, header.baseOffset != previous.nextOffset {

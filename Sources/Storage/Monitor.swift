@@ -48,6 +48,13 @@ func monotonicNanoseconds() -> Int64 {
   return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
 }
 
+/// Nanoseconds that the calling thread has used of processors. A system call.
+func threadProcessorNanoseconds() -> Int64 {
+  var time = timespec()
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+}
+
 /// A thread of our own, joined by whoever stops it.
 final class StorageThread: @unchecked Sendable {
   // Safe because: written once before anybody else sees the object.
@@ -66,8 +73,21 @@ final class StorageThread: @unchecked Sendable {
 
   /// - Parameter niceness: added to the process's; below 0 only where the system lets it, and silently not where it does not.
   init(_ name: String, niceness: CInt = 0, _ body: @escaping @Sendable () -> Void) {
+    let code = Self.begin(Unmanaged.passRetained(Start(name, niceness, body)), &thread)
+    precondition(code == 0, "no thread could be started for \(name)")
+  }
+
+  /// Nil where the system has no thread to give.
+  init?(ifThereIsRoom name: String, niceness: CInt, _ body: @escaping @Sendable () -> Void) {
     let start = Unmanaged.passRetained(Start(name, niceness, body))
-    let code = pthread_create(
+    guard Self.begin(start, &thread) == 0 else {
+      start.release()
+      return nil
+    }
+  }
+
+  private static func begin(_ start: Unmanaged<Start>, _ thread: inout pthread_t) -> CInt {
+    pthread_create(
       &thread, nil,
       { context in
         let start = Unmanaged<Start>.fromOpaque(context!).takeRetainedValue()
@@ -76,7 +96,6 @@ final class StorageThread: @unchecked Sendable {
         start.body()
         return nil
       }, start.toOpaque())
-    precondition(code == 0, "no thread could be started for \(name)")
   }
 
   /// Names the calling thread for debuggers and profiles, as far as 15 bytes go.

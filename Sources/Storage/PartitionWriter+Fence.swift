@@ -46,7 +46,7 @@ extension PartitionWriter {
     isRebuilding = true
     let (name, endOffset, state, options, now) = (active.name, extent.endOffset, state, options, store.now())
     let (log, store) = (log, store)
-    store.readThreads.submitScan {
+    store.readThreads.submitRepair {
       let outcome = log.backgroundWork.perform {
         Result { () throws(StorageError) in
           // What a failed roll could not remove would be the active segment after a crash, without what is appended to this one.

@@ -23,7 +23,7 @@ extension PartitionWriter {
       return .rejected(
         .offsetOutOfRange, message: "the log ends at \(end), and the next batch begins at \(first.header.baseOffset)")
     }
-    if let logStartOffset, logStartOffset > last.header.nextOffset {
+    if let logStartOffset, !(0...last.header.nextOffset ~= logStartOffset) {
       return .rejected(.offsetOutOfRange, message: "the log cannot start at \(logStartOffset), behind its end")
     }
     try checkReserve()
@@ -37,10 +37,12 @@ extension PartitionWriter {
 
   /// Has a mirror's log that holds no records begin at `offset`.
   ///
-  /// - Throws: `.refused` if it holds some, or ends behind `offset`; nothing was changed.
+  /// - Throws: `.refused` if it holds some, or ends behind `offset`, or no log can begin there; nothing was changed.
   func beginMirror(at offset: Int64, now: Int64) throws(StorageError) {
     guard configuration.isMirror else { throw .refused(.invalidRequest) }
-    guard state.logStartOffset == extent.endOffset, offset >= extent.endOffset else { throw .refused(.offsetOutOfRange) }
+    guard state.logStartOffset == extent.endOffset, offset >= extent.endOffset, offset < LogStretch.offsetMax else {
+      throw .refused(.offsetOutOfRange)
+    }
     if offset == extent.endOffset { return }
     try roll(now: now, beginningAt: offset)
     let files = log.shared.withLock { shared in

@@ -168,7 +168,7 @@ extension PartitionWriter {
     guard !closing.isBeingCopied, let endOffset = file.currentRecord?.endOffset, file.pin() else { return }
     closing.isBeingCopied = true
     let (log, store, options, now) = (log, store, options, store.now())
-    store.readThreads.submitScan {
+    store.readThreads.submitRepair {
       let outcome = log.backgroundWork.perform {
         Result { () throws(StorageError) in
           try SegmentRebuild.rebuild(

@@ -63,7 +63,7 @@ final class ReadAhead: @unchecked Sendable {
     following.byteCount = min(maxBytes, Limits.coldFetchBytesMax)
     let next = goOn(following, at: records.nextOffset.rawValue)
     monitor.unlock()
-    if let next { threads.submitScan { [self] in read(next) } }
+    if let next { threads.submitAhead { [self] in read(next) } }
     return records
   }
 
@@ -86,7 +86,7 @@ final class ReadAhead: @unchecked Sendable {
     monitor.lock()
     let next = note(reader, at: place, nextOffset)
     monitor.unlock()
-    if let next { threads.submitScan { [self] in read(next) } }
+    if let next { threads.submitAhead { [self] in read(next) } }
   }
 
   /// Reads nothing ahead any more: the threads are about to end.

@@ -20,7 +20,7 @@ public final class ScanPace: Sendable {
     var refilledAt: Int64 = 0
   }
   private let state = Mutex(State())
-  /// Nanoseconds that lanes have spent on groups of appends, all together.
+  /// Nanoseconds of processors that lanes have used for groups of appends, all together; waiting for the disk is none.
   private let busy = Atomic<Int64>(0)
   private let processors: Double
 
@@ -35,7 +35,7 @@ public final class ScanPace: Sendable {
 
   init(processors: Int) { self.processors = Double(max(1, processors)) }
 
-  /// A lane has spent so long on a group.
+  /// A lane has used so much of its processor for a group.
   func noteBusy(nanoseconds: Int64) { busy.add(nanoseconds, ordering: .relaxed) }
 
   /// Takes `used` from what scans may have.
@@ -70,7 +70,7 @@ public final class ScanPace: Sendable {
   }
 
   private func pause(_ mark: UnsafeMutablePointer<ThreadMark>, _ now: Int64) {
-    let processorTime = ThreadMark.processorTime()
+    let processorTime = threadProcessorNanoseconds()
     let nanoseconds = take(processorTime - mark.pointee.processorTimeThen, now: now)
     if nanoseconds > 0 {
       var time = timespec(tv_sec: 0, tv_nsec: Int(nanoseconds))
@@ -84,7 +84,7 @@ public final class ScanPace: Sendable {
 /// What a thread had used of its processor when it last looked: of the thread, because a statement may have many scans under way at once.
 private struct ThreadMark {
   var lookedAt = monotonicNanoseconds()
-  var processorTimeThen = ThreadMark.processorTime()
+  var processorTimeThen = threadProcessorNanoseconds()
 
   /// Asking for a thread's processor time is a system call.
   static let lookEvery: Int64 = 500_000
@@ -103,11 +103,5 @@ private struct ThreadMark {
     mark.initialize(to: ThreadMark())
     pthread_setspecific(key, mark)
     return mark
-  }
-
-  static func processorTime() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
   }
 }

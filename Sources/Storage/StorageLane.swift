@@ -107,9 +107,9 @@ final class StorageLane: @unchecked Sendable {
     while waitForWork(&group) {
       if let job = nextJob() { job(self) }
       if !group.isEmpty {
-        let begin = monotonicNanoseconds()
+        let begin = threadProcessorNanoseconds()
         let taken = commit(group)
-        store.scanPace.noteBusy(nanoseconds: monotonicNanoseconds() - begin)
+        store.scanPace.noteBusy(nanoseconds: threadProcessorNanoseconds() - begin)
         if taken < group.count { putBack(Array(group[taken...])) }
         group.removeAll(keepingCapacity: true)
       }

@@ -1,6 +1,6 @@
 internal import DequeModule
 
-/// Threads that do what they are given, in the order it came; begun when there is work that no other of them is free for.
+/// Threads that do what they are given, in the order it came; one to begin with, and more when there is work that none is free for.
 ///
 // Safe because: everything that changes is guarded by `monitor`.
 final class WorkerThreads: @unchecked Sendable {
@@ -19,6 +19,7 @@ final class WorkerThreads: @unchecked Sendable {
     self.name = name
     self.countMax = max(1, countMax)
     self.niceness = niceness
+    threads = [StorageThread("\(name)-0", niceness: niceness) { [unowned self] in self.run() }]
   }
 
   /// Runs `work` on one of the threads; after `stop`, when nothing waits behind it, at once: whoever asked gets an answer.
@@ -28,7 +29,10 @@ final class WorkerThreads: @unchecked Sendable {
     if !isStopped {
       queue.append(work)
       if waitingCount < queue.count, threads.count < countMax {
-        threads.append(StorageThread("\(name)-\(threads.count)", niceness: niceness) { [unowned self] in self.run() })
+        // Without room for another, those there are come to it; the first is begun with the store.
+        let thread = StorageThread(ifThereIsRoom: "\(name)-\(threads.count)", niceness: niceness) { [unowned self] in self.run()
+        }
+        if let thread { threads.append(thread) }
       }
     }
     monitor.signal()

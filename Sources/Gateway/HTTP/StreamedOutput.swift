@@ -97,7 +97,7 @@ public final class StreamedOutput: @unchecked Sendable {
     waiting?.resume(returning: .bytes(ByteBuffer()))
   }
 
-  /// What to run once, on any thread, when nobody reads any more: the writer may be deep in a scan that writes nothing.
+  /// What to run once, on any thread, when nobody reads any more or the answer has failed: the writer may be deep in a scan that writes nothing.
   public func onAbandoned(_ interrupt: @escaping @Sendable () -> Void) {
     pthread_mutex_lock(mutex)
     let isAbandoned = if case .abandoned = ending { true } else { false }
@@ -121,6 +121,8 @@ public final class StreamedOutput: @unchecked Sendable {
     }
     ending = wanted
     var toRun: (@Sendable () -> Void)?
+    // Who writes may wait for records, and would not notice.
+    if case .failed = wanted { toRun = interrupt }
     if case .abandoned = wanted {
       toRun = interrupt
       queue = []

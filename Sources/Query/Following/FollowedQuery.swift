@@ -124,6 +124,8 @@ public final class FollowedQuery {
       try writer.begin(columns: (0..<self.statement.columnCount).map { self.statement.columnName(at: $0) })
       try writer.pause()
     }
+    control.progress.noteFollowing()
+    var lastWritten = (bytes: writer.output.bytesWritten, at: ContinuousClock.now)
     while true {
       session.memory.restart()
       control.restart(time: session.limits.time)
@@ -133,10 +135,16 @@ public final class FollowedQuery {
         try write { try writer.pause() }
       }
       control.restart(time: nil)
-      let began = ContinuousClock.now
       watch.wait(atMost: Self.idleTime)
       if control.isCancelled { throw QueryError(.cancelled, "the query was cancelled") }
-      if ContinuousClock.now - began >= Self.idleTime { try write { try idle() } }
+      // Records that come in all the time may have no row that is asked for.
+      let now = ContinuousClock.now
+      let written = writer.output.bytesWritten
+      if written != lastWritten.bytes { lastWritten = (written, now) }
+      if now - lastWritten.at >= Self.idleTime {
+        try write { try idle() }
+        lastWritten = (writer.output.bytesWritten, now)
+      }
     }
   }
 

@@ -55,7 +55,7 @@ extension Mirror {
         throw CommandFailure("partition \(name) cannot be copied: the target does not have it")
       }
       // Mock brokers know no beginning of a log that never had a record.
-      let start = (starts[name] ?? nil) ?? 0
+      let start = min(max(0, (starts[name] ?? nil) ?? 0), LogStretch.offsetMax)
       let isEmpty = extent.logStartOffset == extent.logEndOffset
       let shift: Int64
       if let known = shifts.byPartition[name.partition] {
@@ -190,7 +190,12 @@ extension Mirror {
   }
 
   private func join(_ topic: TopicDescription) async throws {
-    do { try await prepare(topic) } catch let failure as CommandFailure { voice.warn(failure.message) }
+    // A topic that cannot be copied is no reason not to copy those behind it.
+    do { try await prepare(topic) } catch let failure as CommandFailure { voice.warn(failure.message) } catch let error
+      as KafkaClientError
+    {
+      voice.warn("topic '\(topic.name)' cannot be copied now: \(error.message)")
+    }
   }
 
   /// Ends the mirroring of topics: they take records of anybody again.

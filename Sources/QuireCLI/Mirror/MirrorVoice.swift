@@ -31,7 +31,7 @@ final class MirrorVoice: Sendable {
       guard state.line.isDue else { return }
       let records = partitions.reduce(0) { $0 + $1.recordCount }
       let bytes = partitions.reduce(0) { $0 + $1.byteCount }
-      let lag = partitions.reduce(Int64(0)) { $0 + $1.lag }
+      let lag = partitions.reduce(Int64(0)) { $0 &+ $1.lag }
       state.line.show("copied \(records) records, \(Progress.size(bytes)); \(lag) to go")
     }
   }

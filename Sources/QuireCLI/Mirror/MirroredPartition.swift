@@ -43,7 +43,7 @@ struct MirroredPartition: Sendable {
   /// Of the source: where the next fetch begins.
   var fetchOffset: Int64 { pendingEnd ?? max(position, goneTo ?? position) }
   var isStopped: Bool { stopReason != nil }
-  var lag: Int64 { max(0, sourceEnd - position) }
+  var lag: Int64 { max(0, sourceEnd &- position) }
   var isDone: Bool { isStopped || (logStart == nil && goal.map { position >= $0 } ?? false) }
 
   /// The mirror's log is known to end here.

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from checks import check, equal
+from checks import check, equal, wait_until
 from door import EVENTS, PLAYS, ROWS
 
 MANY_ROWS = f'SELECT e."offset", e.time, e.value, g FROM events e, generate_series(1, {ROWS // EVENTS}) g'
@@ -77,7 +77,7 @@ def run(door):
         for number, says in ((signal.SIGINT, b"cancel"), (signal.SIGKILL, b"")):
             with subprocess.Popen(["psql", "-X", "-h", door.host, "-p", str(door.port), "-U", "ada", "-c", endless, "quire"],
                                   stderr=subprocess.PIPE) as process:
-                time.sleep(0.5)
+                wait_until(lambda: "RECURSIVE" in psql("SELECT sql FROM quire_queries WHERE sql NOT LIKE '%quire_queries%'"), 30, "it runs")
                 process.send_signal(number)
                 _, errors = process.communicate(timeout=20)
                 assert says in errors, errors
