@@ -141,6 +141,9 @@ actor Mirror {
       partition.sourceEnd = fetched.lastStableOffset
       partition.sourceStart = max(partition.sourceStart, fetched.logStartOffset)
       partition.succeeded()
+      if selection.isOnce {
+        partition.note(isEmpty: fetched.lastStableOffset <= partition.position, .now)
+      }
       partitions[name] = partition
       do throws(CommittedStretch.Failure) {
         let stretch = try CommittedStretch(

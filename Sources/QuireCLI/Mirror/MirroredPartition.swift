@@ -25,6 +25,9 @@ struct MirroredPartition: Sendable {
   /// `--once` ends here.
   var goal: Int64?
 
+  /// Since when the source has had nothing behind `position`, though `goal` lies there.
+  private var emptySince: ContinuousClock.Instant?
+
   var recordCount = 0
   var byteCount = 0
   var lostOffsets: Int64 = 0
@@ -33,6 +36,8 @@ struct MirroredPartition: Sendable {
   private(set) var retryAt: ContinuousClock.Instant?
 
   private static let delayMax = Duration.seconds(10)
+  /// Long enough for a new leader to learn what is committed.
+  private static let emptyMax = Duration.seconds(5)
 
   init(_ partition: TopicPartition, shift: Int64, position: Int64) {
     self.partition = partition
@@ -51,6 +56,15 @@ struct MirroredPartition: Sendable {
     self.position = position
     if let goneTo, goneTo <= position { self.goneTo = nil }
     isUnsure = false
+  }
+
+  /// The source has nothing committed behind `position`, or has again. Where that lasts, no more is to come than there is: the end it
+  /// named is not where its log ends.
+  mutating func note(isEmpty: Bool, _ now: ContinuousClock.Instant) {
+    guard isEmpty else { return emptySince = nil }
+    let since = emptySince ?? now
+    emptySince = since
+    if now - since >= Self.emptyMax { goal = position }
   }
 
   /// Waits longer each time.
