@@ -87,6 +87,7 @@ public final class IndexBuilder: Sendable {
           if let known, known.topicID == log.topicID {
             indexing = known
           } else {
+            known?.forget()
             indexing = PartitionIndexing(log, files, logger)
           }
           work.partitions[log.topicPartition] = indexing
@@ -102,7 +103,9 @@ public final class IndexBuilder: Sendable {
           }
         }
       }
-      for name in work.partitions.keys where !found.contains(name) { work.partitions[name] = nil }
+      for name in work.partitions.keys where !found.contains(name) {
+        work.partitions.removeValue(forKey: name)?.forget()
+      }
       counted.withLock { $0.uncoveredRecords = uncovered }
       return isBusy
     }

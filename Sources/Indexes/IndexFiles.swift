@@ -99,16 +99,28 @@ public final class IndexFiles: Sendable {
     state.withLock { state in state.idle.removeAll { $0.path.hasPrefix(directory + "/") } }
   }
 
+  /// Closes a file that is no more, or another from now on.
+  func drop(_ path: String) { state.withLock { state in state.idle.removeAll { $0.path == path } } }
+
+  /// Those that are open and that nobody uses.
+  var idlePaths: [String] { state.withLock { $0.idle.map(\.path) } }
+
   private func take(_ path: String) throws(IndexError) -> Entry {
-    guard let inode = DirectoryNames.inode(of: path) else { throw .notUsable }
+    guard let inode = DirectoryNames.inode(of: path) else {
+      drop(path)
+      throw .notUsable
+    }
     let known: Entry? = state.withLock { state in
-      state.idle.lastIndex { $0.path == path && $0.inode == inode }.map { state.idle.remove(at: $0) }
+      state.idle.removeAll { $0.path == path && $0.inode != inode }
+      return state.idle.lastIndex { $0.path == path && $0.inode == inode }.map { state.idle.remove(at: $0) }
     }
     if let known { return known }
     return Entry(path: path, inode: inode, file: try IndexFile(path))
   }
 
   private func giveBack(_ entry: Entry) {
+    // It may have gone meanwhile, and would keep its descriptor, and its room on the disk.
+    guard DirectoryNames.inode(of: entry.path) == entry.inode else { return }
     state.withLock { state in
       state.idle.append(entry)
       if state.idle.count > Self.idleMax { state.idle.removeFirst() }

@@ -19,6 +19,8 @@ final class PartitionIndexing {
     var definitions: Set<String>
   }
   private var known: [IndexName: Known] = [:]
+  /// Where the files are, once it is known.
+  private var directory: String?
   private var definitions: Set<String>?
   private var highWatermark: Int64 = -1
   private var logStart: Int64 = -1
@@ -82,7 +84,7 @@ final class PartitionIndexing {
     let mine = damaged.filter { $0.hasPrefix(prefix) }
     for path in mine {
       logger.warning("an index file is damaged and will be built again", metadata: ["file": "\(path)"])
-      unlink(path)
+      remove(path)
       rest = nil
     }
     if let offsets = log.offsets {
@@ -120,7 +122,8 @@ final class PartitionIndexing {
     partitions: Int, now: Int64, shouldStop: @escaping @Sendable () -> Bool
   ) -> Built? {
     guard let directory = history.segments.last.map({ Self.directory(of: $0.path) }) else { return nil }
-    let present = sweep(history, snapshot, directory)
+    self.directory = directory
+    guard let present = sweep(history, snapshot, directory, shouldStop) else { return nil }
     var task: (segment: SegmentReference, from: Int64, to: Int64)?
     var missing: Int64 = 0
     var rest = Rest(covered: highWatermark, bytesPerRecord: 0)
@@ -156,11 +159,15 @@ final class PartitionIndexing {
     uncovered = missing
     self.rest = task == nil ? rest : nil
     guard let task else { return nil }
-    guard DirectoryNames.freeBytes(of: directory) >= Self.freeBytesMin + 2 * task.segment.batchBytes else {
+    let free = DirectoryNames.freeBytes(of: directory)
+    guard free >= Self.freeBytesMin + 2 * task.segment.batchBytes else {
       retryAt = now + Self.retryMilliseconds
       return nil
     }
-    return build(task, history, snapshot, wanted, feed, directory, present, now: now, shouldStop: shouldStop)
+    // Others write meanwhile: half of what is above the reserve is theirs.
+    return build(
+      task, history, snapshot, wanted, feed, directory, present, bytesMax: (free - Self.freeBytesMin) / 2, now: now,
+      shouldStop: shouldStop)
   }
 
   private func tail(_ records: Int64, _ bytesPerRecord: Int64, _ now: Int64) -> IndexPolicy.Tail {
@@ -170,21 +177,21 @@ final class PartitionIndexing {
 
   private func build(
     _ task: (segment: SegmentReference, from: Int64, to: Int64), _ history: PartitionHistory, _ snapshot: HistorySnapshot,
-    _ wanted: [IndexDefinition], _ feed: any IndexFeed, _ directory: String, _ present: [IndexName], now: Int64,
-    shouldStop: @escaping @Sendable () -> Bool
+    _ wanted: [IndexDefinition], _ feed: any IndexFeed, _ directory: String, _ present: [IndexName],
+    bytesMax: Int64, now: Int64, shouldStop: @escaping @Sendable () -> Bool
   ) -> Built? {
     let base = task.segment.baseOffset.rawValue
     let name = IndexName(segmentBase: base, generation: task.segment.generation, from: task.from, to: task.to)
     var random = SystemRandomNumberGenerator()
     let extent: IndexExtent?
     do {
-      let writer = try IndexWriter(wanted, in: directory, named: name)
+      let writer = try IndexWriter(wanted, in: directory, named: name, bytesMax: bytesMax, shouldStop: shouldStop)
       try feed.feed(snapshot, task.from..<task.to, into: writer, shouldStop: shouldStop)
       if shouldStop() { return nil }
       extent = try writer.finish(topicID: topicID, partition: history.partition, name, number: random.next())
     } catch {
       if case IndexFeedError.stopped = error { return nil }
-      if log.isDeleted { return nil }
+      if log.isDeleted || shouldStop() { return nil }
       logger.warning(
         "an index could not be built; questions are answered without it",
         metadata: ["partition": "\(log.topicPartition)", "offset": "\(task.from)", "error": "\(error)"])
@@ -194,11 +201,12 @@ final class PartitionIndexing {
     lastBuilt = now
     if extent?.name.to != task.to { endsWithoutRecords[base] = task.to }
     guard let extent else { return Built(records: 0, files: 0) }
+    files.drop("\(directory)/\(extent.name.fileName)")
     known[extent.name] = Known(
       inode: DirectoryNames.inode(of: "\(directory)/\(extent.name.fileName)") ?? 0, records: extent.records,
       definitions: definitions ?? [])
     for old in present where old.segmentBase == base && old != extent.name && old.from >= task.from && old.to <= task.to {
-      unlink("\(directory)/\(old.fileName)")
+      remove("\(directory)/\(old.fileName)")
       known[old] = nil
     }
     uncovered = max(0, uncovered - extent.records)
@@ -207,8 +215,10 @@ final class PartitionIndexing {
 
   /// Removes what is of no use, and looks at what has not been looked at in this life.
   ///
-  /// - Returns: the files that are whole and of this log.
-  private func sweep(_ history: PartitionHistory, _ snapshot: HistorySnapshot, _ directory: String) -> [IndexName] {
+  /// - Returns: the files that are whole and of this log; nil if it was stopped.
+  private func sweep(
+    _ history: PartitionHistory, _ snapshot: HistorySnapshot, _ directory: String, _ shouldStop: () -> Bool
+  ) -> [IndexName]? {
     var present: [IndexName] = []
     for file in DirectoryNames.list(directory) {
       let path = "\(directory)/\(file)"
@@ -216,17 +226,27 @@ final class PartitionIndexing {
       guard let name = IndexName(fileName: file) else { continue }
       let segment = history.segments.first { $0.baseOffset.rawValue == name.segmentBase && $0.generation == name.generation }
       if let segment, let inode = DirectoryNames.inode(of: path) {
+        if shouldStop() { return nil }
         if known[name]?.inode != inode { known[name] = examine(path, name, inode, segment, snapshot) }
         if known[name] != nil {
           present.append(name)
           continue
         }
       }
-      unlink(path)
+      remove(path)
       known[name] = nil
     }
     return present.sorted()
   }
+
+  /// Removes an index file, and lets go of it.
+  private func remove(_ path: String) {
+    unlink(path)
+    files.drop(path)
+  }
+
+  /// The partition is no more.
+  func forget() { if let directory { files.drop(in: directory) } }
 
   /// Reads a file whole.
   ///

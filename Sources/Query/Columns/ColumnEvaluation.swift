@@ -31,14 +31,21 @@ final class ColumnEvaluation {
     try connection.registerTable("record") { RecordTable(slot) }
     // Connected before there is an authorizer, who would be asked about its declaration.
     _ = try connection.prepare("SELECT 1 FROM record")
-    connection.harden()
-    connection.setStatementLimits(
-      valueBytes: Limits.columnValueBytesMax, sqlBytes: 2 * Limits.columnExpressionBytesMax, columns: 64,
-      expressionDepth: Limits.queryExpressionDepth, compoundSelects: 1, instructions: 25_000,
-      functionArguments: Limits.queryFunctionArguments, likePatternBytes: Limits.queryLikePatternBytes, parameters: 1)
-    connection.setProgressHandler(steps: Self.progressSteps) { control.isCancelled || control.isLate }
+    Self.bound(connection, control)
     let reading = reading
     connection.setAuthorizer { Self.permits($0, reading) }
+  }
+
+  /// Sets what an expression may cost.
+  static func bound(
+    _ connection: Connection, _ control: ScanControl, sqlBytes: Int = 2 * Limits.columnExpressionBytesMax
+  ) {
+    connection.harden()
+    connection.setStatementLimits(
+      valueBytes: Limits.columnValueBytesMax, sqlBytes: sqlBytes, columns: 64,
+      expressionDepth: Limits.queryExpressionDepth, compoundSelects: 1, instructions: 25_000,
+      functionArguments: Limits.queryFunctionArguments, likePatternBytes: Limits.queryLikePatternBytes, parameters: 1)
+    connection.setProgressHandler(steps: progressSteps) { control.isCancelled || control.isLate }
   }
 
   private static func permits(_ request: AuthorizerRequest, _ reading: Reading) -> AuthorizerVerdict {

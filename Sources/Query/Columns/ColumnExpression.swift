@@ -66,15 +66,17 @@ final class ColumnExpression {
   /// Binds the value for a record, before any affinity.
   ///
   /// - Parameter isWords: only what has words is wanted.
-  /// - Returns: false if it is NULL, or has no words; nothing is bound then.
+  /// - Returns: how many bytes it has; nil if it is NULL, or has no words: nothing is bound then.
   func bind(
     _ record: some RecordFields, topic: String, partition: Int32, isWords: Bool, to other: Statement, at index: Int
-  ) throws(VirtualTableError) -> Bool {
-    guard try step(record, topic: topic, partition: partition) else { return false }
+  ) throws(VirtualTableError) -> Int? {
+    guard try step(record, topic: topic, partition: partition) else { return nil }
     let kind = statement.columnKind(at: 0)
-    if kind == .null || kind == .blob && isWords { return false }
-    statement.withValue(at: 0) { other.bind($0, at: index) }
-    return true
+    if kind == .null || kind == .blob && isWords { return nil }
+    return statement.withValue(at: 0) { value in
+      other.bind(value, at: index)
+      return kind == .text || kind == .blob ? value.withBytes { $0.count } : 8
+    }
   }
 
   /// - Returns: false where the expression fails.

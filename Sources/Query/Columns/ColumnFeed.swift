@@ -6,12 +6,14 @@ public import Storage
 
 /// Computes the values of columns for indexes, as queries compute them.
 public struct ColumnFeed: IndexFeed {
+  private static let recordsBetweenLooks = 256
+
   public init() {}
 
   public func feed(
     _ snapshot: HistorySnapshot, _ offsets: Range<Int64>, into writer: IndexWriter, shouldStop: @escaping @Sendable () -> Bool
   ) throws(IndexFeedError) {
-    let control = ScanControl()
+    let control = ScanControl(shouldStop: shouldStop)
     let context = ScanContext(control: control)
     var sources: [Source] = []
     var columns = TopicColumn.key.bit
@@ -27,6 +29,7 @@ public struct ColumnFeed: IndexFeed {
       columns: columns)
     let scan = PartitionScan(0, of: source, request: request, context: context, staysOpen: false)
     var batch: Int64?
+    var count = 0
     do throws(HistoryError) {
       while try scan.next() {
         if let header = scan.header, header.baseOffset != batch {
@@ -36,12 +39,14 @@ public struct ColumnFeed: IndexFeed {
           batch = header.baseOffset
           writer.begin(IndexExtent.BatchIdentity(header), lastOffset: header.lastOffset)
         }
+        count += 1
+        if count % Self.recordsBetweenLooks == 0, shouldStop() { throw HistoryError(.cancelled, "stopped") }
         var failure: IndexFeedError?
         do throws(VirtualTableError) {
           let error = try writer.add(scan.offset) { (index, statement) throws(VirtualTableError) in
             try sources[index].bind(scan, extent, to: statement)
           }
-          if let error { failure = .writing(error) }
+          if let error { failure = error.isInterrupt ? .stopped : .writing(error) }
         } catch { failure = .refused(error.message) }
         if let failure { throw Stop(failure).error }
       }
@@ -80,7 +85,7 @@ public struct ColumnFeed: IndexFeed {
 
     func bind(
       _ scan: PartitionScan, _ extent: PartitionExtent, to statement: Statement
-    ) throws(VirtualTableError) -> Bool {
+    ) throws(VirtualTableError) -> Int? {
       switch self {
       case .key(let isWords): return Self.bind(scan.key, isWords: isWords, to: statement)
       case .value(let isWords): return Self.bind(scan.value, isWords: isWords, to: statement)
@@ -90,16 +95,16 @@ public struct ColumnFeed: IndexFeed {
       }
     }
 
-    private static func bind(_ bytes: UnsafeRawBufferPointer?, isWords: Bool, to statement: Statement) -> Bool {
-      guard let bytes else { return false }
+    private static func bind(_ bytes: UnsafeRawBufferPointer?, isWords: Bool, to statement: Statement) -> Int? {
+      guard let bytes else { return nil }
       if TextBytes.isSQLText(bytes) {
         statement.bindStatic(text: bytes, at: 1)
       } else if isWords {
-        return false
+        return nil
       } else {
         statement.bindStatic(bytes, at: 1)
       }
-      return true
+      return bytes.count
     }
   }
 

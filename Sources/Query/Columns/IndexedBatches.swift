@@ -161,6 +161,11 @@ final class IndexedBatches: BatchSequence {
       }
     if isOfUse { return try seek(selection) }
     isByTime = true
+    // What an index has found in an earlier pass says nothing about this one.
+    places = []
+    waiting = []
+    records = nil
+    current = nil
     try base.seekByTime(selection)
   }
 

@@ -32,9 +32,12 @@ enum PureDates {
         guard arguments.count > firstTime, arguments.count <= 20 else {
           throw .failed("\(name) needs a time here: \(complaint)")
         }
-        for index in firstTime..<arguments.count where arguments[index].kind == .text {
+        // Of bytes they make texts.
+        for index in firstTime..<arguments.count where [.text, .blob].contains(arguments[index].kind) {
           let text = arguments[index].withBytes { String(decoding: $0.prefix(16), as: UTF8.self) }.lowercased()
-          if ["now", "localtime", "utc"].contains(where: text.contains) {
+          // As the time itself 'subsec' is the present; behind one it says how it is written.
+          let isPresent = index == firstTime && text.hasPrefix("subsec")
+          if isPresent || ["now", "localtime", "utc"].contains(where: text.contains) {
             throw .failed("\(name) cannot have '\(text)' here: \(complaint)")
           }
         }

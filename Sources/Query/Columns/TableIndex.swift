@@ -59,9 +59,11 @@ struct TableIndex {
       // No comparison with NULL is true.
       if argument.kind == .null { return .anyOf([]) }
       switch term.comparison {
-      case .match: return .words(argument.withBytes { String(decoding: $0, as: UTF8.self) })
+      case .match: return argument.withBytes { String(validating: $0, as: UTF8.self) }.map { .words($0) }
       case .equal: return values(equalTo: argument).map { .anyOf($0) }
       case .less, .lessOrEqual, .greater, .greaterOrEqual:
+        // Without one of its bounds a range has more, never less.
+        if argument.isIllFormed { continue }
         guard let value = bound(argument) else { return nil }
         switch term.comparison {
         case .less: upper = upper ?? .init(value, isIncluded: false)
@@ -109,14 +111,21 @@ struct TableIndex {
 }
 
 extension IndexValue {
-  /// - Returns: nil for NULL.
+  /// - Returns: nil for NULL, and for texts that are not UTF-8: mended, they would have another place among texts.
   init?(_ value: ArgumentValue) {
     switch value.kind {
     case .null: return nil
     case .integer: self = .integer(value.int64)
     case .real: self = .real(value.double)
-    case .text: self = .text(value.withBytes { String(decoding: $0, as: UTF8.self) })
+    case .text:
+      guard let text = value.withBytes({ String(validating: $0, as: UTF8.self) }) else { return nil }
+      self = .text(text)
     case .blob: self = .blob(value.withBytes { [UInt8]($0) })
     }
   }
+}
+
+extension ArgumentValue {
+  /// A text that is not UTF-8: SQLite's bound above all that begin with a prefix may be one.
+  fileprivate var isIllFormed: Bool { kind == .text && withBytes { String(validating: $0, as: UTF8.self) } == nil }
 }
