@@ -62,7 +62,7 @@ final class RawClient: Sendable {
   /// The next frame, without its length; nil when the broker has closed the connection.
   ///
   /// - Throws: `Silence` if nothing comes for so long.
-  func next(within patience: Duration = .seconds(5)) async throws -> ByteBuffer? {
+  func next(within patience: Duration = .seconds(20)) async throws -> ByteBuffer? {
     let deadline = ContinuousClock.now + patience
     while true {
       if let frame = inbox.pop() { return frame }
