@@ -27,7 +27,7 @@ public final class IndexBuilder: Sendable {
   /// Safe because: the thread that builds is the only one that takes what is in it.
   private struct Work: @unchecked Sendable { var partitions: [TopicPartition: PartitionIndexing] = [:] }
   private let work = Mutex(Work())
-  private let thread = Mutex<IndexThread?>(nil)
+  private let thread = Mutex<StorageThread?>(nil)
 
   private static let pauseMicroseconds: UInt32 = 100_000
   private static let pausesBetweenLooks = 3
@@ -46,9 +46,9 @@ public final class IndexBuilder: Sendable {
 
   public func start() {
     thread.withLock { thread in
-      thread = IndexThread { [unowned self] in
+      thread = StorageThread("indexes", niceness: 19) { [unowned self] in
         while !isStopped.load(ordering: .relaxed) {
-          if advance(now: Self.milliseconds()) { continue }
+          if advance(now: monotonicNanoseconds() / 1_000_000) { continue }
           for _ in 0..<Self.pausesBetweenLooks where !isStopped.load(ordering: .relaxed) { usleep(Self.pauseMicroseconds) }
         }
       }
@@ -115,36 +115,4 @@ public final class IndexBuilder: Sendable {
     guard let text = logs.first?.configuration.columns, !text.isEmpty else { return [] }
     return ((try? DeclaredColumn.list(text)) ?? []).flatMap(\.indexes)
   }
-
-  private static func milliseconds() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-  }
-}
-
-/// The thread that builds.
-private final class IndexThread: Sendable {
-  // Safe because: written once before anybody else sees the object.
-  private nonisolated(unsafe) var thread = pthread_t()
-
-  private final class Start {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-  }
-
-  init(_ body: @escaping @Sendable () -> Void) {
-    let code = pthread_create(
-      &thread, nil,
-      { context in
-        let start = Unmanaged<Start>.fromOpaque(context!).takeRetainedValue()
-        // Linux gives each thread a niceness of its own; 0 is the calling thread.
-        _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19)
-        start.body()
-        return nil
-      }, Unmanaged.passRetained(Start(body)).toOpaque())
-    precondition(code == 0, "no thread could be started for indexes")
-  }
-
-  func join() { pthread_join(thread, nil) }
 }

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import Synchronization
 
 /// Stops a scan from another thread, or when its time is over.
@@ -34,7 +33,7 @@ public final class ScanControl: Sendable {
   /// Begins to count the time anew. A cancellation stays.
   /// - Parameter time: from now on; nil is without bound.
   public func restart(time: Duration?) {
-    let end = time.map { Self.now().addingReportingOverflow(UInt64(clamping: $0.nanoseconds)) }
+    let end = time.map { SteadyClock.nanoseconds.addingReportingOverflow(UInt64(clamping: $0.nanoseconds)) }
     deadline.store(end.map { $0.overflow ? .max : $0.partialValue } ?? .max, ordering: .relaxed)
   }
 
@@ -56,7 +55,7 @@ public final class ScanControl: Sendable {
   }
 
   public var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
-  public var isLate: Bool { Self.now() >= deadline.load(ordering: .relaxed) }
+  public var isLate: Bool { SteadyClock.nanoseconds >= deadline.load(ordering: .relaxed) }
 
   /// - Throws: `.cancelled` or `.tooSlow`.
   public func check() throws(HistoryError) {
@@ -66,16 +65,10 @@ public final class ScanControl: Sendable {
   }
 
   private var isTimeToAsk: Bool {
-    let now = Self.now()
+    let now = SteadyClock.nanoseconds
     guard now &- lastAsked.load(ordering: .relaxed) >= Self.askEveryNanoseconds else { return false }
     lastAsked.store(now, ordering: .relaxed)
     return true
-  }
-
-  private static func now() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
   }
 }
 

@@ -12,6 +12,11 @@ public enum WallClock {
 
 /// The clock that only goes forward.
 public enum SteadyClock {
+  static var nanoseconds: UInt64 {
+    let time = moment(after: 0)
+    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+  }
+
   /// A moment for `pthread_cond_timedwait`.
   public static func moment(after seconds: Int) -> timespec {
     var time = timespec()

@@ -21,31 +21,16 @@ public enum ReadingVFS {
     _ name: UnsafePointer<CChar>?, _ file: UnsafeMutablePointer<sqlite3_file>, _ flags: CInt,
     _ outFlags: UnsafeMutablePointer<CInt>?
   ) -> CInt {
-    // A null method table tells SQLite that there is nothing to close.
-    file.pointee.pMethods = nil
-    let below = sqlite3_vfs_find(nil)!
-    // Everything else is the system's own file, in the same place.
-    guard flags & SQLITE_OPEN_MAIN_DB != 0 else { return below.pointee.xOpen(below, name, file, flags, outFlags) }
-    let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self)
-    let fileBelow = csqlite_file_below(shell)!
-    let (code, descriptor) = OpenedDescriptor.capture(isWanted: true) {
-      below.pointee.xOpen(below, name, fileBelow, flags, outFlags)
+    openShell(name, file, flags, outFlags, methods) { openBelow in
+      let (code, descriptor) = OpenedDescriptor.capture(isWanted: true, openBelow)
+      return (code, SequentialReads(descriptor: descriptor))
     }
-    guard code == SQLITE_OK else { return code }
-    shell.pointee.object = Unmanaged.passRetained(SequentialReads(descriptor: descriptor)).toOpaque()
-    file.pointee.pMethods = UnsafePointer(methods)
-    return SQLITE_OK
   }
 
   // Safe because: written once, before any file has it, and never after.
   nonisolated(unsafe) private static let methods: UnsafeMutablePointer<sqlite3_io_methods> = {
     var table = sqlite3_io_methods.forwardingToShell()
-    table.xClose = { file in
-      let shell = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_file.self)
-      Unmanaged<SequentialReads>.fromOpaque(shell.pointee.object!).release()
-      let below = csqlite_file_below(shell)!
-      return below.pointee.pMethods.pointee.xClose(below)
-    }
+    table.xClose = { file in closeShell(file!, of: SequentialReads.self) }
     table.xRead = { file, out, count, offset in
       if reads(file!).read(UnsafeMutableRawBufferPointer(start: out, count: Int(count)), at: offset) { return SQLITE_OK }
       let below = belowShell(file!)

@@ -58,6 +58,34 @@ extension sqlite3_vfs {
   }
 }
 
+/// Opens a main database as a shell whose object `open` makes; everything else is the system's own file, in the same place.
+///
+/// - Parameter open: calls what it is given to open the file below, once. Where that failed, its object is not used.
+func openShell<Object: AnyObject>(
+  _ name: UnsafePointer<CChar>?, _ file: UnsafeMutablePointer<sqlite3_file>, _ flags: CInt,
+  _ outFlags: UnsafeMutablePointer<CInt>?, _ methods: UnsafeMutablePointer<sqlite3_io_methods>,
+  _ open: (_ openBelow: () -> CInt) -> (code: CInt, object: Object)
+) -> CInt {
+  // A null method table tells SQLite that there is nothing to close.
+  file.pointee.pMethods = nil
+  let below = sqlite3_vfs_find(nil)!
+  guard flags & SQLITE_OPEN_MAIN_DB != 0 else { return below.pointee.xOpen(below, name, file, flags, outFlags) }
+  let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self)
+  let (code, object) = open { below.pointee.xOpen(below, name, csqlite_file_below(shell)!, flags, outFlags) }
+  guard code == SQLITE_OK else { return code }
+  shell.pointee.object = Unmanaged.passRetained(object).toOpaque()
+  file.pointee.pMethods = UnsafePointer(methods)
+  return SQLITE_OK
+}
+
+/// Closes the file below a shell of `openShell`, and lets go of the shell's object.
+func closeShell<Object: AnyObject>(_ file: UnsafeMutablePointer<sqlite3_file>, of _: Object.Type) -> CInt {
+  let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self)
+  Unmanaged<Object>.fromOpaque(shell.pointee.object!).release()
+  let below = csqlite_file_below(shell)!
+  return below.pointee.pMethods.pointee.xClose(below)
+}
+
 /// The file that a shell of ours stands in front of.
 func belowShell(_ file: UnsafeMutablePointer<sqlite3_file>) -> UnsafeMutablePointer<sqlite3_file> {
   csqlite_file_below(UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self))!

@@ -104,28 +104,13 @@ public enum VerifiedPages {
     _ name: UnsafePointer<CChar>?, _ file: UnsafeMutablePointer<sqlite3_file>, _ flags: CInt,
     _ outFlags: UnsafeMutablePointer<CInt>?
   ) -> CInt {
-    // A null method table tells SQLite that there is nothing to close.
-    file.pointee.pMethods = nil
-    let below = sqlite3_vfs_find(nil)!
-    // Everything else is the system's own file, in the same place.
-    guard flags & SQLITE_OPEN_MAIN_DB != 0 else { return below.pointee.xOpen(below, name, file, flags, outFlags) }
-    let shell = UnsafeMutableRawPointer(file).assumingMemoryBound(to: csqlite_file.self)
-    let code = below.pointee.xOpen(below, name, csqlite_file_below(shell)!, flags, outFlags)
-    guard code == SQLITE_OK else { return code }
-    shell.pointee.object = Unmanaged.passRetained(VerifiedFile()).toOpaque()
-    file.pointee.pMethods = UnsafePointer(methods)
-    return SQLITE_OK
+    openShell(name, file, flags, outFlags, methods) { openBelow in (openBelow(), VerifiedFile()) }
   }
 
   // Safe because: written once, before any file has it, and never after.
   nonisolated(unsafe) private static let methods: UnsafeMutablePointer<sqlite3_io_methods> = {
     var table = sqlite3_io_methods.forwardingToShell()
-    table.xClose = { file in
-      let shell = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_file.self)
-      Unmanaged<VerifiedFile>.fromOpaque(shell.pointee.object!).release()
-      let below = csqlite_file_below(shell)!
-      return below.pointee.pMethods.pointee.xClose(below)
-    }
+    table.xClose = { file in closeShell(file!, of: VerifiedFile.self) }
     table.xRead = { file, out, count, offset in
       let shell = UnsafeMutableRawPointer(file!).assumingMemoryBound(to: csqlite_file.self)
       let verified = Unmanaged<VerifiedFile>.fromOpaque(shell.pointee.object!)

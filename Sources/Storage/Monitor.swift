@@ -42,7 +42,7 @@ final class Monitor: @unchecked Sendable {
 }
 
 /// Nanoseconds of a clock that only goes forward, for durations and deadlines.
-func monotonicNanoseconds() -> Int64 {
+public func monotonicNanoseconds() -> Int64 {
   var time = timespec()
   clock_gettime(CLOCK_MONOTONIC, &time)
   return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
@@ -56,7 +56,7 @@ func threadProcessorNanoseconds() -> Int64 {
 }
 
 /// A thread of our own, joined by whoever stops it.
-final class StorageThread: @unchecked Sendable {
+public final class StorageThread: @unchecked Sendable {
   // Safe because: written once before anybody else sees the object.
   private var thread = pthread_t()
 
@@ -72,7 +72,7 @@ final class StorageThread: @unchecked Sendable {
   }
 
   /// - Parameter niceness: added to the process's; below 0 only where the system lets it, and silently not where it does not.
-  init(_ name: String, niceness: CInt = 0, _ body: @escaping @Sendable () -> Void) {
+  public init(_ name: String, niceness: CInt = 0, _ body: @escaping @Sendable () -> Void) {
     let code = Self.begin(Unmanaged.passRetained(Start(name, niceness, body)), &thread)
     precondition(code == 0, "no thread could be started for \(name)")
   }
@@ -114,7 +114,7 @@ final class StorageThread: @unchecked Sendable {
     _ = setpriority(calling, 0, getpriority(calling, 0) + niceness)
   }
 
-  func join() { pthread_join(thread, nil) }
+  public func join() { pthread_join(thread, nil) }
   var isCurrent: Bool { pthread_equal(thread, pthread_self()) != 0 }
 }
 
