@@ -15,15 +15,18 @@ public struct GatewayConfiguration: Sendable {
   public var concurrentQueriesMax: Int
   /// Besides, statements at once that are followed.
   public var followedQueriesMax: Int
+  /// How long a client may take nothing of an answer that waits for it.
+  public var stallTime: Duration
 
   public init(
     listen: HostPort, advertisedHosts: [String], concurrentQueriesMax: Int,
-    followedQueriesMax: Int = Limits.queryFollowersMax
+    followedQueriesMax: Int = Limits.queryFollowersMax, stallTime: Duration = .milliseconds(Limits.queryStallMilliseconds)
   ) {
     self.listen = listen
     self.advertisedHosts = advertisedHosts
     self.concurrentQueriesMax = concurrentQueriesMax
     self.followedQueriesMax = followedQueriesMax
+    self.stallTime = stallTime
   }
 }
 
@@ -84,9 +87,7 @@ public final class Gateway: Service {
     self.configuration = configuration
     self.metrics = metrics
     self.readiness = readiness
-    self.history = HistoryRoutes(
-      doors: doors, concurrentMax: configuration.concurrentQueriesMax, followedMax: configuration.followedQueriesMax,
-      logger: logger)
+    self.history = HistoryRoutes(doors: doors, configuration, logger: logger)
     self.queries = QueryRoutes(registry: doors.queries)
     self.mirrors = doors.mirrors.map { MirrorRoutes(logs: $0) }
     self.group = group

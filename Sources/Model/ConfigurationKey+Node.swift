@@ -130,8 +130,13 @@ extension ConfigurationKey {
       name: "quire.query.followers", type: .int(0...1024), defaultValue: String(Limits.queryFollowersMax),
       documentation: "SQL statements over HTTP at once that are followed, each with a thread; a further one is refused."),
     ConfigurationKey(
+      name: "quire.query.stall.ms", type: .int(1...Int64(Int32.max)), defaultValue: String(Limits.queryStallMilliseconds),
+      documentation:
+        "Milliseconds a client over HTTP may take nothing of an answer that waits for it; its connection is closed then."),
+    ConfigurationKey(
       name: "quire.query.timeout.ms", type: .int(1...Int64(Int32.max)), defaultValue: "60000",
-      documentation: "Milliseconds an SQL statement over HTTP or the Postgres protocol may run."),
+      documentation:
+        "Milliseconds an SQL statement over HTTP or the Postgres protocol may run, not counting what it waits for its client."),
     ConfigurationKey(
       name: "quire.log.format", type: .string(oneOf: ["text", "json"]), defaultValue: "text",
       documentation: "How log lines are written to standard error: text or JSON Lines."),

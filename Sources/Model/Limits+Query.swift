@@ -16,6 +16,8 @@ extension Limits {
   public static let queryValueBytes = 32 << 20
   /// Bytes of SQL text; deep nesting costs stack and compile time, so it is bounded with it.
   public static let querySQLBytes = 1 << 20
+  /// Bytes of one line of statements from a pipe or a file, which may have several.
+  public static let scriptLineBytes = 16 << 20
   public static let queryColumns = 500
   public static let queryExpressionDepth = 200
   public static let queryCompoundSelects = 100
@@ -28,6 +30,7 @@ extension Limits {
 
   /// Statements at once that wait for new rows, each with a thread and a SQLite connection of its own.
   public static let queryFollowersMax = 32
-  /// Seconds that a client which follows a statement may take nothing of what waits for it.
-  public static let queryFollowerStallSeconds = 60
+  /// How long a client over HTTP may take nothing of what waits for it. Somebody who reads in a pager may take his time; the thread that
+  /// waits for him is one of few.
+  public static let queryStallMilliseconds = 300_000
 }

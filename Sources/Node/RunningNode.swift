@@ -171,7 +171,8 @@ struct RunningNode {
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
         concurrentQueriesMax: Int(settings.number("quire.query.concurrency")),
-        followedQueriesMax: Int(settings.number("quire.query.followers"))),
+        followedQueriesMax: Int(settings.number("quire.query.followers")),
+        stallTime: .milliseconds(settings.number("quire.query.stall.ms"))),
       doors: doors,
       metrics: metrics, readiness: { [state] in state.now }, group: group, logger: Logger(label: "http"),
       started: announce)

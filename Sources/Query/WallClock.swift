@@ -13,15 +13,26 @@ public enum WallClock {
 /// The clock that only goes forward.
 public enum SteadyClock {
   static var nanoseconds: UInt64 {
-    let time = moment(after: 0)
+    let time = now
     return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
   }
 
   /// A moment for `pthread_cond_timedwait`.
-  public static func moment(after seconds: Int) -> timespec {
+  public static func moment(after wait: Duration) -> timespec {
+    var time = now
+    let (seconds, attoseconds) = wait.components
+    time.tv_sec += Int(seconds)
+    time.tv_nsec += Int(attoseconds / 1_000_000_000)
+    if time.tv_nsec >= 1_000_000_000 {
+      time.tv_sec += 1
+      time.tv_nsec -= 1_000_000_000
+    }
+    return time
+  }
+
+  private static var now: timespec {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
-    time.tv_sec += seconds
     return time
   }
 }

@@ -30,13 +30,17 @@ final class FakeHistory: Sendable {
       isRunning.store(true, ordering: .releasing)
       while !isInterrupted.load(ordering: .acquiring) { usleepMilliseconds(1) }
       throw Refused(description: "interrupted")
+    case "flood":
+      isRunning.store(true, ordering: .releasing)
+      defer { isRunning.store(false, ordering: .releasing) }
+      while true { try output.write(ByteBuffer(repeating: 0x20, count: 1 << 16)) }
     default: throw Refused(description: "unexpected")
     }
   }
 }
 
 func withGateway(
-  concurrentQueriesMax: Int = 2, readiness: @escaping @Sendable () -> String? = { nil },
+  concurrentQueriesMax: Int = 2, stallTime: Duration = .seconds(60), readiness: @escaping @Sendable () -> String? = { nil },
   metrics: MetricsRegistry = MetricsRegistry(), mirrors: (any MirrorLogs)? = nil,
   _ body: @Sendable (Int, FakeHistory) async throws -> Void
 ) async throws {
@@ -51,7 +55,7 @@ func withGateway(
   let gateway = Gateway(
     configuration: GatewayConfiguration(
       listen: HostPort(host: "127.0.0.1", port: 0), advertisedHosts: ["events.example"],
-      concurrentQueriesMax: concurrentQueriesMax),
+      concurrentQueriesMax: concurrentQueriesMax, stallTime: stallTime),
     doors: doors, metrics: metrics, readiness: readiness, group: MultiThreadedEventLoopGroup.singleton,
     logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
   ) { address in
@@ -211,6 +215,20 @@ private func exchange(_ port: Int, _ text: String) async throws -> String {
       let connection = try await RawConnection.open(port: port)
       try await connection.sendAndLeave(post("/v1/query", "{\"sql\":\"endless\"}"))
       while !fake.isInterrupted.load(ordering: .acquiring) { try await Task.sleep(for: .milliseconds(2)) }
+    }
+  }
+
+  @Test("a client that does not read is cut off, and its thread and its place are free")
+  func stalled() async throws {
+    try await withGateway(concurrentQueriesMax: 1, stallTime: .milliseconds(300)) { port, fake in
+      let connection = try await RawConnection.open(port: port)
+      let reply = try await connection.exchange(post("/v1/query", "{\"sql\":\"flood\"}")) {
+        while !fake.isRunning.load(ordering: .acquiring) { try await Task.sleep(for: .milliseconds(2)) }
+        while fake.isRunning.load(ordering: .acquiring) { try await Task.sleep(for: .milliseconds(2)) }
+      }
+      #expect(reply.hasPrefix("HTTP/1.1 200") && !reply.hasSuffix("0\r\n\r\n"))
+      let accepted = try await exchange(port, post("/v1/query", "{\"sql\":\"three\"}"))
+      #expect(accepted.hasPrefix("HTTP/1.1 200"))
     }
   }
 

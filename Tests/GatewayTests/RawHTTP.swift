@@ -16,9 +16,12 @@ struct RawConnection {
   }
 
   /// Sends the text and returns everything until the node closes the connection.
-  func exchange(_ text: String) async throws -> String {
+  ///
+  /// - Parameter meanwhile: done before anything is read.
+  func exchange(_ text: String, meanwhile: () async throws -> Void = {}) async throws -> String {
     try await channel.executeThenClose { inbound, outbound in
       try await outbound.write(ByteBuffer(string: text))
+      try await meanwhile()
       var reply = ByteBuffer()
       do {
         for try await bytes in inbound { reply.writeImmutableBuffer(bytes) }

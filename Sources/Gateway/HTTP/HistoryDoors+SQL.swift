@@ -24,7 +24,9 @@ extension HistoryDoors {
           return try follow(request, from: start, catalog, request.limits.applied(to: limits), control, into: output)
         }
         let session = try SQLSession(catalog: catalog, limits: request.limits.applied(to: limits), control: control)
-        let writer = request.format.output.makeWriter { bytes in try output.write(ByteBuffer(bytes: bytes)) }
+        let writer = request.format.output.makeWriter { bytes in
+          control.extend(by: try output.write(ByteBuffer(bytes: bytes)))
+        }
         _ = try session.run(request.sql, parameters: request.parameters.mapValues(\.parameter), into: writer)
       },
       export: { request, output in
@@ -48,7 +50,7 @@ extension HistoryDoors {
       control: control)
     // From now on it is the answer that can fail, and no longer the question.
     output.begin()
-    let sink: ([UInt8]) throws -> Void = { bytes in try output.write(ByteBuffer(bytes: bytes)) }
+    let sink: ([UInt8]) throws -> Void = { bytes in control.extend(by: try output.write(ByteBuffer(bytes: bytes))) }
     if request.format == .events {
       let writer = EventWriter(sink: sink)
       try query.run(into: writer, willWrite: { writer.willWrite($0) }, idle: { try writer.idle() })

@@ -22,13 +22,15 @@ final class HistoryRoutes: Sendable {
   private let doors: HistoryDoors
   private let concurrentMax: Int
   private let followedMax: Int
+  private let stallTime: Duration
   private let logger: Logger
   private let running = Mutex(Running())
 
-  init(doors: HistoryDoors, concurrentMax: Int, followedMax: Int, logger: Logger) {
+  init(doors: HistoryDoors, _ configuration: GatewayConfiguration, logger: Logger) {
     self.doors = doors
-    self.concurrentMax = concurrentMax
-    self.followedMax = followedMax
+    concurrentMax = configuration.concurrentQueriesMax
+    followedMax = configuration.followedQueriesMax
+    stallTime = configuration.stallTime
     self.logger = logger
   }
 
@@ -130,7 +132,11 @@ final class HistoryRoutes: Sendable {
     to request: Request, _ context: GatewayContext, isFollowing: Bool, _ ending: AnswerEnding, _ contentType: String,
     run: @escaping @Sendable (StreamedOutput) throws -> Void
   ) async -> Response {
-    let output = StreamedOutput(stallSeconds: isFollowing ? Limits.queryFollowerStallSeconds : nil)
+    // The answer's other side waits for the client as well, and is let go with the connection.
+    let output = StreamedOutput(stallTime: stallTime) { [channel = context.channel, stallTime, logger] in
+      logger.warning("an answer was cut off", metadata: ["reason": "its client took nothing of it for \(stallTime)"])
+      channel.close(mode: .all, promise: nil)
+    }
     if let refusal = admit(output, isFollowing) { return JSONReply.error(refusal) }
     let work: @Sendable () -> Void = {
       let failure: AnswerFailure?

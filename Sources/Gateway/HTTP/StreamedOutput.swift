@@ -1,5 +1,5 @@
 import Glibc
-import Model
+public import Model
 public import NIOCore
 import Query
 import Synchronization
@@ -7,7 +7,7 @@ import Synchronization
 /// Bytes on their way from a read thread, which may block, to an HTTP response, which may not.
 ///
 /// The writer blocks while more than `Limits.httpQueuedBytesMax` wait for a slow client, so that a large answer costs little memory; and
-/// not for ever, where it has a time for that.
+/// not for ever: a client that takes nothing for a while is abandoned.
 public final class StreamedOutput: @unchecked Sendable {
   // Safe because: every field below `mutex` is only touched while holding it.
 
@@ -35,11 +35,22 @@ public final class StreamedOutput: @unchecked Sendable {
   private var interrupt: (@Sendable () -> Void)?
 
   private var hasBegun = false
-  private let stallSeconds: Int?
+  /// Counted up whenever the client has taken something.
+  private var taken = 0
+  private let stallTime: Duration
+  private let stalled: @Sendable () -> Void
 
-  /// - Parameter stallSeconds: a client that takes nothing for so long is abandoned; nil waits.
-  public init(stallSeconds: Int? = nil) {
-    self.stallSeconds = stallSeconds
+  /// What the reader gets at once at most: a client that takes one such part now and then has not stalled.
+  static let partBytes = 64 << 10
+
+  /// - Parameters:
+  ///   - stallTime: a client that takes nothing for so long while a writer waits for it is abandoned.
+  ///   - stalled: called then, once, on the writer's thread: what was handed to the client last may still be on its way.
+  public init(
+    stallTime: Duration = .milliseconds(Limits.queryStallMilliseconds), stalled: @escaping @Sendable () -> Void = {}
+  ) {
+    self.stallTime = stallTime
+    self.stalled = stalled
     pthread_mutex_init(mutex, nil)
     var attributes = pthread_condattr_t()
     pthread_condattr_init(&attributes)
@@ -56,35 +67,64 @@ public final class StreamedOutput: @unchecked Sendable {
 
   /// Hands bytes to the client. Blocks while it is slow.
   ///
+  /// - Returns: how long it blocked: that is the client's time and not the writer's.
   /// - Throws: when nobody reads any more; what was written before may or may not have arrived.
-  public func write(_ bytes: ByteBuffer) throws(Abandoned) {
-    if bytes.readableBytes == 0 { return }
+  @discardableResult
+  public func write(_ bytes: ByteBuffer) throws(Abandoned) -> Duration {
+    if bytes.readableBytes == 0 { return .zero }
     pthread_mutex_lock(mutex)
-    let deadline = stallSeconds.map { SteadyClock.moment(after: $0) }
-    while queuedBytes >= Limits.httpQueuedBytesMax && ending == nil {
-      guard var deadline else {
-        pthread_cond_wait(roomForMore, mutex)
-        continue
-      }
-      if pthread_cond_timedwait(roomForMore, mutex, &deadline) == ETIMEDOUT {
-        pthread_mutex_unlock(mutex)
-        abandon()
-        throw Abandoned()
-      }
+    let hasRoom = queuedBytes < Limits.httpQueuedBytesMax
+    let begin = hasRoom ? nil : ContinuousClock.now
+    guard hasRoom || waitForRoom() else {
+      pthread_mutex_unlock(mutex)
+      abandon()
+      stalled()
+      throw Abandoned()
     }
     guard ending == nil else {
       pthread_mutex_unlock(mutex)
       throw Abandoned()
     }
-    if let waiting = reader {
-      reader = nil
-      pthread_mutex_unlock(mutex)
-      waiting.resume(returning: .bytes(bytes))
-      return
-    }
     queue.append(bytes)
     queuedBytes += bytes.readableBytes
+    let waiting = reader
+    reader = nil
+    let part = waiting == nil ? nil : takePart()
     pthread_mutex_unlock(mutex)
+    if let part { waiting?.resume(returning: .bytes(part)) }
+    return begin.map { ContinuousClock.now - $0 } ?? .zero
+  }
+
+  /// - Precondition: holds `mutex`.
+  /// - Returns: false if the client takes nothing any more.
+  private func waitForRoom() -> Bool {
+    var last = taken
+    var deadline = SteadyClock.moment(after: stallTime)
+    while queuedBytes >= Limits.httpQueuedBytesMax && ending == nil {
+      if pthread_cond_timedwait(roomForMore, mutex, &deadline) != ETIMEDOUT { continue }
+      if taken == last { return false }
+      last = taken
+      deadline = SteadyClock.moment(after: stallTime)
+    }
+    return true
+  }
+
+  /// What the client gets next. Small writes are put together.
+  ///
+  /// - Precondition: holds `mutex`, and something is queued.
+  private func takePart() -> ByteBuffer {
+    var part = queue[0].readSlice(length: min(queue[0].readableBytes, Self.partBytes)) ?? ByteBuffer()
+    var used = 0
+    while queue[used].readableBytes == 0 {
+      used += 1
+      guard used < queue.count, part.readableBytes + queue[used].readableBytes <= Self.partBytes else { break }
+      part.writeBuffer(&queue[used])
+    }
+    queue.removeFirst(used)
+    queuedBytes -= part.readableBytes
+    taken &+= 1
+    pthread_cond_broadcast(roomForMore)
+    return part
   }
 
   /// The answer begins, though there is nothing of it yet: its reader gets no bytes, and from now on it cannot be refused any more.
@@ -157,13 +197,9 @@ public final class StreamedOutput: @unchecked Sendable {
         pthread_mutex_unlock(mutex)
         continuation.resume(returning: .bytes(ByteBuffer()))
       } else if !queue.isEmpty {
-        var bytes = queue[0]
-        for more in queue.dropFirst() { bytes.writeImmutableBuffer(more) }
-        queue = []
-        queuedBytes = 0
-        pthread_cond_broadcast(roomForMore)
+        let part = takePart()
         pthread_mutex_unlock(mutex)
-        continuation.resume(returning: .bytes(bytes))
+        continuation.resume(returning: .bytes(part))
       } else if let ending {
         pthread_mutex_unlock(mutex)
         continuation.resume(returning: Self.next(after: ending))
