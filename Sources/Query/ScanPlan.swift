@@ -195,6 +195,14 @@ struct ScanPlanner {
     return Choice(plan: plan, cost: cost, rows: max(1, Int64(rows)), isOrdered: isOrdered)
   }
 
+  /// One pass over everything. No alternatives of an OR and no members of an IN are cheaper one by one, since each would cost as much.
+  func chooseAll(_ request: IndexRequest) -> Choice {
+    let plan = ScanPlan(
+      terms: [], order: .byPartition(isDescending: false, offsetsDescending: false), columns: request.columnsUsed)
+    return Choice(
+      plan: plan, cost: Double(max(1, size.offsets)), rows: max(1, size.offsets), isOrdered: request.orderTerms.isEmpty)
+  }
+
   private struct IndexChoice {
     var use: ScanPlan.IndexUse
     var constraints: [IndexRequest.Constraint]

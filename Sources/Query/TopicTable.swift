@@ -45,7 +45,7 @@ final class TopicTable: VirtualTable {
     }
     // A plan that outlives the cut it was made for must also be right once the topic has more partitions.
     let planner = cuts.currentSize(of: topic).map { ScanPlanner($0, self.planner.indexes, mayGrow: true) } ?? planner
-    let choice = planner.choose(request)
+    let choice = context.needsOnePass ? planner.chooseAll(request) : planner.choose(request)
     if !request.orderTerms.isEmpty || request.constraints.contains(where: { $0.comparison == .limit }) {
       context.wantsOrderOrLimit = true
     }

@@ -8,7 +8,7 @@ internal import SQLite
 struct FollowedProgram {
   /// Why it cannot be followed; nil if it can.
   var refusal: String?
-  /// Rows come in the order of the scan: by partition, then offset.
+  /// Rows come in the order of one scan: by partition, then offset.
   var isInScanOrder = true
 
   /// - Parameter instructions: of EXPLAIN: names, and the first operand.

@@ -11,10 +11,9 @@ public final class FollowedQuery {
   private let statement: Statement
   private let session: SQLSession
   private let topic: String
-  private let isInScanOrder: Bool
   private let watch: any HistoryWatch
   private var rows = 0
-  /// All rows up to here were written. Within a round it goes from row to row, where rows come in the order of offsets.
+  /// All rows up to here were written; it goes from row to row.
   public private(set) var position: FollowPosition
   private var control: ScanControl { session.control }
 
@@ -35,26 +34,40 @@ public final class FollowedQuery {
     control.restart(time: limits.time)
     session.context.failure = nil
     session.context.refusal = nil
+    var program = try Self.program(of: sql, session)
+    if program.refusal == nil, !program.isInScanOrder {
+      // SQLite would look up one alternative after the other; where a client breaks off between two, nobody could tell what is missing.
+      session.context.needsOnePass = true
+      program = try Self.program(of: sql, session)
+    }
     statement = try session.prepare(sql)
-    let program = try Self.program(of: sql, session)
-    guard program.refusal == nil, !session.context.wantsOrderOrLimit, session.cuts.topics.count == 1,
+    guard program.refusal == nil, program.isInScanOrder, !session.context.wantsOrderOrLimit, session.cuts.topics.count == 1,
       let topic = session.cuts.topics.first
     else {
       let reason =
-        program.refusal ?? (session.context.wantsOrderOrLimit ? "it has an order or a limit" : "it reads no topic")
+        program.refusal
+        ?? (session.context.wantsOrderOrLimit
+          ? "it has an order or a limit"
+          : program.isInScanOrder ? "it reads no topic" : "its rows come in another order than they lie")
       throw QueryError(
         .notPermitted,
         "the statement cannot be followed: \(reason); what can is SELECT … FROM one topic, with or without WHERE")
     }
     self.topic = topic
-    isInScanOrder = program.isInScanOrder
     try SQLSession.bind(parameters, to: statement)
     guard let watch = catalog.watch(topic) else {
       throw QueryError(.unavailable, "only a running node tells of new records")
     }
     self.watch = watch
+    let cut: any HistorySource
+    do throws(HistoryError) { cut = try catalog.cut(of: [topic]) } catch { throw Self.explain(error) }
+    if case .bound(.partitionOffset(let partition, _)) = start,
+      !cut.partitions.contains(where: { $0.partition == partition })
+    {
+      throw QueryError(.parameter, "topic \(topic) has no partition \(partition) to follow")
+    }
     do throws(HistoryError) {
-      position = try Self.begin(start, try catalog.cut(of: [topic]), topic, control)
+      position = try Self.begin(start, cut, topic, control)
     } catch { throw Self.explain(error) }
     control.onCancel { watch.wake() }
   }
@@ -194,7 +207,7 @@ public final class FollowedQuery {
     let row = ResultRow(statement)
     var reached: Int32?
     while try session.step(statement) {
-      if isInScanOrder, let place = session.context.cursor?.place {
+      if let place = session.context.cursor?.place {
         if reached != place.partition {
           for (partition, end) in ends where partition < place.partition { position.next[partition] = end }
           reached = place.partition
