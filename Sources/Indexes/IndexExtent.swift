@@ -6,7 +6,7 @@ public struct IndexExtent: Hashable, Sendable {
   public var topicID: TopicID
   public var partition: Int32
   public var name: IndexName
-  /// The last batch whose records are indexed. After a crash the log may have lost it, and have another in its place.
+  /// The last batch that is covered, with records or without. After a crash the log may have lost it, and have another in its place.
   public var lastBatch: BatchIdentity
   public var batches: Int64
   public var records: Int64

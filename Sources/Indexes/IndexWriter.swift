@@ -7,6 +7,7 @@ public import SQLite
 public final class IndexWriter {
   public let definitions: [IndexDefinition]
   private let draft: String
+  private let shouldStop: () -> Bool
   private var connection: Connection?
   private var inserts: [Statement] = []
   /// What each index has gathered goes into its table; nil for those of words, which gather nothing.
@@ -37,6 +38,7 @@ public final class IndexWriter {
     shouldStop: @escaping () -> Bool = { false }
   ) throws(SQLiteError) {
     self.definitions = definitions
+    self.shouldStop = shouldStop
     draft = "\(directory)/\(name.fileName.dropLast(IndexName.ending.count))\(IndexName.draftEnding)"
     unlink(draft)
     let connection = try Connection(path: draft, mode: .create)
@@ -100,6 +102,14 @@ public final class IndexWriter {
     batches += 1
   }
 
+  /// No batch up to and with this one has further records. Where the log ends in batches without any, the file ends there as well, and
+  /// is known again by them.
+  public func end(at batch: IndexExtent.BatchIdentity, lastOffset: Int64) {
+    guard lastOffset >= end else { return }
+    self.batch = batch
+    end = lastOffset + 1
+  }
+
   /// Adds one record of the batch: `bind` gives the value of an index to parameter 1 of its statement and says how many bytes it has, or
   /// nil where there is none.
   ///
@@ -144,7 +154,7 @@ public final class IndexWriter {
 
   /// Ends the file and gives it its name, which may say less than was wanted.
   ///
-  /// - Returns: nil if no batch was added: then there is no file.
+  /// - Returns: nil if there is no batch: then there is no file.
   func finish(topicID: TopicID, partition: Int32, _ name: IndexName, number: UInt64) throws(SQLiteError) -> IndexExtent? {
     guard let connection, let batch, end > name.from else { return nil }
     let name = IndexName(segmentBase: name.segmentBase, generation: name.generation, from: name.from, to: end)
@@ -160,7 +170,7 @@ public final class IndexWriter {
     moves = []
     connection.close()
     self.connection = nil
-    do throws(SQLiteError) { try VerifiedPages.seal(draft, number: number) } catch {
+    do throws(SQLiteError) { try VerifiedPages.seal(draft, number: number, shouldStop: shouldStop) } catch {
       unlink(draft)
       throw error
     }

@@ -188,6 +188,7 @@ final class PartitionIndexing {
       let writer = try IndexWriter(wanted, in: directory, named: name, bytesMax: bytesMax, shouldStop: shouldStop)
       try feed.feed(snapshot, task.from..<task.to, into: writer, shouldStop: shouldStop)
       if shouldStop() { return nil }
+      if let (last, lastOffset) = Self.lastBatch(of: task, snapshot) { writer.end(at: last, lastOffset: lastOffset) }
       extent = try writer.finish(topicID: topicID, partition: history.partition, name, number: random.next())
     } catch {
       if case IndexFeedError.stopped = error { return nil }
@@ -227,7 +228,12 @@ final class PartitionIndexing {
       let segment = history.segments.first { $0.baseOffset.rawValue == name.segmentBase && $0.generation == name.generation }
       if let segment, let inode = DirectoryNames.inode(of: path) {
         if shouldStop() { return nil }
-        if known[name]?.inode != inode { known[name] = examine(path, name, inode, segment, snapshot) }
+        if known[name]?.inode != inode {
+          let found = examine(path, name, inode, segment, snapshot, shouldStop)
+          // What was not read to its end is not known to be damaged.
+          if found == nil, shouldStop() { return nil }
+          known[name] = found
+        }
         if known[name] != nil {
           present.append(name)
           continue
@@ -252,13 +258,31 @@ final class PartitionIndexing {
   ///
   /// - Returns: nil if it is damaged, or of another log.
   private func examine(
-    _ path: String, _ name: IndexName, _ inode: UInt64, _ segment: SegmentReference, _ snapshot: HistorySnapshot
+    _ path: String, _ name: IndexName, _ inode: UInt64, _ segment: SegmentReference, _ snapshot: HistorySnapshot,
+    _ shouldStop: () -> Bool
   ) -> Known? {
-    guard VerifiedPages.verify(path), let file = try? IndexFile(path), file.extent.topicID == topicID,
+    guard VerifiedPages.verify(path, shouldStop: shouldStop), let file = try? IndexFile(path), file.extent.topicID == topicID,
       file.extent.partition == log.topicPartition.partition, file.extent.name == name,
       name.to <= segment.endOffset.rawValue, Self.has(file.extent.lastBatch, segment, snapshot)
     else { return nil }
     return Known(inode: inode, records: file.extent.records, definitions: Set(file.numbers.keys))
+  }
+
+  /// The last batch that lies whole in a stretch; nil if there is none, or it cannot be read.
+  private static func lastBatch(
+    of task: (segment: SegmentReference, from: Int64, to: Int64), _ snapshot: HistorySnapshot
+  ) -> (IndexExtent.BatchIdentity, lastOffset: Int64)? {
+    guard let reader = try? SegmentReader(task.segment, of: snapshot),
+      (try? reader.seek(offsets: task.from...task.to - 1, timestamps: .min ... .max, isDescending: true)) != nil
+    else { return nil }
+    while let row = try? reader.next() {
+      guard row.lastOffset < task.to else { continue }
+      guard let bytes = try? reader.headerBytes(), let header = try? BatchHeader(bytes) else { return nil }
+      let identity = IndexExtent.BatchIdentity(
+        baseOffset: header.baseOffset, leaderEpoch: header.partitionLeaderEpoch, crc: header.crc)
+      return (identity, row.lastOffset)
+    }
+    return nil
   }
 
   private static func has(

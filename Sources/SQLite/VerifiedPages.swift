@@ -29,10 +29,14 @@ public enum VerifiedPages {
 
   /// Seals every page of a database that no connection has open.
   ///
-  /// - Parameter number: of this file alone.
+  /// - Parameters:
+  ///   - number: of this file alone.
+  ///   - shouldStop: asked now and then; true makes it fail as interrupted.
   /// - Returns: bytes of the file.
   @discardableResult
-  public static func seal(_ path: String, number: UInt64) throws(SQLiteError) -> Int {
+  public static func seal(
+    _ path: String, number: UInt64, shouldStop: () -> Bool = { false }
+  ) throws(SQLiteError) -> Int {
     let descriptor = Glibc.open(path, O_RDWR | O_CLOEXEC)
     guard descriptor >= 0 else { throw failure(path, "open") }
     defer { close(descriptor) }
@@ -43,6 +47,7 @@ public enum VerifiedPages {
       let count = pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
       guard count >= 0, count % pageSize == 0 else { throw failure(path, "read") }
       if count == 0 { return offset }
+      if shouldStop() { throw SQLiteError(code: SQLITE_INTERRUPT, message: "\(path): interrupted") }
       for start in stride(from: 0, to: count, by: pageSize) {
         let page = UnsafeMutableRawBufferPointer(rebasing: buffer[start..<start + pageSize])
         page.storeBytes(of: number, toByteOffset: pageSize - sealBytes, as: UInt64.self)
@@ -55,8 +60,9 @@ public enum VerifiedPages {
 
   /// Reads a sealed file whole.
   ///
-  /// - Returns: whether every page verifies; false also if it cannot be read.
-  public static func verify(_ path: String) -> Bool {
+  /// - Parameter shouldStop: asked now and then; true ends it, and nothing is known then.
+  /// - Returns: whether every page verifies; false also if it cannot be read, or was stopped.
+  public static func verify(_ path: String, shouldStop: () -> Bool = { false }) -> Bool {
     let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
@@ -68,6 +74,7 @@ public enum VerifiedPages {
       let count = pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
       guard count >= 0, count % pageSize == 0 else { return false }
       if count == 0 { return offset > 0 }
+      if shouldStop() { return false }
       for start in stride(from: 0, to: count, by: pageSize) {
         let page = UnsafeRawBufferPointer(rebasing: buffer[start..<start + pageSize])
         guard let found = verifiedNumber(of: page, at: offset + start), found == number ?? found else { return false }

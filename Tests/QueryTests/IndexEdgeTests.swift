@@ -1,8 +1,10 @@
 import Glibc
 import HistorySupport
 import Model
+import NIOCore
 import Records
 import SQLite
+import Storage
 import TestSupport
 import Testing
 
@@ -91,6 +93,39 @@ extension IndexTests {
   }
 
   private final class Stop { var isSet = false }
+
+  @Test("a log that ends in batches without records is indexed once, and not again after each start")
+  func withoutRecords() throws {
+    try withTemporaryDirectory { directory in
+      let topic = try IndexedTopic(directory, segmentBytes: 1 << 20)
+      try topic.append(batches: 4)
+      let store = topic.topic.store
+      var configuration = try #require(store.configuration(of: "plays"))
+      configuration.mirrorSource = "cluster/plays/id"
+      store.setConfiguration(configuration, for: "plays")
+      var gap = ByteBuffer()
+      EmptyBatch.write(40..<50, to: &gap)
+      for partition in 0..<3 {
+        let arrivals = Arrivals()
+        let request = AppendRequest(
+          partition: store.partition(TopicPartition(topic: "plays", partition: Int32(partition)))!, records: gap,
+          batches: try LogStretch.validate(gap), placement: .keepingOffsets(logStartOffset: nil), requiredAcks: -1,
+          receiver: arrivals, context: nil)
+        store.append([request])
+        arrivals.wait(for: 1)
+      }
+      topic.settle()
+      let names = topic.indexFiles().compactMap { IndexName(fileName: String($0.split(separator: "/").last!)) }
+      #expect(names.count == 3 && names.allSatisfy { $0.from == 0 && $0.to == 50 })
+      topic.restartBuilder()
+      topic.settle()
+      #expect(topic.builder.levels.builtFiles == 0 && topic.builder.levels.uncoveredRecords == 0)
+      for sql in ["SELECT partition, offset FROM plays WHERE user = 'u3' ORDER BY 1, 2", "SELECT count(*) FROM plays"] {
+        try topic.check(sql)
+      }
+      #expect(try topic.ask("SELECT 1 FROM plays WHERE key = 'nobody'").statistics.batchesDecoded == 0)
+    }
+  }
 
   @Test("no file is kept open that is no more, and none becomes larger than it may")
   func openFiles() throws {
