@@ -3,7 +3,9 @@ public import Model
 extension LogStore {
   /// Where a partition begins and ends behind everything that its lane took before; `completion` is called on the lane.
   ///
-  /// From a topic's becoming a mirror on, nothing but what the mirror brings moves that end.
+  /// From a topic's becoming a mirror on, the mirror alone moves that end, with two exceptions. A log whose sync failed, and whose disk
+  /// did not take the note of it either (`FenceMark`), may after a crash end behind records that were never acknowledged. And once the
+  /// topic is no mirror any more, it takes records of anybody.
   public func settledOffsets(
     of log: PartitionLog, completion: @escaping @Sendable (Result<LogOffsets, StorageError>) -> Void
   ) {
@@ -18,6 +20,8 @@ extension LogStore {
   ) {
     onLane(of: log, completion) { writer throws(StorageError) in
       try writer.beginMirror(at: offset.rawValue, now: writer.store.now())
+      // Whoever waits for records at the end that it had, or reads on there, learns that they begin elsewhere.
+      writer.store.highWatermarksMoved(of: [log])
     }
   }
 

@@ -50,6 +50,7 @@ extension PartitionWriter {
       shared.tail.removeAll()
       return Array(shared.segments.dropLast())
     }
+    lane.noteTail(of: log, bytes: 0)
     store.readAhead.drop(log)
     removals += files
     removals = removals.filter { !remove($0) }

@@ -211,6 +211,8 @@ final class StorageLane: @unchecked Sendable {
     }
   }
 
+  func noteTail(of log: PartitionLog, bytes: Int) { tails.note(log, tailBytes: bytes) }
+
   /// Has the lane look after `writer` now and then until nothing is left to do.
   func watch(_ writer: PartitionWriter) {
     if unfinished.isEmpty { nextTick = monotonicNanoseconds() + Self.tickInterval }

@@ -3,6 +3,7 @@ import Model
 import NIOCore
 import Records
 import Storage
+import Synchronization
 import TestSupport
 import Testing
 
@@ -112,6 +113,20 @@ import Testing
       #expect(try store.log().offsetOfMaxTimestamp()?.offset == Offset(7_000_000_040))
       try store.reopen(epoch: 1, store.log().configuration)
       #expect(try store.readAll().map(\.offset) == [0, 7_000_000_040])
+      try sound(store)
+    }
+  }
+
+  @Test("who waits at the end of a log is woken when it begins elsewhere")
+  func wakes() throws {
+    try withStore { store in
+      try mirror(store)
+      let moved = Mutex<[Int64]>([])
+      store.store.setHighWatermarkObserver { logs in
+        moved.withLock { $0 += logs.compactMap { $0.offsets?.highWatermark.rawValue } }
+      }
+      try begin(store, at: 1000)
+      #expect(moved.withLock { $0 } == [1000])
       try sound(store)
     }
   }

@@ -61,7 +61,7 @@ extension Mirror {
       if let known = shifts.byPartition[name.partition] {
         shift = known
       } else {
-        shift = isEmpty && extent.logEndOffset <= start ? 0 : extent.logEndOffset - (try await firstBatch(of: name, at: start))
+        shift = try await firstShift(of: name, behind: extent, sourceStart: start)
         shifts.byPartition[name.partition] = shift
         if shift != 0 {
           voice.say("\(name): offsets of the copy are those of the source \(shift < 0 ? "-" : "+") \(shift.magnitude)")
@@ -79,6 +79,17 @@ extension Mirror {
     try await target.alterConfiguration(ofTopic: topic.name, [(MirrorShifts.key, shifts.text)])
     topics[topic.name] = MirroredTopic(source: mark, targetID: targetID, shifts: shifts)
     for partition in ready where partitions[partition.partition] == nil { partitions[partition.partition] = partition }
+  }
+
+  /// What is to be added to the source's offsets of a partition that was never copied: nothing, if the copy can begin where the source
+  /// does. A log that was emptied goes on where it ended, which may be behind the beginning of the source's first batch.
+  private func firstShift(
+    of name: TopicPartition, behind extent: MirrorTarget.Extent, sourceStart start: Int64
+  ) async throws -> Int64 {
+    let isEmpty = extent.logStartOffset == extent.logEndOffset
+    if isEmpty, extent.logEndOffset == 0 { return 0 }
+    let first = try await firstBatch(of: name, at: start)
+    return isEmpty && extent.logEndOffset <= first ? 0 : extent.logEndOffset - first
   }
 
   private func describeTarget(_ topic: String) async throws -> (topicID: String, extents: [MirrorTarget.Extent]) {

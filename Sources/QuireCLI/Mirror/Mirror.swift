@@ -191,7 +191,7 @@ actor Mirror {
     }
     do {
       if partition.logStart != nil, partition.shift == 0 {
-        _ = try await door.begin(name, topicID: topic.targetID, at: stretch.firstOffset)
+        if let reason = try await begin(name, topic, at: stretch.firstOffset) { return stop(name, reason) }
       }
       let extent = try await door.append(
         stretch.batches, to: name, topicID: topic.targetID,
@@ -203,6 +203,24 @@ actor Mirror {
     } catch let failure as MirrorTarget.Failure {
       take(failure, of: name)
     }
+  }
+
+  /// Has the copy begin at an offset of the source.
+  ///
+  /// - Returns: why it never can.
+  private func begin(_ name: TopicPartition, _ topic: MirroredTopic, at offset: Int64) async throws -> String? {
+    do { _ = try await door.begin(name, topicID: topic.targetID, at: offset) } catch let failure as MirrorTarget.Failure
+      where failure.kind == .misplaced
+    {
+      let (topicID, extents) = try await door.describe(name.topic)
+      guard topicID == topic.targetID, let extent = extents.first(where: { $0.partition == name.partition }),
+        extent.logStartOffset == extent.logEndOffset, extent.logEndOffset > offset
+      else { throw failure }
+      return
+        "the copy was emptied and ends at \(extent.logEndOffset), inside of the source's first batch, which begins at \(offset); "
+        + "delete the copy to begin anew"
+    }
+    return nil
   }
 
   /// A partition that has nothing at the source begins where that does.

@@ -262,6 +262,25 @@ def goes_behind(source, node):
     equal(committed(node.kafka, "shifted", "mapped"), 190, "shifted committed offset")
 
 
+def goes_behind_what_was_emptied(source, node):
+    """A target without records whose log ends inside of the first batch at the source: it cannot begin there."""
+    create(source.kafka, "emptied")
+    create(node.kafka, "emptied")
+    theirs = varied(100, seed=8)
+    produce(source.kafka, "emptied", theirs, codec="lz4", batch=100)
+    delete_records(source.kafka, "emptied", 60)
+    produce(node.kafka, "emptied", plain(55))
+    delete_records(node.kafka, "emptied", 55)
+    first = json.loads(run("query", "SELECT min(base_offset) AS first FROM quire_batches WHERE topic = 'emptied'", "--server",
+                           f"http://{source.http}", "--format", "jsonl").stdout)["first"]
+    mirror(source.kafka, node, "emptied")
+    copy = {offset + first - 55: record for offset, record in read(node.kafka, "emptied")}
+    equal({offset: record for offset, record in copy.items() if offset >= 60}, dict(read(source.kafka, "emptied")), "shifted record")
+    produce(source.kafka, "emptied", plain(5))
+    mirror(source.kafka, node, "emptied")
+    equal(offsets(node.kafka, "emptied")[1] + first - 55, 105, "end of the log")
+
+
 def belongs_to_its_source(source, node):
     """A mirror takes no records of producers until it is none any more."""
     create(source.kafka, "owned")
@@ -436,7 +455,7 @@ def main():
             from_a_mock_cluster(node)
         with check("from Debian's mock cluster, whose leaders move and whose brokers go and come back"):
             from_debians_mock_cluster(node)
-        for body in (keeps_offsets, goes_behind, belongs_to_its_source, tells_histories_apart, steps_over_what_is_gone,
+        for body in (keeps_offsets, goes_behind, goes_behind_what_was_emptied, belongs_to_its_source, tells_histories_apart, steps_over_what_is_gone,
                      follows_live):
             with check(body.__name__.replace("_", " ")):
                 body(source, node)
