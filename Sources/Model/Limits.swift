@@ -60,6 +60,8 @@ public enum Limits {
   public static let httpBodyBytesMax = 1 << 20
   /// Bytes of batches that a mirror brings in one request: what a fetch brings of a partition (4 MiB), or one batch that is larger.
   public static let mirrorBodyBytesMax = 32 << 20
+  /// Bytes that these may decompress to, all together: some seconds of a read thread.
+  public static let mirrorDecompressedBytesMax = 4 << 30
   /// Such requests at once, which bounds their memory; one partition brings one at a time.
   public static let mirrorRequestsMax = 8
   /// Bytes of an answer that wait for its client; then the statement waits.

@@ -1,5 +1,5 @@
 internal import Bytes
-internal import Model
+public import Model
 public import NIOCore
 
 /// A stretch of another log: whole batches one after the other, without a gap between their offsets, which they keep.
@@ -13,24 +13,32 @@ public enum LogStretch {
   /// Unlike batches of producers they may lack records (compaction), or have none; neither markers nor parts of transactions may be
   /// among them.
   ///
+  /// - Parameter decompressedBytesMax: of all batches together: small ones may become large, and each costs its time.
   /// - Throws: what is wrong, for the client; nothing is to be stored then.
-  public static func validate(_ records: ByteBuffer) throws(BatchRejection) -> [BatchSummary] {
+  public static func validate(
+    _ records: ByteBuffer, decompressedBytesMax: Int = Limits.mirrorDecompressedBytesMax
+  ) throws(BatchRejection) -> [BatchSummary] {
     try records.withReadableRaw { (bytes: UnsafeRawBufferPointer) throws(BatchRejection) in
       var summaries: [BatchSummary] = []
       let scratch = RecordScratch()
       var position = 0
+      var decompressedBytes = 0
       while position < bytes.count {
         let rest = UnsafeRawBufferPointer(rebasing: bytes[position...])
-        let summary = try check(rest, at: position, after: summaries.last?.header, scratch)
+        let summary = try check(
+          rest, at: position, after: summaries.last?.header, scratch,
+          decompressedBytesMax: decompressedBytesMax - decompressedBytes)
         summaries.append(summary)
         position += summary.byteCount
+        decompressedBytes += summary.decompressedBytes
       }
       return summaries
     }
   }
 
   private static func check(
-    _ bytes: UnsafeRawBufferPointer, at position: Int, after previous: BatchHeader?, _ scratch: RecordScratch
+    _ bytes: UnsafeRawBufferPointer, at position: Int, after previous: BatchHeader?, _ scratch: RecordScratch,
+    decompressedBytesMax: Int
   ) throws(BatchRejection) -> BatchSummary {
     func refuse(_ why: String) -> BatchRejection { BatchRejection(.invalidRecord, why) }
     let header: BatchHeader
@@ -40,22 +48,28 @@ public enum LogStretch {
     var maxTimestamp = Int64.min
     var last = header.baseOffset - 1
     var isOrdered = true
+    let limit = min(Limits.decompressedBatchBytesMax, decompressedBytesMax)
     do throws(RecordsError) {
       try header.verifyChecksum(of: bytes)
-      try forEachRecord(in: bytes, scratch: scratch) { record in
+      try forEachRecord(in: bytes, scratch: scratch, decompressedBytesMax: limit) { record in
         minTimestamp = min(minTimestamp, record.timestamp)
         maxTimestamp = max(maxTimestamp, record.timestamp)
         isOrdered = record.offset.rawValue > last
         last = record.offset.rawValue
         return isOrdered
       }
-    } catch { throw BatchRejection(error) }
+    } catch {
+      if case .decompressedTooLarge = error, limit < Limits.decompressedBatchBytesMax {
+        throw refuse("the batches up to the one at \(header.baseOffset) decompress to more bytes than may come at once")
+      }
+      throw BatchRejection(error)
+    }
     guard isOrdered, last <= header.lastOffset else {
       throw refuse("the records' offsets do not rise from \(header.baseOffset) to \(header.lastOffset)")
     }
     return BatchSummary(
       header: header, position: position, byteCount: header.totalBytes, minTimestamp: minTimestamp, maxTimestamp: maxTimestamp,
-      decompressedBytes: 0)
+      decompressedBytes: header.compression == .none || header.recordCount == 0 ? 0 : scratch.decompressedBytes)
   }
 
   private static func complaint(about header: BatchHeader, after previous: BatchHeader?) -> String? {

@@ -1,4 +1,4 @@
-internal import Model
+public import Model
 
 /// Goes through the records of one batch, decompressing as it goes; what `forEachRecord` and `BatchCursor` have in common.
 struct RecordWalk: ~Copyable {
@@ -89,10 +89,11 @@ struct RecordWalk: ~Copyable {
 /// - Parameter body: gets a record whose bytes are valid during the call.
 /// - Throws: what is wrong with the batch, after `body` was called for the records in front of that.
 public func forEachRecord(
-  in batch: UnsafeRawBufferPointer, scratch: RecordScratch, _ body: (borrowing RecordView) -> Bool
+  in batch: UnsafeRawBufferPointer, scratch: RecordScratch, decompressedBytesMax: Int = Limits.decompressedBatchBytesMax,
+  _ body: (borrowing RecordView) -> Bool
 ) throws(RecordsError) {
   defer { scratch.close() }
-  var walk = try RecordWalk(batch, scratch: scratch, limit: Limits.decompressedBatchBytesMax)
+  var walk = try RecordWalk(batch, scratch: scratch, limit: decompressedBytesMax)
   while try walk.next() {
     guard body(walk.record) else { return }
   }

@@ -51,6 +51,19 @@ import Testing
     return found
   }
 
+  @Test("what all batches together decompress to is bounded, however many they are")
+  func decompressed() throws {
+    let value = String(repeating: "x", count: 10_000)
+    var stretch = ByteBuffer()
+    for offset in 0..<10 {
+      stretch.writeImmutableBuffer(try batch(Int64(offset), [value], offset % 2 == 0 ? .zstd : .snappy))
+    }
+    #expect(try LogStretch.validate(stretch, decompressedBytesMax: 110_000).count == 10)
+    #expect(throws: BatchRejection.self) { try LogStretch.validate(stretch, decompressedBytesMax: 95_000) }
+    let plain = try batch(0, [value])
+    #expect(try LogStretch.validate(plain, decompressedBytesMax: 100).count == 1)
+  }
+
   @Test("batches keep their bytes, but for offset and epoch")
   func keepsBytes() throws {
     let one = try batch(5, ["a", "b"], .zstd) {
