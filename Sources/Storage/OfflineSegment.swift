@@ -1,3 +1,4 @@
+internal import Glibc
 public import Model
 internal import SQLite
 
@@ -14,15 +15,15 @@ public struct OfflineSegment: Sendable {
   /// - Throws: a file that is no segment, or one of a newer Quire.
   public init(path: String) throws(StorageError) {
     guard FileSystem.exists(path) else { throw .system(call: "open", path: path, number: noSuchFile) }
-    // Whoever writes it has a -wal beside it. Without one nothing has to be locked, or could be where nothing may be written.
-    let isImmutable = !FileSystem.exists(path + "-wal")
+    let place = Self.absolute(path)
+    let isImmutable = try Self.isImmutable(place)
     let connection = try OfflineConnection.open(path, .segment, isImmutable: isImmutable)
     guard let (state, extent) = try storage({ () throws(SQLiteError) in try SegmentSQL.load(connection) }) else {
       throw .damaged(StorageDamage(file: path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
     }
     topicPartition = state.topicPartition
     let start = max(state.baseOffset, state.logStartOffset)
-    let end = min(extent.endOffset, try Self.highWatermark(of: state, at: path) ?? .max)
+    let end = min(extent.endOffset, try Self.highWatermark(of: state, at: place) ?? .max)
     let file = SegmentFile(
       directory: FileSystem.parent(of: path), name: SegmentName(baseOffset: state.baseOffset, generation: state.generation),
       phase: isImmutable ? .sealed : .active, record: nil, path: path)
@@ -43,13 +44,34 @@ public struct OfflineSegment: Sendable {
     HistorySnapshot([history], bound: .checkpoint, pinned: [], logger: nil)
   }
 
+  /// Whether nobody writes to the file while it is read: then nothing has to be locked, or could be where nothing may be written.
+  ///
+  /// A -wal beside it says that somebody does, but none does not say that nobody will: a node may start at any moment, and go on with the
+  /// newest segment of a partition. The others have no -wal once they are sealed, and never get one again.
+  private static func isImmutable(_ path: String) throws(StorageError) -> Bool {
+    if FileSystem.exists(path + "-wal") { return false }
+    let directory = FileSystem.parent(of: path)
+    // A copy that lies elsewhere is nobody's, and SQLite cannot lock where nothing may be written.
+    guard isInDataDirectory(directory), access(directory, W_OK) == 0 else { return true }
+    guard let name = SegmentName(fileName: FileSystem.name(of: path)) else { return true }
+    return try FileSystem.list(directory).contains { SegmentName(fileName: $0).map { $0 > name } ?? false }
+  }
+
+  private static func absolute(_ path: String) -> String {
+    guard let resolved = realpath(path, nil) else { return path }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+
+  private static func isInDataDirectory(_ partition: String) -> Bool {
+    FileSystem.exists(FileSystem.parent(of: FileSystem.parent(of: partition)) + "/quire.db")
+  }
+
   /// Nil where the file is not that of a partition of the data directory around it.
   private static func highWatermark(of state: PartitionState, at path: String) throws(StorageError) -> Int64? {
     let partition = FileSystem.parent(of: path)
     let dataDirectory = FileSystem.parent(of: FileSystem.parent(of: partition))
-    guard FileSystem.name(of: partition) == "\(state.topicPartition)", FileSystem.exists(dataDirectory + "/quire.db") else {
-      return nil
-    }
+    guard FileSystem.name(of: partition) == "\(state.topicPartition)", isInDataDirectory(partition) else { return nil }
     return try OfflineCatalog(dataDirectory: dataDirectory).checkpoint(of: (state.topicPartition, state.topicID))?
       .highWatermark.rawValue
   }
