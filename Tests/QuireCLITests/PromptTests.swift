@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import QuireCLI
@@ -33,6 +34,20 @@ struct StatementSplitterTests {
     let found = splitter.take("', $d;".utf8)
     #expect(found.map(\.line) == [2] && found.map(\.parameters) == [["a", "b", "d"]])
     #expect(!splitter.isWithin)
+  }
+
+  @Test("lines from a pipe are bounded, and lines in front of one that is too long are had")
+  func lines() throws {
+    var ends: [CInt] = [-1, -1]
+    #expect(pipe(&ends) == 0)
+    defer { close(ends[0]) }
+    let text = Array("one\n0123456789\n0123456789x".utf8)
+    #expect(write(ends[1], text, text.count) == text.count)
+    close(ends[1])
+    let lines = PlainLines(ends[0], lineBytesMax: 10)
+    #expect(try lines.next() == .bytes(Array("one".utf8)))
+    #expect(try lines.next() == .bytes(Array("0123456789".utf8)))
+    #expect(throws: CommandFailure.self) { try lines.next() }
   }
 }
 

@@ -49,16 +49,18 @@ struct Completer {
     return LineEditor.Completion(shown: Array(matching.prefix(200)).map(spelled))
   }
 
-  /// All that there are; what cannot be asked now is left out.
-  private var tableNames: [String] { ((try? tables.topicNames()) ?? []) + SystemTableColumns.all.map(\.table) }
+  /// All that are known.
+  private var tableNames: [String] { tables.knownTopics + SystemTableColumns.all.map(\.table) }
 
   private func columns(of statement: String) -> [String] {
     let mentioned = Set(Self.words(statement).map { $0.replacing("\"", with: "").lowercased() })
     let named = tableNames.filter { mentioned.contains($0.lowercased()) }
     if named.isEmpty { return TopicTableColumns.all.map(\.name) }
     return named.prefix(4).flatMap { name in
-      let hidden = name.hasPrefix("quire_") ? [] : TopicTableColumns.all.filter(\.isHidden).map(\.name)
-      return ((try? tables.columnNames(of: name)) ?? []) + hidden
+      let known = tables.knownColumns(of: name)
+      if name.hasPrefix("quire_") { return known }
+      return known.isEmpty
+        ? TopicTableColumns.all.map(\.name) : known + TopicTableColumns.all.filter(\.isHidden).map(\.name)
     }
   }
 
@@ -69,7 +71,7 @@ struct Completer {
     case ".format": return OutputFormat.allCases.map(\.rawValue)
     case ".timer": return ["on", "off"]
     case ".param" where words.count == 1: return ["set", "list", "clear"]
-    case ".schema", ".tables": return ((try? tables.topicNames()) ?? []) + SystemTableColumns.all.map(\.table)
+    case ".schema", ".tables": return tables.knownTopics + SystemTableColumns.all.map(\.table)
     default: return []
     }
   }

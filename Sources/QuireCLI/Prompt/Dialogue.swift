@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Model
 internal import Query
 
 /// Statements and dot commands, line by line, as prompts, scripts and `.read` have them. Used by one thread, which blocks.
@@ -41,6 +42,12 @@ final class Dialogue {
       return try DotCommand.run(String(decoding: line, as: UTF8.self), self)
     }
     for statement in splitter.take(line) { try run(statement) }
+    let (byteCount, first) = splitter.unfinished
+    guard byteCount <= Limits.querySQLBytes else {
+      _ = splitter.finish()
+      throw Failure(
+        message: "the statement has more than \(Limits.querySQLBytes) bytes, and no semicolon yet", line: max(1, first))
+    }
   }
 
   func run(_ statement: StatementSplitter.Statement) throws {

@@ -1,5 +1,6 @@
 internal import CEdit
 internal import Glibc
+internal import Model
 
 /// Lines of a descriptor whose reader can be woken while it waits. Used by one thread.
 final class PlainLines {
@@ -14,16 +15,18 @@ final class PlainLines {
   private var buffer: [UInt8] = []
   private var start = 0
   private var isAtEnd = false
+  private let lineBytesMax: Int
 
   /// - Parameter wake: what can be read from it interrupts; nobody else reads it. -1 for none.
-  init(_ descriptor: CInt, wake: CInt = -1) {
+  init(_ descriptor: CInt, wake: CInt = -1, lineBytesMax: Int = Limits.scriptLineBytes) {
     self.descriptor = descriptor
     self.wake = wake
+    self.lineBytesMax = lineBytesMax
   }
 
   /// The next line without its end; a last one without an end counts.
   ///
-  /// - Throws: when the descriptor cannot be read.
+  /// - Throws: when the descriptor cannot be read, or a line is too long.
   func next() throws -> Line {
     var searched = start
     while true {
@@ -32,6 +35,7 @@ final class PlainLines {
         return .bytes(Array(buffer[start..<end]))
       }
       searched = buffer.count
+      guard searched - start <= lineBytesMax else { throw CommandFailure("a line has more than \(lineBytesMax) bytes") }
       if isAtEnd {
         if start == buffer.count { return .end }
         defer { start = buffer.count }

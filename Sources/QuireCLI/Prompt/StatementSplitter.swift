@@ -24,6 +24,9 @@ struct StatementSplitter {
   private var hasWords = false
   private var parameters: Set<String> = []
 
+  /// Bytes of what is not finished, and its first line.
+  var unfinished: (byteCount: Int, line: Int) { (bytes.count, firstLine) }
+
   /// A statement has begun and is not finished.
   var isWithin: Bool { hasWords || state == .blockComment }
 

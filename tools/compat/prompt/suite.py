@@ -126,16 +126,17 @@ def completes(scratch, broker):
         terminal.expect("select ")
         terminal.type("cou\t")
         terminal.expect(r"count\(")
-        terminal.type("*) FROM pl\t")
-        terminal.expect("plays ")
+        # What is not known yet is known a moment later.
+        terminal.type("*) FROM pl")
+        terminal.expect_pressing("\t", "plays ")
         terminal.type("WHERE parti\t")
         terminal.expect(r"(?i)partition")
         terminal.type("\x03")
         terminal.expect(r"quire> $")
         terminal.type("SELECT max(comp\t")
         terminal.expect("compression ")
-        terminal.type(") FROM \"ord\t")
-        terminal.expect(r'"orders\.v1" ')
+        terminal.type(") FROM \"ord")
+        terminal.expect_pressing("\t", r'"orders\.v1" ')
         terminal.line(";")
         terminal.expect(r"\(1 row\)")
         terminal.prompt()
@@ -147,6 +148,16 @@ def completes(scratch, broker):
         terminal.expect(r"\.tables ")
         terminal.type("\x03")
         terminal.expect(r"quire> $")
+    # A node that does not answer keeps nobody from typing.
+    with prompt() as terminal:
+        os.kill(broker.process.pid, signal.SIGSTOP)
+        try:
+            terminal.type("sel\t")
+            terminal.expect("select ")
+            terminal.type("* FROM quire_top\t")
+            terminal.expect("quire_topics ")
+        finally:
+            os.kill(broker.process.pid, signal.SIGCONT)
 
 
 def remembers(scratch, broker):
@@ -222,6 +233,10 @@ def scripts(scratch, broker):
         file.write("SELECT :x AS x;\n")
     equal(quire("query", "--format", "csv", "-p", "x=5", "-p", "y=6", given=f".read {scratch}/statements.sql\n").stdout, "x\n5\n")
     equal(quire("query", given="").stdout, "")
+    for text, words in (("SELECT 1 AS a;\nSELECT 1" + ",\n 1" * 400_000, "line 2: the statement has more than 1048576 bytes"),
+                        ("SELECT 1 AS a;\nSELECT '" + "x" * (17 << 20), "a line has more than 16777216 bytes")):
+        done = quire("query", "--format", "csv", given=text, ok=False)
+        assert done.stdout == "a\n1\n" and words in done.stderr, (done.stdout[:100], done.stderr[:300])
 
 
 def limits(scratch, broker):
