@@ -47,6 +47,14 @@ import Testing
         "select * from \"information_schema.tables\" as \"tables\" where table_name = 'x'"
       ),
       ("select s from generate_series(1, 2) s", "select \"s\".value as \"s\" from generate_series(1, 2) as \"s\""),
+      (
+        "select a from (values (1, 2)) as t(a, \"b c\")",
+        "select a from (with \"pg@columns\"(\"a\", \"b c\") as (values (1, 2)) select * from \"pg@columns\") as \"t\""
+      ),
+      (
+        "select u.n from t join (select count(*) from t) u(n) on true",
+        "select u.n from t join (with \"pg@columns\"(\"n\") as (select count(*) as \"count\" from t) select * from \"pg@columns\") as \"u\" on true"
+      ),
       ("select E'a\\tb\\'', $q$it's$q$", "select 'a\tb''', 'it''s'"),
       ("select A, \"B c\" -- comment ' \n from /* ' /* */ */ t", "select a, \"B c\" from t"),
       ("table t", "select * from t"),
@@ -70,7 +78,11 @@ import Testing
 
   @Test(
     "an error in the text is told with its place",
-    arguments: [("select 'x", 8), ("select (1", 10), ("select ä, a::nope", 14), ("selec 1", 1)])
+    arguments: [
+      ("select 'x", 8), ("select (1", 10), ("select ä, a::nope", 14), ("selec 1", 1),
+      ("select distinct on (a) a, b from t order by a", 8), ("select 1 from unnest(x) with ordinality as u(e, n)", 25),
+      ("select 1 from (select 1) as t(a int)", 30),
+    ])
   func errors(sql: String, position: Int) {
     #expect(throws: PostgresError.self) { try translated(sql) }
     do { _ = try translated(sql) } catch { #expect((error as? PostgresError)?.position == position, "\(error)") }

@@ -61,6 +61,24 @@ extension SQLLevel {
     return next.name != nil
   }
 
+  /// `(SELECT …) AS t(a, b)`, behind the parentheses; nil where no columns are named.
+  func columnAliases(
+    behind group: SQLNode.Group
+  ) throws(PostgresError) -> (table: String, columns: [String], next: Int)? {
+    guard isInFrom, ["select", "values", "with"].contains(group.nodes.first?.word),
+      let (table, next) = SQLTranslator.alias(in: nodes, at: index), nodes.indices.contains(next),
+      let inside = nodes[next].parenthesized
+    else { return nil }
+    var columns: [String] = []
+    for part in SQLNode.split(inside) {
+      guard part.count == 1, let name = part[0].name else {
+        throw translator.failure(.featureNotSupported, "columns of a subquery are named without types", at: nodes[next].start)
+      }
+      columns.append(name)
+    }
+    return (table, columns, next + 1)
+  }
+
   /// Behind AS, a name with parentheses is an alias with columns, or a common table expression's.
   private func isCall(_ parts: [(name: String, isQuoted: Bool)]) -> Bool {
     let before = index - 2 * parts.count

@@ -114,8 +114,17 @@ struct SQLLevel {
       let isList = nodes.indices.contains(index - 1) && nodes[index - 1].word == "in"
       let inner = try translator.rewrite(group.nodes, comparedWith: isList ? comparedType : nil)
       let source = group.range.lowerBound
-      let pieces = [SQLPiece(text: "(", source: source)] + inner + [SQLPiece(text: ")", source: source)]
+      var pieces = [SQLPiece(text: "(", source: source)] + inner + [SQLPiece(text: ")", source: source)]
       index += 1
+      if let (table, columns, next) = try columnAliases(behind: group) {
+        // SQLite names columns of common table expressions only.
+        let inside = SQLTranslator.quoted("pg@columns")
+        let names = columns.map(SQLTranslator.quoted).joined(separator: ", ")
+        pieces.insert(SQLPiece(text: "( WITH \(inside)(\(names)) AS", source: source), at: 0)
+        pieces.append(SQLPiece(text: "SELECT * FROM \(inside) ) AS \(SQLTranslator.quoted(table))", source: self.source))
+        index = next
+        return push(pieces, .other)
+      }
       push(pieces, .other)
       field()
     case .token(let token):
@@ -288,7 +297,10 @@ struct SQLLevel {
     switch word {
     case "select":
       if node(1)?.word == "distinct", node(2)?.word == "on", node(3)?.parenthesized != nil {
-        throw translator.failure(.featureNotSupported, "SELECT DISTINCT ON is not supported", at: source)
+        throw PostgresError(
+          .featureNotSupported, "SELECT DISTINCT ON is not supported",
+          hint: "row_number() OVER (PARTITION BY … ORDER BY …) = 1 in a query around it gives the same rows.",
+          position: SQLLexer.characters(before: nodes[index + 1].start, in: translator.text) + 1)
       }
       nameItems()
       keyword("SELECT")
@@ -323,6 +335,8 @@ struct SQLLevel {
       emit("ESCAPE '\\'")
     case "collate": collation()
     case "lateral": index += 1
+    case "with" where node(1)?.word == "ordinality":
+      throw translator.failure(.featureNotSupported, "WITH ORDINALITY is not supported", at: source)
     case "at" where node(1)?.word == "time" && node(2)?.word == "zone" && operand != nil: try timeZone()
     case "operator" where node(1)?.parenthesized != nil:
       guard let symbol = node(1)?.parenthesized?.last?.symbol else { fallthrough }

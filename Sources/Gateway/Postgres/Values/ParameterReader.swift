@@ -113,6 +113,11 @@ enum ParameterReader {
         throw PostgresError(.invalidBinaryRepresentation, "unsupported jsonb version number")
       }
       return try text(Array(bytes.dropFirst()), .text)
+    case .numeric:
+      guard let text = NumericBytes.text(&buffer) else {
+        throw PostgresError(.invalidBinaryRepresentation, "incorrect binary data format for type numeric")
+      }
+      return try parse(text, as: .numeric)
     case .text, .varchar, .bpchar, .name, .char, .json, .unknown: return try text(bytes, .text)
     default:
       if type.element != nil {

@@ -31,7 +31,8 @@ enum ValueWriter {
     switch type {
     case .int8, .int2, .int4, .oid:
       out.writeString(String(try integer(row, column, type)))
-    case .float8, .float4, .numeric:
+    case .numeric: out.writeString(try decimal(row, column))
+    case .float8, .float4:
       out.writeString(floatText(try real(row, column)))
     case .bool:
       out.writeString(try truth(row, column) ? "t" : "f")
@@ -60,6 +61,7 @@ enum ValueWriter {
     case .oid: out.writeInteger(UInt32(truncatingIfNeeded: try integer(row, column, type)))
     case .float8: out.writeInteger(try real(row, column).bitPattern)
     case .float4: out.writeInteger(Float(try real(row, column)).bitPattern)
+    case .numeric: NumericBytes.write(try decimal(row, column), to: &out)
     case .bool: out.writeInteger(UInt8(try truth(row, column) ? 1 : 0))
     case .bytea: try withBytes(row, column) { out.writeBytes($0) }
     case .timestamptz, .timestamp:
@@ -97,6 +99,11 @@ enum ValueWriter {
       return exact
     default: throw misfit(row, column)
     }
+  }
+
+  private static func decimal(_ row: borrowing ResultRow, _ column: Int) throws(Misfit) -> String {
+    if row.kind(column) == .integer { return String(row.integer(column)) }
+    return floatText(try real(row, column))
   }
 
   private static func truth(_ row: borrowing ResultRow, _ column: Int) throws(Misfit) -> Bool {
