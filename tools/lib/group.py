@@ -1,6 +1,8 @@
 """Consumer groups: members come and go, and no record is lost or given to two members that both stay."""
+import faulthandler
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ class Reporter:
         self.stopping = False
         self.assigned = None
         signal.signal(signal.SIGTERM, self.stop)
+        faulthandler.register(signal.SIGUSR1)
 
     def stop(self, *_):
         self.stopping = True
@@ -82,10 +85,19 @@ class Member:
         self.process.wait()
         self.end()
 
-    def log_tail(self, lines=60):
+    def log_tail(self, lines=80):
+        """What its client logged last, each thing once, and where each of its threads is."""
+        self.process.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)
         size = os.fstat(self.log.fileno()).st_size
         text = os.pread(self.log.fileno(), size, 0).decode(errors="replace")  # its place in the file is the child's too
-        return "".join(f"    {self.name}: {line}\n" for line in text.splitlines()[-lines:])
+        told, shown = set(), []
+        for line in text.splitlines():
+            what = re.sub(r"\d", "", line)  # but for the time
+            if what not in told:
+                told.add(what)
+                shown.append(f"    {self.name}: {line[:500]}\n")
+        return "".join(shown[-lines:])
 
     def end(self):
         self.reader.join(5)
