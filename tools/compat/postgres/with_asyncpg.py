@@ -27,8 +27,8 @@ async def talk(door):
         equal(await connection.fetchval("SELECT max(time) FROM song_plays WHERE time < $1", FIRST + datetime.timedelta(seconds=9)),
               FIRST + datetime.timedelta(seconds=8))
         equal(await connection.fetch("SELECT 1.5 AS a, true AS b, X'00ff' AS c"), [(1.5, True, b"\x00\xff")])
-        equal(await connection.fetchrow("SELECT $1::numeric AS a, 12345.678::numeric AS b, 5::numeric AS c", decimal.Decimal("-0.00025")),
-              tuple(decimal.Decimal(text) for text in ("-0.00025", "12345.678", "5")))
+        for number in ("-0.00025", "12345.678", "5", "9007199254740993"):
+            equal(await connection.fetchval("SELECT CAST($1::numeric AS text)", decimal.Decimal(number)), number)
         equal(await connection.fetchrow("SELECT b, a FROM (VALUES (1, 'x'), (2, 'y')) AS t(a, b) ORDER BY a DESC LIMIT 1"), ("y", 2))
     with check("asyncpg: a prepared statement, many times"):
         statement = await connection.prepare('SELECT "offset" FROM song_plays WHERE partition = $1 AND "offset" = $2')
