@@ -27,7 +27,7 @@ public final class KafkaBroker: Sendable {
   public var connectionCount: Int { context.connectionCount.load(ordering: .relaxed) }
 
   public init(
-    configuration: BrokerConfiguration, store: LogStore, cluster: LocalClusterStore, groups: GroupCoordinator,
+    configuration: BrokerConfiguration, store: LogStore, cluster: any ClusterStore, groups: GroupCoordinator,
     admin: AdminContext, logger: Logger, now: @escaping @Sendable () -> Int64
   ) {
     context = BrokerContext(
