@@ -10,7 +10,7 @@ import Testing
   static let shellModules: Set = ["NIOPosix", "Glibc", "Logging", "Foundation", "FoundationEssentials", "Dispatch"]
   /// Modules of the toolchain, which no manifest names.
   static let toolchainModules: Set = ["Swift", "Glibc", "Synchronization", "Dispatch", "Testing", "FoundationEssentials"]
-  static let essentialsUsers: Set = ["Gateway", "QuireCLI"]
+  static let essentialsUsers: Set = ["Cluster", "Gateway", "QuireCLI"]
   static let pageHeadings = [
     "Purpose", "Owns / never knows", "Flow", "Invariants", "Load-bearing details", "Failure", "File map", "Decisions",
   ]
