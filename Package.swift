@@ -67,6 +67,7 @@ let package = Package(
     // 2: decisions
     room("Metadata", ["Model"]),
     room("Coordination", ["Model"]),
+    room("Replication", ["Model"]),
     room("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     // 3: data
     room("Storage", ["Model", "Bytes", "SQLite", "Records", "Coordination", nioCore, logging, collections, metrics]),
@@ -127,6 +128,7 @@ let package = Package(
     tests("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Metadata", ["Model"]),
+    tests("Replication", ["Model"]),
     tests(
       "Gateway",
       [

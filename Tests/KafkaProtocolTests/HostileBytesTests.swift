@@ -102,7 +102,7 @@ import Testing
     }
   }
 
-  @Test("bytes behind the message, and a null where there is none, are refused; text that is not UTF-8 is read as Kafka reads it")
+  @Test("bytes behind the message and a null where there is none are refused; text that is not UTF-8 is read as in Kafka")
   func refusals() throws {
     var trailing = ByteBuffer(bytes: [0, 0, 0, 0, 1])
     #expect(throws: WireError.malformed("1 bytes are left behind the message")) {
