@@ -80,11 +80,13 @@ extension ExportJournal {
       let parts = json["parts"]?.array?.map(Part.init),
       let current = json["current"]?.integer, let next = json["next"]?.integer, let records = json["records"]?.integer,
       let total = json["bytes"]?.integer, let open = json["open"]?.array?.map(OpenFile.init),
-      let ready = json["ready"]?.array?.map(Ready.init), !request.contains(nil), !fields.contains(nil), !parts.contains(nil), !open.contains(nil),
+      let ready = json["ready"]?.array?.map(Ready.init), !request.contains(nil), !fields.contains(nil), !parts.contains(nil),
+      !open.contains(nil),
       !ready.contains(nil), (0...Int64(parts.count)).contains(current)
     else { return nil }
     self.init(
-      request: request.compactMap(\.self), fields: fields.compactMap(\.self), parts: parts.compactMap(\.self), current: Int(current), next: next, records: records,
+      request: request.compactMap(\.self), fields: fields.compactMap(\.self), parts: parts.compactMap(\.self),
+      current: Int(current), next: next, records: records,
       bytes: total, open: open.compactMap(\.self), ready: ready.compactMap(\.self))
   }
 }

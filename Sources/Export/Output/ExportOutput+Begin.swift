@@ -130,7 +130,8 @@ extension IncrementalState {
         "the column \(field.name) is \(field.type.rawValue), and \(same.type.rawValue) in the files that were exported before: "
           + "choose other columns, or begin with a new directory and a new state")
     }
-    return "the topic's columns have changed since the last export: then \(before.words); in its files from now on \(fields.words)"
+    return
+      "the topic's columns have changed since the last export: then \(before.words); in its files from now on \(fields.words)"
   }
 
   mutating func advance(_ part: ExportPart) {

@@ -26,11 +26,13 @@ public struct IncrementalState: Sendable, Equatable {
     let sorted = next.sorted { ($0.key.topic, $0.key.partition) < ($1.key.topic, $1.key.partition) }
     var bytes: [UInt8] = []
     let columns = fields.map { [("columns", JSON.array($0.map(\.json)))] } ?? []
-    JSON.object([
-      ("quire_export_state", .number(Self.version)),
-      ("next", .array(sorted.map { .array([.string($0.key.topic), .number($0.key.partition), .number($0.value)]) })),
-      ("pending", .array(pending.map { .array([.string($0.temporaryPath), .string($0.path)]) })),
-    ] + columns).write(to: &bytes)
+    JSON.object(
+      [
+        ("quire_export_state", .number(Self.version)),
+        ("next", .array(sorted.map { .array([.string($0.key.topic), .number($0.key.partition), .number($0.value)]) })),
+        ("pending", .array(pending.map { .array([.string($0.temporaryPath), .string($0.path)]) })),
+      ] + columns
+    ).write(to: &bytes)
     bytes.append(0x0A)
     return bytes
   }

@@ -68,7 +68,8 @@ final class ParquetWriter: RecordWriter {
       index += 1
     }
     rows += 1
-    rowBytes += (record.key?.count ?? 0) + (record.value?.count ?? 0) + record.headers.bytes.count
+    rowBytes +=
+      (record.key?.count ?? 0) + (record.value?.count ?? 0) + record.headers.bytes.count
       + record.values.bytes.count + topic.count + 64
     if rowBytes >= Self.groupBytes || rows >= Self.groupRows { try writeGroup() }
   }

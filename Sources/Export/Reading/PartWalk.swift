@@ -158,14 +158,20 @@ final class PartWalk {
   }
 
   private func statement(_ condition: String, _ selection: BatchSelection) -> String {
+    // Bounds that exclude nothing would make an index look dearer than it is.
+    let extent = export.source.partitions[index]
+    var bounds = ""
+    if selection.offsets.lowerBound > extent.logStartOffset { bounds += " AND \"offset\" >= \(selection.offsets.lowerBound)" }
+    if selection.offsets.upperBound < extent.highWatermark - 1 {
+      bounds += " AND \"offset\" <= \(selection.offsets.upperBound)"
+    }
+    if selection.timestamps.lowerBound > .min { bounds += " AND \"timestamp\" >= \(selection.timestamps.lowerBound)" }
+    if selection.timestamps.upperBound < .max { bounds += " AND \"timestamp\" <= \(selection.timestamps.upperBound)" }
     // The line break ends a comment that the condition may end with.
-    """
-    SELECT "offset" FROM "\(part.topic)" WHERE "partition" = \(part.partition)
-    AND "offset" >= \(selection.offsets.lowerBound) AND "offset" <= \(selection.offsets.upperBound)
-    AND "timestamp" >= \(selection.timestamps.lowerBound) AND "timestamp" <= \(selection.timestamps.upperBound)
-    AND (\(condition)
-    ) ORDER BY "offset"
-    """
+    return """
+      SELECT "offset" FROM "\(part.topic)" WHERE "partition" = \(part.partition)\(bounds) AND (\(condition)
+      ) ORDER BY "offset"
+      """
   }
 
   /// Fetches the record that SQL has named.

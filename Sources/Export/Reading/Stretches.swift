@@ -72,11 +72,12 @@ final class Stretches {
   }
 
   private final class Stretch: @unchecked Sendable {
-    // Safe because: who claims it has `result` alone, until `isDone` is signalled.
+    // Safe because: who claims it has `read` alone, until `isDone` is signalled.
     let number: Int
     let selection: BatchSelection
     let isDone = DispatchSemaphore(value: 0)
-    var result: Result<(RecordBuffer, rest: Int64?), ExportError>?
+    /// Nil where it could not be read.
+    var read: (RecordBuffer, rest: Int64?)?
     private let isClaimed = Atomic<Bool>(false)
 
     init(_ number: Int, _ selection: BatchSelection) {
@@ -100,13 +101,17 @@ final class Stretches {
   }
 
   private func deliver(_ stretch: Stretch, to sink: any RecordSink) throws(ExportError) {
+    do throws(HistoryError) { try control.check() } catch { throw ExportError(error) }
     let lender = lender(stretch.number)
     if stretch.claim() {
       return try lender.lend { (walk) throws(ExportError) in try walk.run(stretch.selection, into: sink) }
     }
     wait(for: stretch)
-    guard let result = stretch.result else { return }
-    let (buffer, rest) = try result.get()
+    guard let (buffer, rest) = stretch.read else {
+      // What went wrong does so once more where it belongs: behind the records in front of it.
+      do throws(HistoryError) { try control.check() } catch { throw ExportError(error) }
+      return try lender.lend { (walk) throws(ExportError) in try walk.run(stretch.selection, into: sink) }
+    }
     try buffer.forEachRecord { (record) throws(ExportError) in try sink.take(record) }
     adapt(to: stretch, buffer, rest)
     guard let rest else { return }
@@ -155,12 +160,9 @@ final class Stretches {
     helpers.run { [helping] in
       helping.waiting.subtract(1, ordering: .relaxed)
       guard stretch.claim() else { return }
-      do throws(ExportError) {
-        let read = try lender.lend { (walk) throws(ExportError) in
-          try walk.collect(stretch.selection, bytesMax: Stretches.bytesMax)
-        }
-        stretch.result = .success(read)
-      } catch { stretch.result = .failure(error) }
+      stretch.read = try? lender.lend { (walk) throws(ExportError) in
+        try walk.collect(stretch.selection, bytesMax: Stretches.bytesMax)
+      }
       stretch.isDone.signal()
     }
   }
