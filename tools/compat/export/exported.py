@@ -211,9 +211,15 @@ def columns_by_arrow(path, names):
 
 def columns_by_duckdb(path, names):
     import duckdb
-    rows = duckdb.sql(f"SELECT partition, \"offset\", {', '.join(names)} FROM '{path}'").fetchall()
-    for partition, offset, *values in rows:
-        yield (partition, offset), dict(zip(names, values))
+    types = {name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()}
+    # Times with a zone would need another package here; as numbers they are as good.
+    times = [name for name in names if types[name] == "TIMESTAMP WITH TIME ZONE"]
+    listed = ", ".join(f"epoch_ms({name})" if name in times else name for name in names)
+    for partition, offset, *values in duckdb.sql(f"SELECT partition, \"offset\", {listed} FROM '{path}'").fetchall():
+        row = dict(zip(names, values))
+        for name in times:
+            row[name] = None if row[name] is None else datetime.datetime.fromtimestamp(row[name] / 1000, datetime.timezone.utc)
+        yield (partition, offset), row
 
 
 COLUMN_READERS = {"jsonl": [columns_of_jsonl], "csv": [columns_of_csv], "sqlite": [columns_of_sqlite],

@@ -148,8 +148,8 @@ def declared(out, broker, _):
         plan = subprocess.run(["sqlite3", f"{out}/typed-n.sqlite", "EXPLAIN QUERY PLAN SELECT * FROM records WHERE user = 'ann'"],
                               capture_output=True, text=True, check=True).stdout
         assert "USING INDEX" in plan, plan
-        counts = duckdb.sql(f"SELECT \"user\", count(*), sum(n) FROM '{out}/typed-n.parquet' WHERE n >= 0 GROUP BY 1 ORDER BY 1").fetchall()
-        told = quire("query", 'SELECT "user", count(*), sum(n) FROM typed WHERE n >= 0 GROUP BY 1 ORDER BY 1', "--format", "json").stdout
+        counts = duckdb.sql(f"SELECT \"user\", count(*), sum(n) FROM '{out}/typed-n.parquet' WHERE n >= 0 GROUP BY 1 ORDER BY 1 NULLS FIRST").fetchall()
+        told = quire("query", 'SELECT "user", count(*), sum(n) FROM typed WHERE n >= 0 GROUP BY 1 ORDER BY 1 NULLS FIRST', "--format", "json").stdout
         equal(counts, [tuple(row.values()) for row in json.loads(told)])
         group = pyarrow.parquet.ParquetFile(f"{out}/typed-n.parquet").metadata.row_group(0)
         bounds = {group.column(number).path_in_schema: group.column(number).statistics for number in range(group.num_columns)}
