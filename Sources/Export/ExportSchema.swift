@@ -22,11 +22,20 @@ public struct ColumnChoice: Sendable, Hashable {
       if let known = ExportColumns.names.first(where: { $0.name == name }) {
         fixed.insert(known.column)
       } else {
+        guard Self.mayBeDeclared(name) else { throw .refused("there is no column '\(name)' to export") }
         others.append(String(name))
       }
     }
     if fixed.isEmpty, others.isEmpty { throw .refused("no column is to be exported") }
     declared = others
+  }
+
+  private static func mayBeDeclared(_ name: some StringProtocol) -> Bool {
+    let isLetter: (UInt8) -> Bool = { (0x41...0x5A).contains($0 & 0xDF) || $0 == 0x5F }
+    guard let first = name.utf8.first, isLetter(first), !DeclaredColumn.fixedNames.contains(name.lowercased()) else {
+      return false
+    }
+    return name.utf8.allSatisfy { isLetter($0) || (0x30...0x39).contains($0) }
   }
 
   /// The names that were asked for.

@@ -39,12 +39,12 @@ struct ExportCommand: AsyncParsableCommand {
 
   @Option(
     name: .customLong("where"),
-    help: ArgumentHelp("Only records for which this is true: an SQL expression over a topic's columns, declared ones included.", valueName: "sql"))
+    help: ArgumentHelp("Only records for which this is true: SQL over a topic's columns, declared ones too.", valueName: "sql"))
   var condition: String?
 
   @Option(
     help: ArgumentHelp(
-      "Only these, separated by commas: \(ExportColumns.names.map(\.name).joined(separator: ", ")), and declared columns by their names.",
+      "Only these, separated by commas: \(ExportColumns.names.map(\.name).joined(separator: ", ")), and names of declared columns.",
       valueName: "names"))
   var columns: String?
 
