@@ -146,7 +146,7 @@ let package = Package(
       name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
       swiftSettings: strict),
     tests("Query", ["HistorySupport", "Indexes", "Coordination", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
-    tests("Export", ["HistorySupport", "Model", "Records", "Query", nioCore]),
+    tests("Export", ["HistorySupport", "Model", "Records", "Query", "SQLite", nioCore]),
     tests("KafkaProtocol", ["FuzzTargets", "Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),
     tests(

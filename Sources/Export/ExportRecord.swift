@@ -26,10 +26,12 @@ public struct ExportRecord {
   public let key: UnsafeRawBufferPointer?
   public let value: UnsafeRawBufferPointer?
   public let headers: EncodedHeaders
+  /// Of the declared columns of the export's schema; none where there are no such.
+  public let values: EncodedValues
 
   public init(
     part: ExportPart, offset: Int64, timestamp: Int64, timestampType: TimestampType, key: UnsafeRawBufferPointer?,
-    value: UnsafeRawBufferPointer?, headers: EncodedHeaders
+    value: UnsafeRawBufferPointer?, headers: EncodedHeaders, values: EncodedValues = .none
   ) {
     self.part = part
     self.offset = offset
@@ -38,6 +40,7 @@ public struct ExportRecord {
     self.key = key
     self.value = value
     self.headers = headers
+    self.values = values
   }
 }
 
@@ -124,8 +127,9 @@ public struct EncodedHeaders: Sequence {
 
 /// Takes records, part after part.
 public protocol RecordSink: AnyObject {
-  /// Called once, before the first record: the parts in the order in which their records will come.
-  func begin(_ parts: [ExportPart]) throws(ExportError)
+  /// Called once, before the first record: the parts in the order in which their records will come, and the declared columns that each
+  /// has a value of.
+  func begin(_ parts: [ExportPart], _ fields: [ExportField]) throws(ExportError)
   func take(_ record: ExportRecord) throws(ExportError)
   /// Every record of the part's offsets has been taken.
   func end(_ part: ExportPart) throws(ExportError)

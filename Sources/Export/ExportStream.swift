@@ -4,7 +4,7 @@ public final class ExportStream: RecordSink {
 
   public init(_ writer: any RecordWriter) { self.writer = writer }
 
-  public func begin(_ parts: [ExportPart]) {}
+  public func begin(_ parts: [ExportPart], _ fields: [ExportField]) {}
 
   public func take(_ record: ExportRecord) throws(ExportError) {
     try writer.write(record)

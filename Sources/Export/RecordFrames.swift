@@ -6,20 +6,104 @@ internal import Model
 ///
 /// | frame  | bytes |
 /// |--------|-------|
-/// | part   | `1`, partition (4), first offset (8), offset behind the last (8), topic: all of these come first |
+/// | field  | `6`, a declared column as JSON, as `ExportField` has it: all of these come first |
+/// | part   | `1`, partition (4), first offset (8), offset behind the last (8), topic: all of these come next |
 /// | begin  | `2`: there are no more parts |
-/// | record | `3`, flags (1), offset (8), timestamp (8), count of the key (4), of the value (4), headers (4), key, value, headers |
+/// | record | `3`, flags (1), offset (8), timestamp (8), count of the key (4), of the value (4), headers (4), bytes of the declared columns (4), key, value, those, headers |
 /// | end    | `4`: every record of the part has come; those of the next follow |
 /// | finish | `5`: every part has come |
 ///
-/// Flags: 1 LogAppendTime, 2 key is not null, 4 value is not null. Headers as `EncodedHeaders` has them.
+/// Flags: 1 LogAppendTime, 2 key is not null, 4 value is not null. Headers as `EncodedHeaders` has them, values of
+/// declared columns as `EncodedValues`.
 enum RecordFrame {
   static let part: UInt8 = 1
   static let begin: UInt8 = 2
   static let record: UInt8 = 3
   static let end: UInt8 = 4
   static let finish: UInt8 = 5
-  static let recordHead = 30
+  static let field: UInt8 = 6
+  static let recordHead = 34
+
+  /// Appends a record's frame, its count in front.
+  static func append(_ record: ExportRecord, to out: inout [UInt8]) {
+    let key = record.key?.count ?? 0
+    let value = record.value?.count ?? 0
+    out.appendLittleEndian(UInt32(recordHead + key + value + record.values.bytes.count + record.headers.bytes.count))
+    out.append(self.record)
+    out.append(
+      (record.timestampType == .logAppendTime ? 1 : 0) | (record.key == nil ? 0 : 2) | (record.value == nil ? 0 : 4))
+    out.appendLittleEndian(record.offset)
+    out.appendLittleEndian(record.timestamp)
+    out.appendLittleEndian(UInt32(key))
+    out.appendLittleEndian(UInt32(value))
+    out.appendLittleEndian(UInt32(record.headers.count))
+    out.appendLittleEndian(UInt32(record.values.bytes.count))
+    if let key = record.key { out.append(contentsOf: key) }
+    if let value = record.value { out.append(contentsOf: value) }
+    out.append(contentsOf: record.values.bytes)
+    out.append(contentsOf: record.headers.bytes)
+  }
+
+  /// The record of a frame, which begins behind the count.
+  ///
+  /// - Throws: what is wrong with it.
+  static func read(
+    _ frame: UnsafeRawBufferPointer, of part: ExportPart, fieldCount: Int
+  ) throws(MalformedFrame) -> ExportRecord {
+    guard frame.count >= recordHead else { throw MalformedFrame(what: "half a record") }
+    func integer(_ at: Int) -> Int { Int(UInt32(littleEndian: frame.loadUnaligned(fromByteOffset: at, as: UInt32.self))) }
+    func long(_ at: Int) -> Int64 { Int64(littleEndian: frame.loadUnaligned(fromByteOffset: at, as: Int64.self)) }
+    let flags = frame[1]
+    let keyEnd = recordHead + integer(18)
+    let valueEnd = keyEnd + integer(22)
+    let columnsEnd = valueEnd + integer(30)
+    guard columnsEnd <= frame.count else { throw MalformedFrame(what: "half a record") }
+    let key = UnsafeRawBufferPointer(rebasing: frame[recordHead..<keyEnd])
+    let value = UnsafeRawBufferPointer(rebasing: frame[keyEnd..<valueEnd])
+    guard
+      let values = EncodedValues(checking: UnsafeRawBufferPointer(rebasing: frame[valueEnd..<columnsEnd]), count: fieldCount)
+    else { throw MalformedFrame(what: "values that are not those of its columns") }
+    guard
+      let headers = EncodedHeaders(checking: UnsafeRawBufferPointer(rebasing: frame[columnsEnd...]), count: integer(26))
+    else { throw MalformedFrame(what: "headers that are none") }
+    return ExportRecord(
+      part: part, offset: long(2), timestamp: long(10), timestampType: flags & 1 == 0 ? .createTime : .logAppendTime,
+      key: flags & 2 == 0 ? nil : key, value: flags & 4 == 0 ? nil : value, headers: headers, values: values)
+  }
+}
+
+struct MalformedFrame: Error {
+  var what: String
+}
+
+/// Records of one part, kept for later as the frames that they have on a connection.
+struct RecordBuffer: Sendable {
+  let part: ExportPart
+  private let fieldCount: Int
+  private(set) var bytes: [UInt8] = []
+
+  init(part: ExportPart, fieldCount: Int) {
+    self.part = part
+    self.fieldCount = fieldCount
+  }
+
+  mutating func append(_ record: ExportRecord) { RecordFrame.append(record, to: &bytes) }
+
+  func forEachRecord<Failure: Error>(_ body: (ExportRecord) throws(Failure) -> Void) throws(Failure) {
+    try bytes.withRawBytes { (bytes) throws(Failure) in
+      var at = 0
+      while at < bytes.count {
+        let count = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self)))
+        let frame = UnsafeRawBufferPointer(rebasing: bytes[at + 4..<at + 4 + count])
+        at += 4 + count
+        let record: ExportRecord
+        do throws(MalformedFrame) { record = try RecordFrame.read(frame, of: part, fieldCount: fieldCount) } catch {
+          preconditionFailure("a frame that was written has \(error.what)")
+        }
+        try body(record)
+      }
+    }
+  }
 }
 
 /// Writes records as frames, in chunks.
@@ -28,7 +112,14 @@ public final class RecordFrameWriter: RecordSink {
 
   public init(sink: @escaping ([UInt8]) throws(ExportError) -> Void) { output = ChunkedOutput(sink) }
 
-  public func begin(_ parts: [ExportPart]) throws(ExportError) {
+  public func begin(_ parts: [ExportPart], _ fields: [ExportField]) throws(ExportError) {
+    for field in fields {
+      var text: [UInt8] = []
+      field.json.write(to: &text)
+      output.bytes.appendLittleEndian(UInt32(1 + text.count))
+      output.bytes.append(RecordFrame.field)
+      output.bytes.append(contentsOf: text)
+    }
     for part in parts {
       output.bytes.appendLittleEndian(UInt32(21 + part.topic.utf8.count))
       output.bytes.append(RecordFrame.part)
@@ -41,20 +132,7 @@ public final class RecordFrameWriter: RecordSink {
   }
 
   public func take(_ record: ExportRecord) throws(ExportError) {
-    let key = record.key?.count ?? 0
-    let value = record.value?.count ?? 0
-    output.bytes.appendLittleEndian(UInt32(RecordFrame.recordHead + key + value + record.headers.bytes.count))
-    output.bytes.append(RecordFrame.record)
-    output.bytes.append(
-      (record.timestampType == .logAppendTime ? 1 : 0) | (record.key == nil ? 0 : 2) | (record.value == nil ? 0 : 4))
-    output.bytes.appendLittleEndian(record.offset)
-    output.bytes.appendLittleEndian(record.timestamp)
-    output.bytes.appendLittleEndian(UInt32(key))
-    output.bytes.appendLittleEndian(UInt32(value))
-    output.bytes.appendLittleEndian(UInt32(record.headers.count))
-    if let key = record.key { output.bytes.append(contentsOf: key) }
-    if let value = record.value { output.bytes.append(contentsOf: value) }
-    output.bytes.append(contentsOf: record.headers.bytes)
+    RecordFrame.append(record, to: &output.bytes)
     try output.handOnIfFull()
   }
 
@@ -80,6 +158,7 @@ public final class RecordFrameReader {
   /// The beginning of a frame that is not whole yet.
   private var rest: [UInt8] = []
   private var parts: [ExportPart] = []
+  private var fields: [ExportField] = []
   private var current = 0
   private var hasBegun = false
   /// The stream has said that it is complete.
@@ -126,6 +205,11 @@ public final class RecordFrameReader {
   private func take(_ frame: UnsafeRawBufferPointer) throws(ExportError) {
     if isFinished { throw Self.malformed("more behind its end") }
     switch frame[0] {
+    case RecordFrame.field:
+      guard parts.isEmpty, !hasBegun, let json = try? JSONReader.read(UnsafeRawBufferPointer(rebasing: frame[1...])),
+        let field = ExportField(json)
+      else { throw Self.malformed("a column that is none") }
+      fields.append(field)
     case RecordFrame.part:
       guard frame.count >= 21, !hasBegun else { throw Self.malformed("a part at the wrong place") }
       let first = Int64(littleEndian: frame.loadUnaligned(fromByteOffset: 5, as: Int64.self))
@@ -138,7 +222,7 @@ public final class RecordFrameReader {
     case RecordFrame.begin:
       if hasBegun { throw Self.malformed("two beginnings") }
       hasBegun = true
-      try sink.begin(parts)
+      try sink.begin(parts, fields)
     case RecordFrame.record: try takeRecord(frame)
     case RecordFrame.end:
       guard hasBegun, current < parts.count else { throw Self.malformed("an end without a beginning") }
@@ -152,26 +236,12 @@ public final class RecordFrameReader {
   }
 
   private func takeRecord(_ frame: UnsafeRawBufferPointer) throws(ExportError) {
-    guard hasBegun, current < parts.count, frame.count >= RecordFrame.recordHead else {
-      throw Self.malformed("half a record")
-    }
-    func integer(_ at: Int) -> Int { Int(UInt32(littleEndian: frame.loadUnaligned(fromByteOffset: at, as: UInt32.self))) }
-    func long(_ at: Int) -> Int64 { Int64(littleEndian: frame.loadUnaligned(fromByteOffset: at, as: Int64.self)) }
-    let flags = frame[1]
-    let keyEnd = RecordFrame.recordHead + integer(18)
-    let valueEnd = keyEnd + integer(22)
-    guard valueEnd <= frame.count else { throw Self.malformed("half a record") }
-    let key = UnsafeRawBufferPointer(rebasing: frame[RecordFrame.recordHead..<keyEnd])
-    let value = UnsafeRawBufferPointer(rebasing: frame[keyEnd..<valueEnd])
-    guard let headers = EncodedHeaders(checking: UnsafeRawBufferPointer(rebasing: frame[valueEnd...]), count: integer(26))
-    else {
-      throw Self.malformed("headers that are none")
-    }
-    try sink.take(
-      ExportRecord(
-        part: parts[current], offset: long(2), timestamp: long(10),
-        timestampType: flags & 1 == 0 ? .createTime : .logAppendTime,
-        key: flags & 2 == 0 ? nil : key, value: flags & 4 == 0 ? nil : value, headers: headers))
+    guard hasBegun, current < parts.count else { throw Self.malformed("a record without a part") }
+    let record: ExportRecord
+    do throws(MalformedFrame) {
+      record = try RecordFrame.read(frame, of: parts[current], fieldCount: fields.count)
+    } catch { throw Self.malformed(error.what) }
+    try sink.take(record)
   }
 
   private static func malformed(_ what: String) -> ExportError {
@@ -203,4 +273,9 @@ final class ChunkedOutput {
     try sink(bytes)
     bytes.removeAll(keepingCapacity: true)
   }
+
+  /// Hands on bytes that are behind those collected.
+  ///
+  /// - Precondition: nothing is collected.
+  func handOn(_ chunk: [UInt8]) throws(ExportError) { try sink(chunk) }
 }

@@ -68,10 +68,10 @@ final class CSVWriter: RowWriter {
 }
 
 /// Values as SQL writes them.
-enum SQLText {
+public enum SQLText {
   private static let hexDigits = Array("0123456789ABCDEF".utf8)
 
-  static func append(blob: UnsafeRawBufferPointer, to out: inout [UInt8]) {
+  public static func append(blob: UnsafeRawBufferPointer, to out: inout [UInt8]) {
     out.append(contentsOf: [0x58, 0x27])
     for byte in blob {
       out.append(hexDigits[Int(byte >> 4)])
@@ -81,7 +81,7 @@ enum SQLText {
   }
 
   /// The shortest decimal number that reads back as `real`; infinities as `Inf` and `-Inf`.
-  static func append(_ real: Double, to out: inout [UInt8]) {
+  public static func append(_ real: Double, to out: inout [UInt8]) {
     out.append(contentsOf: (real.isInfinite ? (real < 0 ? "-Inf" : "Inf") : real.description).utf8)
   }
 }

@@ -47,6 +47,10 @@ public struct TopicSize: Sendable, Hashable {
 /// A cut that was taken already, as a catalog.
 struct CutCatalog: HistoryCatalog {
   let source: any HistorySource
+  /// What is declared for its topics.
+  var declared: [String: [DeclaredColumn]] = [:]
+
+  func columns(of topic: String) -> [DeclaredColumn] { declared[topic] ?? [] }
 
   var topics: [String] { Array(Set(source.partitions.map(\.topic))) }
 

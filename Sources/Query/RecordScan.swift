@@ -6,7 +6,7 @@ public import Records
 /// Visible are the same records as in SQL: from the log start offset to below the high watermark, without control records.
 /// Used by one thread; the contents of a record are valid until `next`.
 public final class RecordScan {
-  private let scan: PartitionScan
+  let scan: PartitionScan
   private let context: ScanContext
 
   /// - Parameter index: the partition's position in the source.
@@ -14,16 +14,28 @@ public final class RecordScan {
     self.init(source, partition: index, selection: range.selection(in: source.partitions[index]), control: control)
   }
 
-  /// - Parameter selection: ascending; nil: no record at all.
-  public init(_ source: any HistorySource, partition index: Int, selection: BatchSelection?, control: ScanControl) {
+  /// - Parameters:
+  ///   - selection: ascending; nil: no record at all.
+  ///   - staysOpen: it will be begun anew, so what it has open at its end is kept for that.
+  public init(
+    _ source: any HistorySource, partition index: Int, selection: BatchSelection?, control: ScanControl, staysOpen: Bool = false
+  ) {
     context = ScanContext(control: control)
+    scan = PartitionScan(
+      index, of: source, request: Self.request(selection), context: context, staysOpen: staysOpen)
+  }
+
+  private static func request(_ selection: BatchSelection?) -> PartitionScan.Request {
     var request = PartitionScan.Request(offsets: .none, timestamps: .none, isDescending: false, columns: .max)
     if let selection {
       request.offsets = Interval(low: selection.offsets.lowerBound, high: selection.offsets.upperBound)
       request.timestamps = Interval(low: selection.timestamps.lowerBound, high: selection.timestamps.upperBound)
     }
-    scan = PartitionScan(index, of: source, request: request, context: context, staysOpen: false)
+    return request
   }
+
+  /// Begins anew with another range of the same partition.
+  public func restart(_ selection: BatchSelection) { scan.restart(Self.request(selection)) }
 
   /// Moves to the next record; false behind the last.
   /// - Throws: when history cannot be read, or `control` says stop.

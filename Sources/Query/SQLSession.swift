@@ -1,4 +1,4 @@
-internal import Model
+public import Model
 internal import SQLite
 
 /// SQL over one cut of history: every topic is a table. The cut of a topic is taken when a statement first reads it, together with
@@ -72,8 +72,12 @@ public final class SQLSession {
   }
 
   /// Over a cut that was taken already.
-  public convenience init(source: any HistorySource, limits: SQLLimits, control: ScanControl) throws(QueryError) {
-    try self.init(catalog: CutCatalog(source: source), limits: limits, control: control)
+  ///
+  /// - Parameter columns: what is declared for each topic.
+  public convenience init(
+    source: any HistorySource, columns: [String: [DeclaredColumn]] = [:], limits: SQLLimits, control: ScanControl
+  ) throws(QueryError) {
+    try self.init(catalog: CutCatalog(source: source, declared: columns), limits: limits, control: control)
   }
 
   deinit {

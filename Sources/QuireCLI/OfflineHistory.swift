@@ -1,4 +1,6 @@
+internal import Dispatch
 internal import Export
+internal import Glibc
 internal import Query
 internal import Storage
 internal import Synchronization
@@ -29,11 +31,22 @@ enum OfflineHistory {
 
   /// Hands the directory's records to `sink`.
   static func export(_ selection: ExportSelection, dataDirectory: String, into sink: some RecordSink) async throws {
-    let history = SnapshotHistory(try open(dataDirectory).snapshot(of: selection.topics ?? []))
+    let store = try open(dataDirectory)
+    let history = SnapshotHistory(try store.snapshot(of: selection.topics ?? []))
+    let catalog = DirectoryCatalog(store)
     let control = ScanControl()
     try await stoppable(control) {
-      try HistoryExport(source: history, selection: selection).run(control: control, into: sink)
+      try HistoryExport(source: history, selection: selection, columns: catalog.columns(of:))
+        .run(control: control, helpers: helpers, into: sink)
     }
+  }
+
+  /// As many as there are processors beside the one of whoever writes; more than a few would only wait for him.
+  private static var helpers: ExportHelpers? {
+    let processors = sysconf(CInt(_SC_NPROCESSORS_ONLN))
+    guard processors > 1 else { return nil }
+    let queue = DispatchQueue(label: "export", attributes: .concurrent)
+    return ExportHelpers(count: min(3, processors - 1)) { work in queue.async(execute: work) }
   }
 
   private static func open(_ dataDirectory: String) throws -> OfflineStore {

@@ -13,7 +13,7 @@ func exportedBytes(
   columns: ExportColumns = .all
 ) throws -> [UInt8] {
   var bytes: [UInt8] = []
-  let stream = ExportStream(format.makeWriter(columns) { (chunk) throws(ExportError) in bytes += chunk })
+  let stream = ExportStream(format.makeWriter(ExportSchema(fixed: columns)) { (chunk) throws(ExportError) in bytes += chunk })
   try HistoryExport(source: source, selection: selection).run(control: ScanControl(), into: stream)
   try stream.finish()
   return bytes

@@ -51,7 +51,7 @@ private final class Interrupted: RecordSink {
     self.sink = sink
     remaining = count
   }
-  func begin(_ parts: [ExportPart]) throws(ExportError) { try sink.begin(parts) }
+  func begin(_ parts: [ExportPart], _ fields: [ExportField]) throws(ExportError) { try sink.begin(parts, fields) }
   func take(_ record: ExportRecord) throws(ExportError) {
     if remaining == 0 { throw .cancelled }
     remaining -= 1

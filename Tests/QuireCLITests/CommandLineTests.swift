@@ -47,7 +47,7 @@ struct CommandLineTests {
       "query SELECT --follow --from yesterday", "query SELECT --limit-time 5x", "query SELECT --limit-memory 0",
       "export t --format xml --output x", "export t --format jsonl",
       "export t --format jsonl --output x --from 1:2:3", "export t --format sqlite --output -",
-      "export t --format csv --output x --columns y",
+      "export t --format csv --output x --columns y-z", "export t --format csv --output x --columns offset,time",
       "export t --format csv --output - --split-by day", "export t --format csv --output x --split-bytes 0",
       "export t --format csv --output x --incremental s --to 5", "export t --format csv --output x --resume --from -5m",
       "import t --format parquet --input -", "import t --format csv", "doctor", "serve --set x", "serve --node-id x",

@@ -19,8 +19,8 @@ public enum ExportFormat: String, Sendable, CaseIterable {
   public var isStream: Bool { self != .sqlite }
 
   /// - Throws: `.refused` where the format has none of these columns.
-  public func check(_ columns: ExportColumns) throws(ExportError) {
-    if self == .parquet || self == .sqlite, columns.subtracting(.timestampType).isEmpty {
+  public func check(_ choice: ColumnChoice) throws(ExportError) {
+    if self == .parquet || self == .sqlite, choice.fixed.subtracting(.timestampType).isEmpty, choice.declared == [] {
       throw .refused("\(rawValue) has no column 'timestamp_type'")
     }
   }
@@ -28,16 +28,16 @@ public enum ExportFormat: String, Sendable, CaseIterable {
   /// A writer of a stream.
   ///
   /// - Parameters:
-  ///   - isParallel: it may use a second thread, which then calls `sink` (never two at a time).
+  ///   - isParallel: it may use other threads, which then may call `sink` (never two at a time).
   ///   - sink: gets the bytes in order, in chunks; never an empty one.
   /// - Precondition: `isStream`.
   public func makeWriter(
-    _ columns: ExportColumns, isParallel: Bool = false, sink: @escaping ([UInt8]) throws(ExportError) -> Void
+    _ schema: ExportSchema, isParallel: Bool = false, sink: @escaping ([UInt8]) throws(ExportError) -> Void
   ) -> any RecordWriter {
     switch self {
-    case .jsonl: return JSONLinesWriter(columns, sink)
-    case .csv: return CSVRecordWriter(columns, sink)
-    case .parquet: return ParquetWriter(columns, isParallel: isParallel, sink)
+    case .jsonl: return LineWriter(schema, isParallel: isParallel, sink) { JSONLinesFormat(schema) }
+    case .csv: return LineWriter(schema, isParallel: isParallel, sink) { CSVFormat(schema) }
+    case .parquet: return ParquetWriter(schema, isParallel: isParallel, sink)
     case .sqlite: preconditionFailure("a database is no stream")
     }
   }
@@ -60,7 +60,7 @@ public protocol RecordWriter: AnyObject {
   func finish() throws(ExportError)
 }
 
-/// Which fields of records are exported. Their order is always the same.
+/// Which columns that every topic has are exported. Their order is always the same.
 public struct ExportColumns: OptionSet, Sendable, Hashable {
   public let rawValue: UInt16
   public init(rawValue: UInt16) { self.rawValue = rawValue }
@@ -81,20 +81,6 @@ public struct ExportColumns: OptionSet, Sendable, Hashable {
     ("topic", .topic), ("partition", .partition), ("offset", .offset), ("timestamp", .timestamp),
     ("timestamp_type", .timestampType), ("key", .key), ("value", .value), ("headers", .headers),
   ]
-
-  /// - Throws: `.refused` naming what is unknown.
-  public init(names list: some Sequence<some StringProtocol>) throws(ExportError) {
-    var columns: ExportColumns = []
-    for name in list {
-      guard let found = Self.names.first(where: { $0.name == name }) else {
-        let known = Self.names.map(\.name).joined(separator: ", ")
-        throw .refused("there is no column '\(name)' to export; there are: \(known)")
-      }
-      columns.insert(found.column)
-    }
-    if columns.isEmpty { throw .refused("no column is to be exported") }
-    self = columns
-  }
 
   public var list: [String] { Self.names.filter { contains($0.column) }.map(\.name) }
 }

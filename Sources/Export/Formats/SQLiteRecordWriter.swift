@@ -1,3 +1,4 @@
+internal import Model
 internal import Query
 internal import SQLite
 
@@ -7,9 +8,10 @@ internal import SQLite
 ///                           time TEXT, key, value, headers TEXT NOT NULL)
 ///
 /// The columns are those that a topic has in SQL: `time` is UTC, keys and values are TEXT if they are UTF-8 without NUL, else BLOB, and
-/// NULL where they are null; headers are a JSON array of pairs.
+/// NULL where they are null; headers are a JSON array of pairs. Declared columns follow with their types, and an index where they have one.
 final class SQLiteRecordWriter: RecordWriter {
-  private let columns: ExportColumns
+  private let schema: ExportSchema
+  private var columns: ExportColumns { schema.fixed }
   private let path: String
   private let connection: Connection
   private var insert: Statement?
@@ -20,8 +22,8 @@ final class SQLiteRecordWriter: RecordWriter {
   private static let cacheBytes = 16 << 20
 
   /// - Parameter path: an empty file, or one that was written up to a checkpoint.
-  init(_ columns: ExportColumns, path: String) throws(ExportError) {
-    self.columns = columns
+  init(_ schema: ExportSchema, path: String) throws(ExportError) {
+    self.schema = schema
     self.path = path
     do throws(SQLiteError) {
       connection = try Connection(path: path, mode: .readWrite)
@@ -29,10 +31,10 @@ final class SQLiteRecordWriter: RecordWriter {
       try connection.execute(
         "PRAGMA journal_mode=DELETE; PRAGMA synchronous=FULL; PRAGMA cache_size=-\(Self.cacheBytes >> 10); PRAGMA temp_store=FILE"
       )
-      try connection.execute("BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS records (\(Self.declaration(columns)))")
-      let names = Self.names(columns)
+      try connection.execute("BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS records (\(Self.declaration(schema)))")
+      let count = Self.names(schema.fixed).count + schema.fields.count
       insert = try connection.prepare(
-        "INSERT INTO records VALUES (\(names.map { _ in "?" }.joined(separator: ", ")))", isPersistent: true)
+        "INSERT INTO records VALUES (\(Array(repeating: "?", count: count).joined(separator: ", ")))", isPersistent: true)
     } catch { throw Self.failure(path, error) }
   }
 
@@ -40,12 +42,21 @@ final class SQLiteRecordWriter: RecordWriter {
     columns.list.flatMap { $0 == "timestamp" ? ["timestamp", "time"] : $0 == "timestamp_type" ? [] : [$0] }
   }
 
-  private static func declaration(_ columns: ExportColumns) -> String {
+  private static func type(_ field: ExportField) -> String {
+    switch field.type {
+    case .text, .integer, .real, .numeric, .boolean, .blob: field.type.rawValue
+    // SQLite would take these words for numbers.
+    case .json, .timestamptz: "TEXT"
+    }
+  }
+
+  private static func declaration(_ schema: ExportSchema) -> String {
     let types = [
       "topic": "TEXT NOT NULL", "partition": "INTEGER NOT NULL", "offset": "INTEGER NOT NULL", "timestamp": "INTEGER NOT NULL",
       "time": "TEXT", "headers": "TEXT NOT NULL",
     ]
-    return names(columns).map { name in "\(name)\(types[name].map { " \($0)" } ?? "")" }.joined(separator: ", ")
+    let fixed = names(schema.fixed).map { name in "\(name)\(types[name].map { " \($0)" } ?? "")" }
+    return (fixed + schema.fields.map { "\"\($0.name)\" \(type($0))" }).joined(separator: ", ")
   }
 
   private static func failure(_ path: String, _ error: SQLiteError) -> ExportError {
@@ -76,6 +87,10 @@ final class SQLiteRecordWriter: RecordWriter {
         column(.key) { Self.bind(record.key, insert, $0) }
         column(.value) { Self.bind(record.value, insert, $0) }
         column(.headers) { insert.bindStatic(text: headers, at: $0) }
+        for value in record.values {
+          index += 1
+          Self.bind(value, insert, index)
+        }
         do throws(SQLiteError) { try insert.run() } catch { return error }
         return nil
       }
@@ -89,6 +104,18 @@ final class SQLiteRecordWriter: RecordWriter {
       statement.bindStatic(text: bytes, at: index)
     } else {
       statement.bindStatic(bytes, at: index)
+    }
+  }
+
+  private static func bind(_ value: ColumnValue, _ statement: Statement, _ index: Int) {
+    switch value {
+    case .null: statement.bindNull(at: index)
+    case .integer(let value): statement.bind(value, at: index)
+    case .real(let value): statement.bind(value, at: index)
+    case .text(let bytes): statement.bindStatic(text: bytes, at: index)
+    case .blob(let bytes):
+      // Without an address an empty one would be NULL.
+      if bytes.isEmpty { statement.bind([], at: index) } else { statement.bindStatic(bytes, at: index) }
     }
   }
 
@@ -123,6 +150,9 @@ final class SQLiteRecordWriter: RecordWriter {
     }
     if columns.contains(.timestamp) { sql += "CREATE INDEX records_timestamp ON records (timestamp);" }
     if columns.contains(.key) { sql += "CREATE INDEX records_key ON records (key);" }
+    for field in schema.fields where field.isIndexed {
+      sql += "CREATE INDEX \"records_column_\(field.name)\" ON records (\"\(field.name)\");"
+    }
     do throws(SQLiteError) { try connection.execute(sql + "COMMIT") } catch { throw Self.failure(path, error) }
     connection.close()
   }

@@ -1,7 +1,8 @@
 /// Records out of CSV (RFC 4180): LF or CRLF, fields quoted or not, columns in any order by the names of the header line.
 ///
 /// `key_encoding` and `value_encoding` say what those fields are. Without them a field is its own bytes, and one that is empty and not
-/// quoted is null. Other columns than an export's are an error: they would be lost.
+/// quoted is null. Other columns than a record's are an error, since they would be lost; but in an export, which has `value_encoding`, those
+/// behind them are declared ones, which are computed of records and not taken.
 public final class CSVRecordReader: RecordReader {
   private enum Column: String {
     case topic, partition, offset, timestamp, timestampType = "timestamp_type", time, key, keyEncoding = "key_encoding", value,
@@ -16,11 +17,13 @@ public final class CSVRecordReader: RecordReader {
 
   private let input: LineInput
   private var columns: [Column]?
+  public private(set) var leftOut: [String] = []
   private var fields: [Field] = []
   private var fieldCount = 0
   private var line = 0
   /// Where the last record begins.
   private var recordLine = 0
+  private static let fieldsMax = 2000
   private let fieldBytesMax = JSONLinesReader.lineBytesMax
 
   init(_ file: InputFile) { input = LineInput(file) }
@@ -38,9 +41,9 @@ public final class CSVRecordReader: RecordReader {
     guard let columns else { return nil }
     repeat {
       guard try readRow() else { return nil }
-    } while fieldCount == 1 && fields[0].bytes.isEmpty && columns.count > 1
-    guard fieldCount == columns.count else {
-      throw failure("\(fieldCount) fields, and the header line has \(columns.count)")
+    } while fieldCount == 1 && fields[0].bytes.isEmpty && columns.count + leftOut.count > 1
+    guard fieldCount == columns.count + leftOut.count else {
+      throw failure("\(fieldCount) fields, and the header line has \(columns.count + leftOut.count)")
     }
     var record = ImportedRecord()
     var key: (field: Field?, encoding: Field?)
@@ -70,7 +73,11 @@ public final class CSVRecordReader: RecordReader {
     var columns: [Column] = []
     for field in fields[..<fieldCount] {
       let name = field.text
-      guard let column = Column(rawValue: name), !columns.contains(column) else {
+      if Column(rawValue: name) == nil, columns.contains(.valueEncoding) {
+        leftOut.append(name)
+        continue
+      }
+      guard leftOut.isEmpty, let column = Column(rawValue: name), !columns.contains(column) else {
         throw failure("the header line names the column '\(name.prefix(60))'; known, each once, are those that an export has")
       }
       columns.append(column)
@@ -122,7 +129,7 @@ public final class CSVRecordReader: RecordReader {
       fields[fieldCount].bytes.removeAll(keepingCapacity: true)
       fields[fieldCount].isQuoted = false
       fieldCount += 1
-      if fieldCount > 64 { throw failure("more than 64 fields") }
+      if fieldCount > Self.fieldsMax { throw failure("more than \(Self.fieldsMax) fields") }
       let isQuoted = try hasByte() && input.buffer[input.position] == 0x22
       if isQuoted { try readQuoted() } else { try readPlain() }
       guard try hasByte() else { return true }

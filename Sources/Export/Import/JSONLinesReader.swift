@@ -13,6 +13,10 @@ public final class JSONLinesReader: RecordReader {
   /// Over bytes in memory.
   public init(bytes: [UInt8]) { input = LineInput(bytes: bytes) }
 
+  /// Of the names that were met, no more than anybody would read.
+  public private(set) var leftOut: [String] = []
+  private static let leftOutMax = 100
+
   public var place: String { "line \(line)" }
   public var progress: (done: Int64, all: Int64)? { input.progress }
 
@@ -23,7 +27,11 @@ public final class JSONLinesReader: RecordReader {
       var result: Result<ImportedRecord, RecordJSON.Failure>?
       input.buffer.withUnsafeBytes { bytes in
         let text = UnsafeRawBufferPointer(rebasing: bytes[range])
-        result = Result { () throws(RecordJSON.Failure) in try RecordJSON.read(text) }
+        result = Result { () throws(RecordJSON.Failure) in
+          try RecordJSON.read(text) { name in
+            if leftOut.count < Self.leftOutMax, !leftOut.contains(name) { leftOut.append(name) }
+          }
+        }
       }
       switch result {
       case .success(let record)?: return record

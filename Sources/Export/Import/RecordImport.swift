@@ -24,6 +24,8 @@ public protocol RecordReader: AnyObject {
   var place: String { get }
   /// How far the reader is into its input, and how long that is, in whatever it counts; nil where it cannot know.
   var progress: (done: Int64, all: Int64)? { get }
+  /// Columns that are not taken, as far as they have been met: in an export they stand behind those of a record, and are computed of it.
+  var leftOut: [String] { get }
 }
 
 /// The files of an import.

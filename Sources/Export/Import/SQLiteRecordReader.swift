@@ -1,6 +1,7 @@
 internal import SQLite
 
-/// Records out of the table `records` of an SQLite file; the columns that an export has, in any order, and no others.
+/// Records out of the table `records` of an SQLite file: the columns that a record has, in any order. Behind them may be others, which are
+/// not taken.
 final class SQLiteRecordReader: RecordReader {
   private static let known = ["topic", "partition", "offset", "timestamp", "time", "key", "value", "headers"]
 
@@ -10,6 +11,7 @@ final class SQLiteRecordReader: RecordReader {
   private let columns: [String: Int]
   private var row: Int64 = 0
   private let rowCount: Int64
+  let leftOut: [String]
 
   init(_ path: String) throws(ImportError) {
     self.path = path
@@ -18,14 +20,16 @@ final class SQLiteRecordReader: RecordReader {
       connection.harden()
       let names = try Self.columnNames(connection)
       if names.isEmpty { throw SQLiteError(code: 1, message: "there is no table 'records' in it") }
-      if let strange = names.first(where: { !Self.known.contains($0) }) {
+      let taken = names.prefix { Self.known.contains($0) }
+      leftOut = Array(names[taken.count...])
+      if leftOut.contains(where: Self.known.contains), let strange = leftOut.first {
         throw SQLiteError(code: 1, message: "the table 'records' has a column '\(strange)', which is none of a record's")
       }
       if !names.contains("value") { throw SQLiteError(code: 1, message: "the table 'records' has no column 'value'") }
-      columns = Dictionary(names.enumerated().map { ($1, $0) }) { a, _ in a }
+      columns = Dictionary(taken.enumerated().map { ($1, $0) }) { a, _ in a }
       rowCount = try connection.integer("SELECT count(*) FROM records") ?? 0
       statement = try connection.prepare(
-        "SELECT \(names.map { "\"\($0)\"" }.joined(separator: ", ")) FROM records ORDER BY rowid")
+        "SELECT \(taken.map { "\"\($0)\"" }.joined(separator: ", ")) FROM records ORDER BY rowid")
     } catch { throw ImportError(path: path, message: Self.words(error, path)) }
   }
 

@@ -24,6 +24,8 @@ struct ExportJournal: Equatable {
 
   /// What was asked for, in words of the one who asked.
   var request: [String]
+  /// The declared columns that its files have.
+  var fields: [ExportField]
   var parts: [Part]
   /// The part that is being exported, and the offset in it from which records are missing.
   var current: Int
@@ -59,7 +61,8 @@ struct ExportJournal: Equatable {
       ])
     }
     JSON.object([
-      ("quire_export", .number(Self.version)), ("request", .array(request.map(JSON.string))), ("parts", .array(parts)),
+      ("quire_export", .number(Self.version)), ("request", .array(request.map(JSON.string))),
+      ("columns", .array(fields.map(\.json))), ("parts", .array(parts)),
       ("current", .number(current)), ("next", .number(next)), ("records", .number(records)), ("bytes", .number(self.bytes)),
       ("open", .array(open)),
       ("ready", .array(ready.map { .array([.string($0.temporaryPath), .string($0.path)]) })),
@@ -73,14 +76,17 @@ extension ExportJournal {
   /// Nil where the bytes are no journal.
   init?(_ bytes: [UInt8]) {
     guard let json = bytes.withUnsafeBytes({ try? JSONReader.read($0) }), json["quire_export"] == .number(Self.version),
-      let request = json["request"]?.array?.map(\.string), let parts = json["parts"]?.array?.map(Part.init),
+      let request = json["request"]?.array?.map(\.string), let fields = json["columns"]?.array?.map(ExportField.init),
+      let parts = json["parts"]?.array?.map(Part.init),
       let current = json["current"]?.integer, let next = json["next"]?.integer, let records = json["records"]?.integer,
       let total = json["bytes"]?.integer, let open = json["open"]?.array?.map(OpenFile.init),
-      let ready = json["ready"]?.array?.map(Ready.init), !request.contains(nil), !parts.contains(nil), !open.contains(nil),
+      let ready = json["ready"]?.array?.map(Ready.init), !request.contains(nil), !fields.contains(nil), !parts.contains(nil),
+      !open.contains(nil),
       !ready.contains(nil), (0...Int64(parts.count)).contains(current)
     else { return nil }
     self.init(
-      request: request.compactMap(\.self), parts: parts.compactMap(\.self), current: Int(current), next: next, records: records,
+      request: request.compactMap(\.self), fields: fields.compactMap(\.self), parts: parts.compactMap(\.self),
+      current: Int(current), next: next, records: records,
       bytes: total, open: open.compactMap(\.self), ready: ready.compactMap(\.self))
   }
 }

@@ -1,3 +1,5 @@
+internal import Model
+
 extension ExportOutput {
   /// An output that begins, and what of the history it wants.
   public struct Beginning {
@@ -112,6 +114,24 @@ extension IncrementalState {
       missed += max(0, part.offsets.lowerBound - next)
     }
     return missed
+  }
+
+  /// Each export has files of its own, whose columns are those of now.
+  ///
+  /// - Returns: what has changed, for people.
+  /// - Throws: where files of one folder would have a column in two types.
+  func check(_ fields: [ExportField], isSplit: Bool) throws(ExportError) -> String? {
+    guard let before = self.fields, !before.isSame(as: fields) else { return nil }
+    for field in fields where isSplit {
+      guard let same = before.first(where: { $0.name.lowercased() == field.name.lowercased() }), same.type != field.type else {
+        continue
+      }
+      throw .refused(
+        "the column \(field.name) is \(field.type.rawValue), and \(same.type.rawValue) in the files that were exported before: "
+          + "choose other columns, or begin with a new directory and a new state")
+    }
+    return
+      "the topic's columns have changed since the last export: then \(before.words); in its files from now on \(fields.words)"
   }
 
   mutating func advance(_ part: ExportPart) {

@@ -1,7 +1,7 @@
 /// Where an export goes and in which form.
 public struct OutputPlan: Sendable {
   public var format: ExportFormat
-  public var columns: ExportColumns
+  public var columns: ColumnChoice
   /// A file, `-`, or the directory of an output that is split.
   public var path: String
   public var split: OutputSplit?
@@ -11,7 +11,7 @@ public struct OutputPlan: Sendable {
   public var checkpointBytes: Int64
 
   public init(
-    format: ExportFormat, columns: ExportColumns, path: String, split: OutputSplit?, request: [String],
+    format: ExportFormat, columns: ColumnChoice, path: String, split: OutputSplit?, request: [String],
     checkpointBytes: Int64 = 64 << 20
   ) {
     self.checkpointBytes = checkpointBytes
@@ -29,8 +29,9 @@ public struct OutputPlan: Sendable {
 /// so: then what a later process finds is either wholly there or gone on with.
 public final class ExportOutput: RecordSink {
   private let plan: OutputPlan
-  private let keeper: Keeper
+  private var keeper: Keeper
   private var parts: [ExportPart] = []
+  private var fields: [ExportField] = []
   private var current = 0
   private var next: Int64 = 0
   private var open: [String: OutputPart] = [:]
@@ -43,6 +44,8 @@ public final class ExportOutput: RecordSink {
   public private(set) var notedRecords: Int64?
   /// Offsets that are gone from history since the last incremental export, and were never brought away.
   public private(set) var missed: Int64 = 0
+  /// What people should know of the columns, in a sentence; nil where there is nothing to say.
+  public private(set) var note: String?
 
   /// Records so far, and the bytes of their keys and values.
   public private(set) var records: Int64 = 0
@@ -84,8 +87,9 @@ public final class ExportOutput: RecordSink {
     next = journal.next
     records = journal.records
     recordBytes = journal.bytes
+    fields = journal.fields
     parts = journal.parts.map { ExportPart(topic: $0.topic, partition: $0.partition, offsets: $0.offsets) }
-    for file in journal.open { open[file.place] = try OutputPart(plan, resuming: file) }
+    for file in journal.open { open[file.place] = try OutputPart(plan, schema, resuming: file) }
   }
 
   /// Offsets in all, and those that are behind us: as many records, unless some are gone or not asked for.
@@ -100,13 +104,32 @@ public final class ExportOutput: RecordSink {
     return (done, all)
   }
 
-  public func begin(_ parts: [ExportPart]) throws(ExportError) {
-    if case .state(_, let state) = keeper { missed = try state.check(parts) }
-    if hasJournal { return }
+  private var schema: ExportSchema { ExportSchema(fixed: plan.columns.fixed, fields: fields) }
+
+  public func begin(_ parts: [ExportPart], _ fields: [ExportField]) throws(ExportError) {
+    if let split = plan.split, let field = fields.first(where: { split.folderNames.contains($0.name.lowercased()) }) {
+      throw .refused("the column \(field.name) has the name of a folder (--split-by): choose other columns")
+    }
+    if case .state(let file, var state) = keeper {
+      missed = try state.check(parts)
+      note = try state.check(fields, isSplit: plan.split != nil)
+      state.fields = fields
+      keeper = .state(file, state)
+    }
+    if hasJournal {
+      // What was written has the columns of then.
+      guard self.fields.isSame(as: fields) else {
+        throw .refused(
+          "the topic's columns have changed since the export was interrupted (then \(self.fields.words); now \(fields.words)): "
+            + "ask for columns that are the same, or leave out --resume to begin anew")
+      }
+      return
+    }
     self.parts = parts
+    self.fields = fields
     next = parts.first?.offsets.lowerBound ?? 0
     // One file is there also if it has no record; of an increment only if there is one.
-    if plan.split == nil, !isIncremental { open[""] = try OutputPart(plan, path: plan.path, place: "") }
+    if plan.split == nil, !isIncremental { open[""] = try OutputPart(plan, schema, path: plan.path, place: "") }
   }
 
   private var isIncremental: Bool { if case .state = keeper { true } else { false } }
@@ -117,7 +140,7 @@ public final class ExportOutput: RecordSink {
     let bytes = Int64((record.key?.count ?? 0) + (record.value?.count ?? 0))
     records += 1
     recordBytes += bytes
-    sinceCheckpoint += bytes + 32
+    sinceCheckpoint += bytes + Int64(record.values.bytes.count) + 32
     next = record.offset + 1
     if let limit = plan.split?.bytes, try file.isFull(limit) { try complete(file) }
     if plan.split?.time != nil { try holdBackLess() }
@@ -154,7 +177,7 @@ public final class ExportOutput: RecordSink {
       try FilePresence.makeDirectories(directory)
       path = "\(directory)/\(split.fileName(of: record, plan.format))"
     }
-    let file = try OutputPart(plan, path: path, place: place)
+    let file = try OutputPart(plan, schema, path: path, place: place)
     file.lastUse = uses
     open[place] = file
     return file
@@ -188,7 +211,7 @@ public final class ExportOutput: RecordSink {
 
   private func entry(open: [ExportJournal.OpenFile]) -> ExportJournal {
     ExportJournal(
-      request: plan.request,
+      request: plan.request, fields: fields,
       parts: parts.map { ExportJournal.Part(topic: $0.topic, partition: $0.partition, offsets: $0.offsets) }, current: current,
       next: next, records: records, bytes: recordBytes, open: open, ready: ready.compactMap(\.ready))
   }

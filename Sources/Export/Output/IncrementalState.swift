@@ -11,6 +11,8 @@ public struct IncrementalState: Sendable, Equatable {
 
   var next: [Place: Int64] = [:]
   var pending: [ExportJournal.Ready] = []
+  /// The declared columns that the last export had; nil before the first.
+  var fields: [ExportField]?
 
   private static let version = 1
 
@@ -23,11 +25,14 @@ public struct IncrementalState: Sendable, Equatable {
   var encoded: [UInt8] {
     let sorted = next.sorted { ($0.key.topic, $0.key.partition) < ($1.key.topic, $1.key.partition) }
     var bytes: [UInt8] = []
-    JSON.object([
-      ("quire_export_state", .number(Self.version)),
-      ("next", .array(sorted.map { .array([.string($0.key.topic), .number($0.key.partition), .number($0.value)]) })),
-      ("pending", .array(pending.map { .array([.string($0.temporaryPath), .string($0.path)]) })),
-    ]).write(to: &bytes)
+    let columns = fields.map { [("columns", JSON.array($0.map(\.json)))] } ?? []
+    JSON.object(
+      [
+        ("quire_export_state", .number(Self.version)),
+        ("next", .array(sorted.map { .array([.string($0.key.topic), .number($0.key.partition), .number($0.value)]) })),
+        ("pending", .array(pending.map { .array([.string($0.temporaryPath), .string($0.path)]) })),
+      ] + columns
+    ).write(to: &bytes)
     bytes.append(0x0A)
     return bytes
   }
@@ -45,6 +50,11 @@ public struct IncrementalState: Sendable, Equatable {
         let partition = members[1].integer.flatMap(Int32.init(exactly:)), let offset = members[2].integer, offset >= 0
       else { return nil }
       self.next[Place(topic: topic, partition: partition)] = offset
+    }
+    if let columns = json["columns"]?.array {
+      let known = columns.map(ExportField.init)
+      if known.contains(nil) { return nil }
+      fields = known.compactMap(\.self)
     }
     for entry in pending {
       guard let ready = ExportJournal.Ready(entry) else { return nil }

@@ -18,29 +18,31 @@ final class OutputPart {
     func add(_ count: Int64) { value.add(count, ordering: .relaxed) }
   }
 
-  init(_ plan: OutputPlan, path: String, place: String) throws(ExportError) {
+  init(_ plan: OutputPlan, _ schema: ExportSchema, path: String, place: String) throws(ExportError) {
     self.place = place
     format = plan.format
     file = try OutputFile(path: path)
-    writer = try Self.makeWriter(plan, file, count)
+    writer = try Self.makeWriter(plan, schema, file, count)
   }
 
-  init(_ plan: OutputPlan, resuming noted: ExportJournal.OpenFile) throws(ExportError) {
+  init(_ plan: OutputPlan, _ schema: ExportSchema, resuming noted: ExportJournal.OpenFile) throws(ExportError) {
     place = noted.place
     format = plan.format
     file = try OutputFile(path: noted.path, plan.format.isStream ? .behind(noted.bytes) : .asItIs)
-    writer = try Self.makeWriter(plan, file, count)
+    writer = try Self.makeWriter(plan, schema, file, count)
     count.add(noted.bytes)
     records = noted.records
     recordBytes = noted.recordBytes
     try writer.resume(noted.state, bytes: noted.bytes)
   }
 
-  private static func makeWriter(_ plan: OutputPlan, _ file: OutputFile, _ count: ByteCount) throws(ExportError)
-    -> any RecordWriter
-  {
+  private static func makeWriter(
+    _ plan: OutputPlan, _ schema: ExportSchema, _ file: OutputFile, _ count: ByteCount
+  ) throws(ExportError) -> any RecordWriter {
     if plan.format.isStream {
-      return plan.format.makeWriter(plan.columns, isParallel: true) { chunk throws(ExportError) in
+      // Where lines of a file are counted in bytes they have to be there.
+      let isParallel = plan.format == .parquet || plan.split?.bytes == nil
+      return plan.format.makeWriter(schema, isParallel: isParallel) { chunk throws(ExportError) in
         try file.write(chunk)
         count.add(Int64(chunk.count))
       }
@@ -48,7 +50,7 @@ final class OutputPart {
     guard let path = file.temporaryPath else {
       throw .refused("a database cannot be written into a pipe: name a file (--output)")
     }
-    return try SQLiteRecordWriter(plan.columns, path: path)
+    return try SQLiteRecordWriter(schema, path: path)
   }
 
   var isKept: Bool {
@@ -63,7 +65,7 @@ final class OutputPart {
   func write(_ record: ExportRecord) throws(ExportError) {
     try writer.write(record)
     records += 1
-    recordBytes += Int64((record.key?.count ?? 0) + (record.value?.count ?? 0) + 32)
+    recordBytes += Int64((record.key?.count ?? 0) + (record.value?.count ?? 0) + record.values.bytes.count + 32)
   }
 
   /// Whether the file has as many bytes as it is to have; found out exactly only when it may.

@@ -19,6 +19,16 @@ public struct OutputSplit: Sendable, Hashable {
   /// What other tools have as the name of a folder for NULL.
   private static let noTime = "__HIVE_DEFAULT_PARTITION__"
 
+  /// What readers of the folders have as columns beside those of the files.
+  var folderNames: [String] {
+    switch time {
+    case nil: []
+    case .month: ["month"]
+    case .day: ["date"]
+    case .hour: ["date", "hour"]
+    }
+  }
+
   /// The folder of a record's file.
   func place(of record: ExportRecord) -> String {
     let topic = "topic=\(record.part.topic)"

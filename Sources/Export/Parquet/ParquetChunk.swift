@@ -122,6 +122,15 @@ struct ParquetChunk {
       column.integers.withUnsafeBufferPointer {
         ParquetBits.appendDeltas(UnsafeBufferPointer(rebasing: $0[range]), to: &page)
       }
+    case ParquetType.double: for bits in column.integers[range] { page.appendLittleEndian(bits) }
+    case ParquetType.boolean:
+      for start in stride(from: range.lowerBound, to: range.upperBound, by: 8) {
+        var byte: UInt8 = 0
+        for index in start..<min(start + 8, range.upperBound) where column.integers[index] != 0 {
+          byte |= 1 << UInt8(index - start)
+        }
+        page.append(byte)
+      }
     default: for index in range { appendPlain(index) }
     }
   }

@@ -6,6 +6,7 @@ struct ParquetColumn {
   private(set) var repetitions: [UInt8] = []
   /// Values and nulls so far.
   private(set) var count = 0
+  /// The values of a column of numbers: those of doubles by their bits, of booleans 0 and 1.
   private(set) var integers: [Int64] = []
   private(set) var bytes: [UInt8] = []
   /// Where each value of `bytes` ends.
@@ -50,6 +51,7 @@ struct ParquetColumn {
   /// The least and the greatest value as PLAIN bytes; nil where there are none, or they are long.
   var bounds: (low: [UInt8], high: [UInt8])? {
     guard leaf.type == ParquetType.byteArray else {
+      if leaf.type == ParquetType.double { return realBounds }
       guard let low = integers.min(), let high = integers.max() else { return nil }
       return (Self.plain(low, leaf.type), Self.plain(high, leaf.type))
     }
@@ -70,6 +72,25 @@ struct ParquetColumn {
     }
   }
 
+  private var realBounds: (low: [UInt8], high: [UInt8])? {
+    guard !integers.isEmpty else { return nil }
+    var low = Double.infinity
+    var high = -Double.infinity
+    for bits in integers {
+      let value = Double(bitPattern: UInt64(bitPattern: bits))
+      // There is none in SQL; bounds would not be any.
+      if value.isNaN { return nil }
+      low = min(low, value)
+      high = max(high, value)
+    }
+    // Readers tell the two zeros apart: the bounds are around both.
+    if low == 0 { low = -0.0 }
+    if high == 0 { high = 0.0 }
+    return (
+      Self.plain(Int64(bitPattern: low.bitPattern), leaf.type), Self.plain(Int64(bitPattern: high.bitPattern), leaf.type)
+    )
+  }
+
   private static func precedes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
     for (x, y) in zip(a, b) where x != y { return x < y }
     return a.count < b.count
@@ -77,10 +98,10 @@ struct ParquetColumn {
 
   private static func plain(_ value: Int64, _ type: Int) -> [UInt8] {
     var bytes: [UInt8] = []
-    if type == ParquetType.int32 {
-      bytes.appendLittleEndian(Int32(truncatingIfNeeded: value))
-    } else {
-      bytes.appendLittleEndian(value)
+    switch type {
+    case ParquetType.boolean: bytes.append(value == 0 ? 0 : 1)
+    case ParquetType.int32: bytes.appendLittleEndian(Int32(truncatingIfNeeded: value))
+    default: bytes.appendLittleEndian(value)
     }
     return bytes
   }

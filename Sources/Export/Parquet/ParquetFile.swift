@@ -54,15 +54,15 @@ final class ParquetFile: @unchecked Sendable {
     rows += Int64(group.rows)
   }
 
-  func finish(_ columns: ExportColumns) throws(ExportError) {
+  func finish(_ schema: ExportSchema) throws(ExportError) {
     var footer = ThriftWriter()
     footer.i32(1, 2)
-    ParquetSchema.write(columns, to: &footer)
+    ParquetSchema.write(schema, to: &footer)
     footer.i64(3, rows)
     footer.list(4, .structure, count: groups.count)
     for group in groups { footer.element(encoded: group) }
     footer.string(6, "quire version \(programVersion)")
-    let leaves = ParquetSchema.leaves(columns).count
+    let leaves = ParquetSchema.leaves(schema).count
     footer.list(7, .structure, count: leaves)
     // Columns are ordered as their types are.
     for _ in 0..<leaves { footer.element { $0.structure(1) { _ in } } }

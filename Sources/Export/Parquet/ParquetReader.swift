@@ -1,8 +1,9 @@
 /// Records out of a Parquet file of the schema in `ParquetSchema`: our own files, and those of other writers with plain or dictionary
 /// pages of either version, uncompressed or in snappy, gzip or zstd.
 ///
-/// Columns may be in any order, required or optional, and all but the value may be missing; other columns are an error, since they would
-/// be lost. A page of each column is in memory.
+/// Columns may be in any order, required or optional, and all but the value may be missing. Other columns are an error, since they would be
+/// lost; but in an export, which has `value_bytes`, those behind them are declared ones, which are computed of records and not taken. A page
+/// of each column is in memory.
 public final class ParquetReader: RecordReader {
   private enum Role { case partition, timestamp, key, value, keyBytes, valueBytes, headerName, headerValue }
 
@@ -12,6 +13,7 @@ public final class ParquetReader: RecordReader {
   private let decompressor = PageDecompressor()
   private let pageBytesMax: Int
   private let roles: [(role: Role, leaf: ParquetFooter.Leaf)]
+  public let leftOut: [String]
   private var group = 0
   private var groupRemaining: Int64 = 0
   private var columns: [(role: Role, reader: ParquetColumnReader)] = []
@@ -46,7 +48,7 @@ public final class ParquetReader: RecordReader {
     self.pageBytesMax = pageBytesMax
     do throws(ParquetError) {
       footer = try Self.readFooter(source)
-      roles = try Self.roles(footer.leaves)
+      (roles, leftOut) = try Self.roles(footer.leaves)
     } catch { throw ImportError(path: path, message: error.message) }
   }
 
@@ -61,7 +63,11 @@ public final class ParquetReader: RecordReader {
     return try bytes.withRawBytes { (bytes) throws(ParquetError) in try ParquetFooter(bytes) }
   }
 
-  private static func roles(_ leaves: [ParquetFooter.Leaf]) throws(ParquetError) -> [(role: Role, leaf: ParquetFooter.Leaf)] {
+  private static func roles(
+    _ leaves: [ParquetFooter.Leaf]
+  ) throws(ParquetError) -> ([(role: Role, leaf: ParquetFooter.Leaf)], leftOut: [String]) {
+    let isExport = leaves.contains { $0.path == ["value_bytes"] }
+    var leftOut: [String] = []
     let integers = [ParquetType.int32, ParquetType.int64]
     var roles: [(role: Role, leaf: ParquetFooter.Leaf)] = []
     for leaf in leaves {
@@ -78,8 +84,12 @@ public final class ParquetReader: RecordReader {
       case ("value_bytes", 1): role = .valueBytes
       case ("headers", 3...) where leaf.path.last == "key" && leaf.repetitionMax == 1: role = .headerName
       case ("headers", 3...) where leaf.path.last == "value" && leaf.repetitionMax == 1: role = .headerValue
-      default: throw ParquetError("it has a column '\(name)', which is none of a record's")
+      default:
+        guard isExport else { throw ParquetError("it has a column '\(name)', which is none of a record's") }
+        if leftOut.last != leaf.path[0] { leftOut.append(leaf.path[0]) }
+        continue
       }
+      if let strange = leftOut.first { throw ParquetError("it has a column '\(strange)', which is none of a record's") }
       let wantsInteger = role == .partition || role == .timestamp
       guard wantsInteger ? integers.contains(leaf.type) : isBytes else {
         throw ParquetError("the column '\(name)' has a type (\(leaf.type)) that it cannot have here")
@@ -92,7 +102,7 @@ public final class ParquetReader: RecordReader {
     }
     let headers = roles.count { $0.role == .headerName || $0.role == .headerValue }
     if headers == 1 { throw ParquetError("its headers have no keys, or no values") }
-    return roles
+    return (roles, leftOut)
   }
 
   public func next() throws(ImportError) -> ImportedRecord? {

@@ -4,14 +4,18 @@
 ///      "key":"k","key_encoding":"utf8","value":"…","value_encoding":"utf8","headers":[["name","value"]]}
 ///
 /// Keys and values are strings: UTF-8 as it is (`utf8`), other bytes in Base64 (`base64`), and null (`null`). Header values that are
-/// not UTF-8 are `{"base64":"…"}`.
+/// not UTF-8 are `{"base64":"…"}`. What stands behind `value_encoding` besides are declared columns, which are computed of the record and
+/// not taken; elsewhere a member of another name is an error.
 public enum RecordJSON {
   public struct Failure: Error, Equatable {
     public var reason: String
     public init(reason: String) { self.reason = reason }
   }
 
-  public static func read(_ line: UnsafeRawBufferPointer) throws(Failure) -> ImportedRecord {
+  /// - Parameter leavingOut: called with the name of each member that is not taken.
+  public static func read(
+    _ line: UnsafeRawBufferPointer, leavingOut: (String) -> Void = { _ in }
+  ) throws(Failure) -> ImportedRecord {
     let json: JSON
     do { json = try JSONReader.read(line) } catch {
       throw Failure(reason: "not JSON: \(error.reason) at byte \(error.position + 1)")
@@ -35,7 +39,9 @@ public enum RecordJSON {
         guard let number = Int32(exactly: try integer(json, name)) else { throw Failure(reason: "'partition' is too large") }
         record.partition = number
       case "topic", "offset", "time", "timestamp_type": break
-      default: throw Failure(reason: "unknown member '\(name)'")
+      default:
+        guard encodings.value != nil else { throw Failure(reason: "unknown member '\(name)'") }
+        leavingOut(name)
       }
     }
     guard hasValue else { throw Failure(reason: "'value' is missing") }

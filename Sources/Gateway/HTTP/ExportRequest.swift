@@ -20,7 +20,8 @@ public struct ExportRequest: Hashable, Sendable {
   public var to: String?
   /// An SQL expression over the columns of a topic.
   public var condition: String?
-  public var columns: ExportColumns
+  /// Which columns; declared ones may be among them.
+  public var columns: ColumnChoice
   /// What of single partitions is wanted; the others are whole.
   public var slices: [PartitionSlice]
 }
@@ -55,7 +56,7 @@ extension ExportRequest {
     columns = .all
     if let names = body.columns {
       do throws(ExportError) {
-        columns = try ExportColumns(names: names)
+        columns = try ColumnChoice(names: names)
         try format.written?.check(columns)
       } catch {
         throw RequestRejection(message: error.description)

@@ -32,7 +32,7 @@ extension HistoryDoors {
       export: { request, output in
         let control = ScanControl()
         output.onAbandoned { control.cancel() }
-        try export(request, of: try catalog.cut(of: request.topics), now: now(), control, into: output)
+        try export(request, of: catalog, now: now(), control, helper: runOnReadThread, into: output)
       },
       runOnReadThread: runOnReadThread, queries: queries, now: now)
   }

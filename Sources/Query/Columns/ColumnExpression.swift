@@ -38,28 +38,59 @@ final class ColumnExpression {
     _ record: some RecordFields, topic: String, partition: Int32, into result: ResultContext
   ) throws(VirtualTableError) {
     guard try step(record, topic: topic, partition: partition) else { return result.setNull() }
-    let kind = statement.columnKind(at: 0)
-    switch (affinity, kind) {
-    case (.text, .integer), (.text, .real): result.setText(statement.borrowedText(at: 0))
+    switch conversion {
+    case .none: statement.withValue(at: 0) { result.set($0) }
+    case .text: result.setText(statement.borrowedText(at: 0))
+    case .integer(let value): result.set(value)
+    case .real(let value): result.set(value)
+    }
+  }
+
+  /// Hands `body` the value that `set` would give, borrowed for that call.
+  func withValue(
+    _ record: some RecordFields, topic: String, partition: Int32, _ body: (ColumnValue) -> Void
+  ) throws(VirtualTableError) {
+    guard try step(record, topic: topic, partition: partition) else { return body(.null) }
+    switch conversion {
+    case .none:
+      switch statement.columnKind(at: 0) {
+      case .null: body(.null)
+      case .integer: body(.integer(statement.integer(at: 0)))
+      case .real: body(.real(statement.double(at: 0)))
+      case .text: body(.text(statement.borrowedText(at: 0)))
+      case .blob: body(.blob(statement.borrowedBlob(at: 0)))
+      }
+    case .text: body(.text(statement.borrowedText(at: 0)))
+    case .integer(let value): body(.integer(value))
+    case .real(let value): body(.real(value))
+    }
+  }
+
+  /// What the column's affinity makes of the value that the statement stands on.
+  private enum Conversion {
+    case none, text
+    case integer(Int64)
+    case real(Double)
+  }
+
+  private var conversion: Conversion {
+    switch (affinity, statement.columnKind(at: 0)) {
+    case (.text, .integer), (.text, .real): return .text
     case (.numeric, .text), (.real, .text), (.numeric, .real), (.real, .integer):
-      statement.withValue(at: 0) { value in
+      return statement.withValue(at: 0) { value in
         value.withNumericAffinity { number in
           switch number.kind {
-          case .integer where affinity == .real: result.set(Double(number.int64))
-          case .integer: result.set(number.int64)
+          case .integer: return affinity == .real ? .real(Double(number.int64)) : .integer(number.int64)
           case .real:
             let real = number.double
             // As SQLite stores it in a column of numbers.
-            if affinity == .numeric, let whole = Int64(exactly: real), whole != .min, whole != .max {
-              result.set(whole)
-            } else {
-              result.set(real)
-            }
-          default: result.setText(statement.borrowedText(at: 0))
+            if affinity == .numeric, let whole = Int64(exactly: real), whole != .min, whole != .max { return .integer(whole) }
+            return .real(real)
+          default: return .text
           }
         }
       }
-    default: statement.withValue(at: 0) { result.set($0) }
+    default: return .none
     }
   }
 

@@ -10,10 +10,13 @@ struct ExportCommand: AsyncParsableCommand {
     abstract: "Write the history of topics to files, complete and repeatable: the same range gives the same records.",
     discussion: """
       jsonl and csv have every field as text, and say where one is Base64; parquet is for pandas, DuckDB and data lakes; sqlite is a \
-      table with indexes. A file has its name only when it is complete. `quire import` takes all of them back.
+      table with indexes. Columns that are declared for a topic (`quire column`) follow those that every topic has, with their types. A file \
+      has its name only when it is complete. `quire import` takes all of them back.
 
         quire export plays --format jsonl --output plays.jsonl --from 2025-03-09 --to 2025-03-10
         quire export plays --format csv --output - --columns offset,key,value --where "value ->> '$.user' = 'ann'"
+        quire column add plays user TEXT "value ->> '$.user'" --indexed
+        quire export plays --format parquet --output ann.parquet --columns offset,timestamp,user --where "user = 'ann'"
         quire export plays stops --format parquet --output lake --split-by day
         quire export plays --format parquet --output plays-$(date +%s).parquet --incremental plays.state
       """)
@@ -36,13 +39,13 @@ struct ExportCommand: AsyncParsableCommand {
 
   @Option(
     name: .customLong("where"),
-    help: ArgumentHelp("Only records for which this is true: an SQL expression over a topic's columns.", valueName: "sql"))
+    help: ArgumentHelp("Only records for which this is true: SQL over a topic's columns, declared ones too.", valueName: "sql"))
   var condition: String?
 
   @Option(
     help: ArgumentHelp(
-      "Only these fields, separated by commas: \(ExportColumns.names.map(\.name).joined(separator: ", ")).", valueName: "names")
-  )
+      "Only these, separated by commas: \(ExportColumns.names.map(\.name).joined(separator: ", ")), and names of declared columns.",
+      valueName: "names"))
   var columns: String?
 
   @Option(help: ArgumentHelp("Files by hour, day or month (UTC), in folders topic=…/date=….", valueName: "time"))
@@ -98,9 +101,9 @@ struct ExportCommand: AsyncParsableCommand {
     do { return try HistoryRange(from: from, to: to) } catch { throw ValidationError("\(error)") }
   }
 
-  private func chosenColumns() throws -> ExportColumns {
+  private func chosenColumns() throws -> ColumnChoice {
     guard let columns else { return .all }
-    do throws(ExportError) { return try ExportColumns(names: columns.split(separator: ",")) } catch {
+    do throws(ExportError) { return try ColumnChoice(names: columns.split(separator: ",")) } catch {
       throw ValidationError("--columns: \(error)")
     }
   }
@@ -160,6 +163,7 @@ private struct ExportWork: Sendable {
       throw error
     }
     bar.clear()
+    if let note = output.note { say(note) }
     say("\(bar.summary(records: output.records - already, bytes: output.recordBytes)) to \(destination(output))")
   }
 
@@ -172,7 +176,8 @@ private struct ExportWork: Sendable {
       }
       guard frames.isFinished else { throw CommandFailure("the node's answer ended too early") }
     case .directory(let path):
-      let selection = ExportSelection(topics: topics, range: range, slices: slices, condition: condition)
+      let selection = ExportSelection(
+        topics: topics, range: range, slices: slices, condition: condition, columns: plan.columns)
       try await OfflineHistory.export(selection, dataDirectory: path, into: output)
     }
     try output.finish()
@@ -200,6 +205,7 @@ private struct ExportWork: Sendable {
     if let from { members.append(("from", .string(from))) }
     if let to { members.append(("to", .string(to))) }
     if let condition { members.append(("where", .string(condition))) }
+    if plan.columns != .all { members.append(("columns", .array(plan.columns.list.map(JSON.string)))) }
     if !slices.isEmpty {
       let list = slices.map { slice in
         JSON.object([

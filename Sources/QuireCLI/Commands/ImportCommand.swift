@@ -13,7 +13,8 @@ struct ImportCommand: AsyncParsableCommand {
     discussion: """
       Takes what `quire export` writes, and files of the same columns that other tools wrote. Each record goes into the partition that \
       it was in, if the topic has it, else where its key belongs; within a partition the order is kept. A directory stands for all \
-      files of the format in it. Records before an error are stored, and it says how many those are.
+      files of the format in it. Declared columns \
+      are not taken: they are computed of records (`quire column`). Records before an error are stored, and it says how many those are.
 
         quire import plays --format parquet --input plays.parquet
         quire import plays --format jsonl --input -
@@ -64,6 +65,8 @@ private final class ImportWork {
   private var bytes: Int64 = 0
   /// Records of partitions that the topic does not have.
   private var moved: Int64 = 0
+  /// Columns that are not taken.
+  private var leftOut: Set<String> = []
 
   init(producer: Producer, format: ExportFormat, keepsPartitions: Bool) {
     self.producer = producer
@@ -82,6 +85,9 @@ private final class ImportWork {
     }
     bar.clear()
     say("\(bar.summary(records: records, bytes: bytes)) into '\(producer.topic)'")
+    if !leftOut.isEmpty {
+      say("not taken, since a topic computes such columns of its records: \(leftOut.sorted().joined(separator: ", "))")
+    }
     if moved > 0 {
       say(
         "\(moved) of them were in partitions that '\(producer.topic)' does not have (it has \(producer.partitionCount)): they went where their keys belong"
@@ -91,6 +97,7 @@ private final class ImportWork {
 
   private func take(_ path: String) async throws {
     let reader = try RecordImport.open(path, format: format)
+    defer { leftOut.formUnion(reader.leftOut) }
     while let record = try reader.next() {
       var isFull = false
       do throws(KafkaClientError) { isFull = try append(record) } catch {

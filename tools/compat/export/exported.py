@@ -2,6 +2,7 @@
 import base64
 import collections
 import csv
+import datetime
 import io
 import json
 import random
@@ -144,5 +145,84 @@ def read_pandas_csv(path):
         yield Record(row["topic"], row["partition"], row["offset"], row["timestamp"], _field(row["key"], row["key_encoding"]),
                      _field(row["value"], row["value_encoding"]), _headers(json.loads(row["headers"] or "[]")))
 
+
+# Declared columns: (partition, offset) and the values by name.
+
+
+def from_json(value):
+    """What JSON of the node says of a value of SQL."""
+    return base64.b64decode(value["base64"]) if isinstance(value, dict) else value
+
+
+def as_type(row, columns, form):
+    """The row as a format has it: text in CSV, types of its own in Parquet."""
+    def cell(name, kind):
+        value = row[name]
+        if value is None:
+            return None
+        if form == "csv":
+            return f"X'{value.hex().upper()}'" if isinstance(value, bytes) else str(value)
+        if form == "parquet":
+            if kind == "BLOB":
+                return value.encode() if isinstance(value, str) else value
+            if kind == "BOOLEAN":
+                return bool(value)
+            if kind == "TIMESTAMPTZ":
+                return datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return value
+    return {name: cell(name, kind) for name, kind, *_ in columns}
+
+
+def columns_of_jsonl(path, names):
+    with open(path, "rb") as file:
+        for line in file.read().split(b"\n")[:-1]:
+            row = json.loads(line)
+            assert list(row)[-len(names):] == list(names), list(row)
+            yield (row["partition"], row["offset"]), {name: from_json(row[name]) for name in names}
+
+
+def columns_of_csv(path, names):
+    """By DuckDB, which tells an empty field from an empty text if it is asked to."""
+    import duckdb
+    rows = duckdb.sql(f"SELECT partition, \"offset\", {', '.join(names)} FROM read_csv('{path}', all_varchar = true, header = true, "
+                      "nullstr = '', allow_quoted_nulls = false, max_line_size = 4000000, quote = '\"', escape = '\"', delim = ',', "
+                      "auto_detect = false, columns = {" + ", ".join(f"'{name}': 'VARCHAR'" for name in _csv_names(path)) + "})")
+    for partition, offset, *values in rows.fetchall():
+        yield (int(partition), int(offset)), dict(zip(names, values))
+
+
+def _csv_names(path):
+    with open(path, newline="") as file:
+        return next(csv.reader([file.readline()]))
+
+
+def columns_of_sqlite(path, names):
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    for partition, offset, *values in connection.execute(f"SELECT partition, offset, {', '.join(names)} FROM records"):
+        yield (partition, offset), dict(zip(names, values))
+    connection.close()
+
+
+def columns_by_arrow(path, names):
+    import pyarrow.parquet
+    for row in pyarrow.parquet.read_table(path, columns=["partition", "offset", *names]).to_pylist():
+        yield (row["partition"], row["offset"]), {name: row[name] for name in names}
+
+
+def columns_by_duckdb(path, names):
+    import duckdb
+    types = {name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()}
+    # Times with a zone would need another package here; as numbers they are as good.
+    times = [name for name in names if types[name] == "TIMESTAMP WITH TIME ZONE"]
+    listed = ", ".join(f"epoch_ms({name})" if name in times else name for name in names)
+    for partition, offset, *values in duckdb.sql(f"SELECT partition, \"offset\", {listed} FROM '{path}'").fetchall():
+        row = dict(zip(names, values))
+        for name in times:
+            row[name] = None if row[name] is None else datetime.datetime.fromtimestamp(row[name] / 1000, datetime.timezone.utc)
+        yield (partition, offset), row
+
+
+COLUMN_READERS = {"jsonl": [columns_of_jsonl], "csv": [columns_of_csv], "sqlite": [columns_of_sqlite],
+                  "parquet": [columns_by_arrow, columns_by_duckdb]}
 
 READERS = {"jsonl": [read_jsonl, read_pandas_jsonl], "csv": [read_csv, read_pandas_csv], "parquet": [read_parquet, read_duckdb], "sqlite": [read_sqlite]}

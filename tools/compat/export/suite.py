@@ -54,7 +54,7 @@ def main():
         wait_until(lambda: quire("query", "SELECT count(*) FROM events", "--data-dir", broker.data, "--format", "csv")
                    .stdout.split()[-1] == "4000", 20, "everything is written down")
         os.mkdir(f"{scratch}/out")
-        for part in (formats, ranges, parquet, folders, imports, foreign, increments, kills):
+        for part in (formats, ranges, declared, parquet, folders, imports, foreign, increments, kills):
             part(f"{scratch}/out", broker, stored)
     finish()
 
@@ -102,6 +102,94 @@ def ranges(out, broker, stored):
             refused = quire("export", "events", "--format", "csv", "--output", f"{out}/no.csv", "--where", "nonsense = 1", ok=False)
             assert "nonsense" in refused.stderr, refused.stderr
             assert not os.path.exists(f"{out}/no.csv")
+
+
+COLUMNS = (("user", "TEXT", "value ->> '$.user'", "--indexed"), ("n", "INTEGER", "value ->> '$.n'"),
+           ("half", "REAL", "(value ->> '$.n') / 2.0"), ("share", "NUMERIC", "(value ->> '$.n') * 0.25"),
+           ("is_even", "BOOLEAN", "(value ->> '$.n') % 2 = 0"), ("raw", "BLOB", "key"), ("whole", "JSON", "iif(json_valid(value), value, NULL)"),
+           ("day", "TIMESTAMPTZ", "strftime('%Y-%m-%dT00:00:00Z', timestamp / 1000, 'unixepoch')"), ("never", "INTEGER", "value ->> '$.never'"),
+           ("quoted", "TEXT", """iif(value ->> '$.n' IS NULL, NULL, substr('a,"b', 1, (value ->> '$.n') % 5))"""))
+NAMES = [column[0] for column in COLUMNS]
+
+
+def declared(out, broker, _):
+    if not (wants("declared columns") or wants("columns")):
+        return
+    quire("topic", "create", "typed", "--partitions", "3", *SIZES)
+    stored = exported.produce(broker.kafka, "typed", 3, 3000, seed=5)
+    for column in COLUMNS:
+        quire("column", "add", "typed", *column)
+    # What SQL says, in an order of its own.
+    told = quire("query", f"SELECT partition, offset, {', '.join(NAMES)} FROM typed ORDER BY partition, offset", "--format", "jsonl").stdout
+    wanted = {}
+    for line in told.splitlines():
+        row = json.loads(line)
+        wanted[row.pop("partition"), row.pop("offset")] = {name: exported.from_json(value) for name, value in row.items()}
+    assert len(wanted) == len(stored) and sum(row["user"] is not None for row in wanted.values()) > 1000
+    assert {row["quoted"] for row in wanted.values()} >= {None, "", 'a,"b'}
+    wait_until(lambda: len(list(exported.read_jsonl(export(f"{out}/typed.wait", "jsonl", "--data-dir", broker.data, topic="typed")))) == len(stored),
+               20, "everything is written down")
+    for form, readers in exported.COLUMN_READERS.items():
+        for source, arguments in (("node", []), ("data directory", ["--data-dir", broker.data])):
+            with check(f"{form} from a {source}: declared columns have the values that SQL has, behind every byte of the record"):
+                path = export(f"{out}/typed-{source[0]}.{form}", form, *arguments, topic="typed")
+                for reader in READERS[form]:
+                    equal(list(reader(path)), stored, "record")
+                for reader in readers:
+                    got = {place: row for place, row in reader(path, NAMES)}
+                    equal(sorted(got), sorted(wanted), "place")
+                    for place, row in wanted.items():
+                        equal(got[place], exported.as_type(row, COLUMNS, form), f"columns of {place}")
+    with check("declared columns: Parquet and SQLite have their types, SQLite their indexes"):
+        schema = pyarrow.parquet.read_schema(f"{out}/typed-n.parquet")
+        equal([str(schema.field(name).type) for name in NAMES],
+              ["string", "int64", "double", "double", "bool", "binary", "string", "timestamp[ms, tz=UTC]", "int64", "string"])
+        equal(schema.names[:9], ["topic", "partition", "offset", "timestamp", "key", "value", "key_bytes", "value_bytes", "headers"])
+        plan = subprocess.run(["sqlite3", f"{out}/typed-n.sqlite", "EXPLAIN QUERY PLAN SELECT * FROM records WHERE user = 'ann'"],
+                              capture_output=True, text=True, check=True).stdout
+        assert "USING INDEX" in plan, plan
+        counts = duckdb.sql(f"SELECT \"user\", count(*), sum(n) FROM '{out}/typed-n.parquet' WHERE n >= 0 GROUP BY 1 ORDER BY 1 NULLS FIRST").fetchall()
+        told = quire("query", 'SELECT "user", count(*), sum(n) FROM typed WHERE n >= 0 GROUP BY 1 ORDER BY 1 NULLS FIRST', "--format", "json").stdout
+        equal(counts, [tuple(row.values()) for row in json.loads(told)])
+        group = pyarrow.parquet.ParquetFile(f"{out}/typed-n.parquet").metadata.row_group(0)
+        bounds = {group.column(number).path_in_schema: group.column(number).statistics for number in range(group.num_columns)}
+        known = [row["half"] for row in wanted.values() if row["half"] is not None]
+        equal((bounds["half"].min, bounds["half"].max, bounds["half"].null_count), (min(known), max(known), len(wanted) - len(known)))
+        equal((bounds["is_even"].min, bounds["is_even"].max), (False, True))
+        equal(bounds["never"].null_count, len(wanted))
+    with check("declared columns: chosen by name, and asked in a condition"):
+        path = export(f"{out}/typed-some.csv", "csv", "--columns", "n,offset,user", "--where", "user = 'ann' AND n % 2 = 0", topic="typed")
+        with open(path) as file:
+            lines = file.read().splitlines()
+        equal(lines[0], "offset,user,n")
+        equal(len(lines) - 1, sum(row["user"] == "ann" and row["n"] % 2 == 0 for row in wanted.values()))
+        refused = quire("export", "typed", "--format", "csv", "--output", f"{out}/no.csv", "--columns", "offset,usr", ok=False)
+        assert "no column 'usr'" in refused.stderr and "never" in refused.stderr, refused.stderr
+        assert not os.path.exists(f"{out}/no.csv")
+    for form in FORMATS:
+        with check(f"{form}: with declared columns an import gives an equal topic"):
+            equal(taken_in(out, f"typed-{form}", form, f"{out}/typed-n.{form}"), without_topic(stored), "record")
+    with check("declared columns: what pyarrow and DuckDB made of the file is taken back too"):
+        pyarrow.parquet.write_table(pyarrow.parquet.read_table(f"{out}/typed-n.parquet"), f"{out}/typed-arrow.parquet")
+        duckdb.sql(f"COPY (SELECT * FROM '{out}/typed-n.parquet') TO '{out}/typed-duck.parquet' (FORMAT parquet)")
+        for maker in ("arrow", "duck"):
+            equal(taken_in(out, f"typed-{maker}", "parquet", f"{out}/typed-{maker}.parquet"), without_topic(stored), "record")
+    with check("declared columns: a value that is not of its type is no Parquet, and its place is said"):
+        quire("column", "add", "typed", "odd", "INTEGER", "iif(partition = 1 AND offset = 700, 'seven', offset)")
+        refused = quire("export", "typed", "--format", "parquet", "--output", f"{out}/odd.parquet", ok=False)
+        assert "typed-1, offset 700: column odd is of type INTEGER, and the value is the TEXT 'seven'" in refused.stderr, refused.stderr
+        assert not os.path.exists(f"{out}/odd.parquet")
+        told = quire("export", "typed", "--format", "csv", "--output", "-", "--columns", "odd", "--from", "1:700", "--to", "1:702").stdout
+        equal(told.split(), ["odd", "seven", "701"])
+    with check("declared columns: an increment begins a file with the columns of now, and says so"):
+        for number, change in enumerate((None, ("drop", "typed", "odd"), None)):
+            if change:
+                quire("column", *change)
+            exported.produce(broker.kafka, "typed", 3, 30, seed=number)
+            done = quire("export", "typed", "--format", "csv", "--output", f"{out}/typed-{number}.csv", "--incremental", f"{out}/typed.state")
+            with open(f"{out}/typed-{number}.csv") as file:
+                assert ("odd" in file.readline()) == (number == 0)
+            assert ("columns have changed" in done.stderr) == (number == 1), done.stderr
 
 
 def parquet(out, broker, _):

@@ -8,23 +8,48 @@ internal import Query
 ///
 /// Keys and values are strings always, whatever they hold: JSON inside a value is not taken apart and written anew, so what comes
 /// back is what was produced, byte for byte. `…_encoding` says how to get the bytes: `utf8` (the string's UTF-8), `base64`, or
-/// `null`. Names, their order and the spelling of every character are fixed: the same records give the same bytes.
-final class JSONLinesWriter: RecordWriter {
-  private let output: ChunkedOutput
+/// `null`. Declared columns follow as members of their names, with values as `quire query --format jsonl` writes them: numbers, strings,
+/// null, and `{"base64":"…"}` for a BLOB. Names, their order and the spelling of every character are fixed: the same records give the
+/// same bytes.
+final class JSONLinesFormat: LineFormat {
   private let columns: ExportColumns
+  /// `"name":` of each declared column.
+  private let names: [[UInt8]]
   private var part: ExportPart?
   /// What the lines of a part begin with: `{"topic":"…","partition":N,"offset":`
   private var start: [UInt8] = []
 
-  init(_ columns: ExportColumns, _ sink: @escaping ([UInt8]) throws(ExportError) -> Void) {
-    self.columns = columns
-    output = ChunkedOutput(sink)
+  init(_ schema: ExportSchema) {
+    columns = schema.fixed
+    names = schema.fields.map { Array("\(JSONText.string($0.name)):".utf8) }
   }
 
-  func write(_ record: ExportRecord) throws(ExportError) {
+  var head: [UInt8] { [] }
+
+  func append(_ record: ExportRecord, to out: inout [UInt8]) {
     if part !== record.part { begin(record.part) }
-    if columns == .all { writeAll(record) } else { writeSome(record) }
-    try output.handOnIfFull()
+    var isFirst = false
+    if columns == .all { appendAll(record, to: &out) } else { isFirst = appendSome(record, to: &out) }
+    for (name, value) in zip(names, record.values) {
+      out.append(isFirst ? 0x7B : 0x2C)
+      isFirst = false
+      out.append(contentsOf: name)
+      Self.append(value, to: &out)
+    }
+    out.append(text: "}\n")
+  }
+
+  private static func append(_ value: ColumnValue, to out: inout [UInt8]) {
+    switch value {
+    case .null: out.append(text: "null")
+    case .integer(let value): JSONText.append(value, to: &out)
+    case .real(let value): JSONText.append(value, to: &out)
+    case .text(let bytes): JSONText.append(stringOrBase64: bytes, to: &out)
+    case .blob(let bytes):
+      out.append(text: #"{"base64":""#)
+      JSONText.append(base64: bytes, to: &out)
+      out.append(text: #""}"#)
+    }
   }
 
   private func begin(_ part: ExportPart) {
@@ -36,30 +61,30 @@ final class JSONLinesWriter: RecordWriter {
     start.append(text: #","offset":"#)
   }
 
-  private func writeAll(_ record: ExportRecord) {
-    output.bytes.append(contentsOf: start)
-    JSONText.append(record.offset, to: &output.bytes)
-    output.bytes.append(text: #","timestamp":"#)
-    JSONText.append(record.timestamp, to: &output.bytes)
-    output.bytes.append(
+  private func appendAll(_ record: ExportRecord, to out: inout [UInt8]) {
+    out.append(contentsOf: start)
+    JSONText.append(record.offset, to: &out)
+    out.append(text: #","timestamp":"#)
+    JSONText.append(record.timestamp, to: &out)
+    out.append(
       text: record.timestampType == .createTime
         ? #","timestamp_type":"CreateTime","key":"# : #","timestamp_type":"LogAppendTime","key":"#)
-    Self.append(record.key, encodingName: #","key_encoding":"#, to: &output.bytes)
-    output.bytes.append(text: #","value":"#)
-    Self.append(record.value, encodingName: #","value_encoding":"#, to: &output.bytes)
-    output.bytes.append(text: #","headers":"#)
-    HeadersJSON.append(record.headers, to: &output.bytes)
-    output.bytes.append(text: "}\n")
+    Self.append(record.key, encodingName: #","key_encoding":"#, to: &out)
+    out.append(text: #","value":"#)
+    Self.append(record.value, encodingName: #","value_encoding":"#, to: &out)
+    out.append(text: #","headers":"#)
+    HeadersJSON.append(record.headers, to: &out)
   }
 
-  private func writeSome(_ record: ExportRecord) {
+  /// - Returns: nothing was written.
+  private func appendSome(_ record: ExportRecord, to out: inout [UInt8]) -> Bool {
     var isFirst = true
     func member(_ column: ExportColumns, _ name: StaticString, _ write: (inout [UInt8]) -> Void) {
       guard columns.contains(column) else { return }
-      output.bytes.append(isFirst ? 0x7B : 0x2C)
+      out.append(isFirst ? 0x7B : 0x2C)
       isFirst = false
-      output.bytes.append(text: name)
-      write(&output.bytes)
+      out.append(text: name)
+      write(&out)
     }
     member(.topic, #""topic":"#) { JSONText.append(string: record.part.topic, to: &$0) }
     member(.partition, #""partition":"#) { JSONText.append(Int64(record.part.partition), to: &$0) }
@@ -69,7 +94,7 @@ final class JSONLinesWriter: RecordWriter {
     member(.key, #""key":"#) { Self.append(record.key, encodingName: #","key_encoding":"#, to: &$0) }
     member(.value, #""value":"#) { Self.append(record.value, encodingName: #","value_encoding":"#, to: &$0) }
     member(.headers, #""headers":"#) { HeadersJSON.append(record.headers, to: &$0) }
-    output.bytes.append(text: "}\n")
+    return isFirst
   }
 
   private static func append(_ bytes: UnsafeRawBufferPointer?, encodingName: StaticString, to out: inout [UInt8]) {
@@ -87,16 +112,6 @@ final class JSONLinesWriter: RecordWriter {
     out.append(text: encoding.name)
     out.append(0x22)
   }
-
-  var bufferedBytes: Int { output.bytes.count }
-
-  func checkpoint() throws(ExportError) -> [UInt8] {
-    try output.handOn()
-    return []
-  }
-
-  func resume(_ state: [UInt8], bytes: Int64) {}
-  func finish() throws(ExportError) { try output.handOn() }
 }
 
 /// Headers as JSON, `[["name","value"],…]`, in their order and with names that repeat.

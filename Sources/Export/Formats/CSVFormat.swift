@@ -6,36 +6,29 @@ internal import Query
 ///     topic,partition,offset,timestamp,timestamp_type,key,key_encoding,value,value_encoding,headers
 ///
 /// `key_encoding` and `value_encoding` say what the fields are: `utf8` (the bytes themselves), `base64`, or `null`, which tells a null
-/// from an empty one. Headers are JSON, `[["name","value"],…]`, and empty where there are none. Fields are quoted only where they must be.
-final class CSVRecordWriter: RecordWriter {
-  private let output: ChunkedOutput
-  private let columns: ExportColumns
-  private var hasHead = false
+/// from an empty one. Headers are JSON, `[["name","value"],…]`, and empty where there are none. Declared columns follow under their names,
+/// as `quire query --format csv` writes them: NULL is an empty field, an empty text `""`, a BLOB `X'…'`. Fields are quoted only where they
+/// must be.
+final class CSVFormat: LineFormat {
+  private let schema: ExportSchema
   private var headers: [UInt8] = []
 
-  init(_ columns: ExportColumns, _ sink: @escaping ([UInt8]) throws(ExportError) -> Void) {
-    self.columns = columns
-    output = ChunkedOutput(sink)
-  }
+  init(_ schema: ExportSchema) { self.schema = schema }
 
-  private func writeHead() {
-    guard !hasHead else { return }
-    hasHead = true
+  var head: [UInt8] {
     var names: [String] = []
-    for name in columns.list {
+    for name in schema.fixed.list {
       names.append(name)
       if name == "key" || name == "value" { names.append("\(name)_encoding") }
     }
-    output.bytes.append(contentsOf: names.joined(separator: ",").utf8)
-    output.bytes.append(0x0A)
+    return Array("\((names + schema.fields.map(\.name)).joined(separator: ","))\n".utf8)
   }
 
-  func write(_ record: ExportRecord) throws(ExportError) {
-    writeHead()
+  func append(_ record: ExportRecord, to out: inout [UInt8]) {
     func field(_ column: ExportColumns, _ write: (inout [UInt8]) -> Void) {
-      guard columns.contains(column) else { return }
-      write(&output.bytes)
-      output.bytes.append(0x2C)
+      guard schema.fixed.contains(column) else { return }
+      write(&out)
+      out.append(0x2C)
     }
     // A topic's name has none of the characters that would have to be quoted.
     field(.topic) { $0.append(contentsOf: record.part.topic.utf8) }
@@ -51,8 +44,22 @@ final class CSVRecordWriter: RecordWriter {
       HeadersJSON.append(record.headers, to: &headers)
       headers.withUnsafeBytes { Self.append($0, to: &out) }
     }
-    output.bytes[output.bytes.count - 1] = 0x0A
-    try output.handOnIfFull()
+    for value in record.values {
+      append(value, to: &out)
+      out.append(0x2C)
+    }
+    out[out.count - 1] = 0x0A
+  }
+
+  private func append(_ value: ColumnValue, to out: inout [UInt8]) {
+    switch value {
+    // A line with nothing on it would be no record to most readers.
+    case .null: if schema.fixed.isEmpty, schema.fields.count == 1 { out.append(text: "\"\"") }
+    case .integer(let value): JSONText.append(value, to: &out)
+    case .real(let value): SQLText.append(value, to: &out)
+    case .text(let bytes): if bytes.isEmpty { out.append(text: "\"\"") } else { Self.append(bytes, to: &out) }
+    case .blob(let bytes): SQLText.append(blob: bytes, to: &out)
+    }
   }
 
   private static func append(encoded bytes: UnsafeRawBufferPointer?, to out: inout [UInt8]) {
@@ -83,20 +90,5 @@ final class CSVRecordWriter: RecordWriter {
   private static func needsQuotes(_ text: UnsafeRawBufferPointer) -> Bool {
     for byte in text where byte == 0x2C || byte == 0x22 || byte == 0x0A || byte == 0x0D { return true }
     return false
-  }
-
-  var bufferedBytes: Int { output.bytes.count }
-
-  func checkpoint() throws(ExportError) -> [UInt8] {
-    writeHead()
-    try output.handOn()
-    return []
-  }
-
-  func resume(_ state: [UInt8], bytes: Int64) { hasHead = bytes > 0 }
-
-  func finish() throws(ExportError) {
-    writeHead()
-    try output.handOn()
   }
 }
