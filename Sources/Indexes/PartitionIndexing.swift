@@ -12,11 +12,13 @@ final class PartitionIndexing {
   private let files: IndexFiles
   private let logger: Logger
 
-  /// A file that was looked at, whole, in this life of the node.
+  /// A file that was looked at in this life of the node.
   private struct Known {
     var inode: UInt64
     var records: Int64
     var definitions: Set<String>
+    /// It has been read whole, or written. Look-ups need not know: they verify each page that they read.
+    var isVerified = false
   }
   private var known: [IndexName: Known] = [:]
   /// Where the files are, once it is known.
@@ -158,7 +160,7 @@ final class PartitionIndexing {
     }
     uncovered = missing
     self.rest = task == nil ? rest : nil
-    guard let task else { return nil }
+    guard let task else { return verifyNext(directory, shouldStop) ? Built(records: 0, files: 0) : nil }
     let free = DirectoryNames.freeBytes(of: directory)
     guard free >= Self.freeBytesMin + 2 * task.segment.batchBytes else {
       retryAt = now + Self.retryMilliseconds
@@ -205,7 +207,7 @@ final class PartitionIndexing {
     files.drop("\(directory)/\(extent.name.fileName)")
     known[extent.name] = Known(
       inode: DirectoryNames.inode(of: "\(directory)/\(extent.name.fileName)") ?? 0, records: extent.records,
-      definitions: definitions ?? [])
+      definitions: definitions ?? [], isVerified: true)
     for old in present where old.segmentBase == base && old != extent.name && old.from >= task.from && old.to <= task.to {
       remove("\(directory)/\(old.fileName)")
       known[old] = nil
@@ -228,12 +230,7 @@ final class PartitionIndexing {
       let segment = history.segments.first { $0.baseOffset.rawValue == name.segmentBase && $0.generation == name.generation }
       if let segment, let inode = DirectoryNames.inode(of: path) {
         if shouldStop() { return nil }
-        if known[name]?.inode != inode {
-          let found = examine(path, name, inode, segment, snapshot, shouldStop)
-          // What was not read to its end is not known to be damaged.
-          if found == nil, shouldStop() { return nil }
-          known[name] = found
-        }
+        if known[name]?.inode != inode { known[name] = examine(path, name, inode, segment, snapshot) }
         if known[name] != nil {
           present.append(name)
           continue
@@ -254,14 +251,35 @@ final class PartitionIndexing {
   /// The partition is no more.
   func forget() { if let directory { files.drop(in: directory) } }
 
-  /// Reads a file whole.
+  /// Reads a file whole that was there when the node started, when nothing is to be built: nobody waits for what it finds.
   ///
-  /// - Returns: nil if it is damaged, or of another log.
+  /// - Returns: false if there is none.
+  private func verifyNext(_ directory: String, _ shouldStop: () -> Bool) -> Bool {
+    guard let (name, file) = known.first(where: { !$0.value.isVerified }) else { return false }
+    // There may be another.
+    rest = nil
+    let path = "\(directory)/\(name.fileName)"
+    var pace = VerificationPace()
+    let isWhole = VerifiedPages.verify(path) { !pace.breathe(unless: shouldStop) }
+    // What was not read to its end is not known to be damaged.
+    if !isWhole, shouldStop() { return false }
+    if isWhole || DirectoryNames.inode(of: path) != file.inode {
+      known[name]?.isVerified = true
+    } else {
+      logger.warning("an index file is damaged and will be built again", metadata: ["file": "\(path)"])
+      remove(path)
+      known[name] = nil
+    }
+    return true
+  }
+
+  /// Looks at what a file says of itself.
+  ///
+  /// - Returns: nil if that is damaged, or it is of another log.
   private func examine(
-    _ path: String, _ name: IndexName, _ inode: UInt64, _ segment: SegmentReference, _ snapshot: HistorySnapshot,
-    _ shouldStop: () -> Bool
+    _ path: String, _ name: IndexName, _ inode: UInt64, _ segment: SegmentReference, _ snapshot: HistorySnapshot
   ) -> Known? {
-    guard VerifiedPages.verify(path, shouldStop: shouldStop), let file = try? IndexFile(path), file.extent.topicID == topicID,
+    guard let file = try? IndexFile(path), file.extent.topicID == topicID,
       file.extent.partition == log.topicPartition.partition, file.extent.name == name,
       name.to <= segment.endOffset.rawValue, Self.has(file.extent.lastBatch, segment, snapshot)
     else { return nil }

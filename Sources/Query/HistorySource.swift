@@ -9,10 +9,15 @@ public protocol HistorySource: Sendable {
   func openBatches(of index: Int) throws(HistoryError) -> any BatchSequence
   /// What there is of indexes of `partitions[index]`; nil for nothing. Used by one thread.
   func openIndexes(of index: Int) -> (any PartitionIndexes)?
+  /// About how much of `partitions[index]` a scan within the selection may read; nil where that cannot be told cheaply.
+  ///
+  /// - Parameter samplesLeft: segments that may be looked into; counted down.
+  func estimate(of index: Int, _ selection: BatchSelection, samplesLeft: inout Int) -> ReadEstimate?
 }
 
 extension HistorySource {
   public func openIndexes(of index: Int) -> (any PartitionIndexes)? { nil }
+  public func estimate(of index: Int, _ selection: BatchSelection, samplesLeft: inout Int) -> ReadEstimate? { nil }
 }
 
 /// A partition and the offsets of it that are visible: `logStartOffset ..< highWatermark`.
@@ -56,6 +61,8 @@ public protocol BatchSequence: AnyObject {
   func next() throws(HistoryError) -> BatchRow?
   /// Calls `body` with the whole batch that `next` or `nextByTime` returned last, its CRC verified.
   func withBytes(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError)
+  /// Copies the same bytes, verified likewise, to where `room` says for so many bytes.
+  func copyBytes(to room: (Int) -> UnsafeMutableRawBufferPointer) throws(HistoryError)
   /// Calls `body` with at least the header of that batch; what follows it may be missing, and no CRC is verified.
   func withHeader(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError)
   /// Begins anew: `nextByTime` meets the batches that may match, as near to the order of time as it can cheaply.
@@ -65,6 +72,9 @@ public protocol BatchSequence: AnyObject {
 }
 
 extension BatchSequence {
+  public func copyBytes(to room: (Int) -> UnsafeMutableRawBufferPointer) throws(HistoryError) {
+    try withBytes { (bytes) throws(HistoryError) in room(bytes.count).copyMemory(from: bytes) }
+  }
   public func withHeader(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError) {
     try withBytes(body)
   }

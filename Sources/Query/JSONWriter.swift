@@ -7,8 +7,10 @@ internal import SQLite
 final class JSONWriter: RowWriter {
   let output: OutputBuffer
   private let isArray: Bool
-  /// `{"name":` and `,"name":`, ready to be copied.
-  private var prefixes: [[UInt8]] = []
+  /// `{"name":` and `,"name":` of all columns, one behind the other, ready to be copied.
+  private var prefixes: [UInt8] = []
+  /// Where each of them ends.
+  private var prefixEnds: [Int] = []
   private var isFirst = true
   /// Of the members, each once.
   private(set) var names: [String] = []
@@ -32,10 +34,10 @@ final class JSONWriter: RowWriter {
       }
       met.insert(unique)
       names.append(unique)
-      var prefix: [UInt8] = prefixes.isEmpty ? [0x7B] : [0x2C]
-      JSONText.append(string: unique, to: &prefix)
-      prefix.append(0x3A)
-      prefixes.append(prefix)
+      prefixes.append(prefixes.isEmpty ? 0x7B : 0x2C)
+      JSONText.append(string: unique, to: &prefixes)
+      prefixes.append(0x3A)
+      prefixEnds.append(prefixes.count)
     }
     if isArray { output.bytes.append(0x5B) }
   }
@@ -48,20 +50,30 @@ final class JSONWriter: RowWriter {
   /// One access to the buffer for a row, and not for each piece of it.
   private func append(_ row: borrowing ResultRow, to out: inout [UInt8]) {
     if isArray { out.append(contentsOf: isFirst ? [0x0A] : [0x2C, 0x0A]) }
-    for i in 0..<row.columnCount {
-      out.append(contentsOf: prefixes[i])
-      switch row.kind(i) {
-      case .null: out.append(contentsOf: "null".utf8)
-      case .integer: JSONText.append(row.integer(i), to: &out)
-      case .real: JSONText.append(row.real(i), to: &out)
-      case .text: JSONText.append(stringOrBase64: row.bytes(i), to: &out)
-      case .blob:
-        out.append(contentsOf: #"{"base64":""#.utf8)
-        JSONText.append(base64: row.bytes(i), to: &out)
-        out.append(contentsOf: #""}"#.utf8)
+    prefixes.withUnsafeBufferPointer { prefixes in
+      var start = 0
+      for (i, end) in prefixEnds.enumerated() {
+        out.append(contentsOf: UnsafeBufferPointer(rebasing: prefixes[start..<end]))
+        start = end
+        Self.append(row, i, to: &out)
       }
     }
-    out.append(contentsOf: isArray ? [0x7D] : [0x7D, 0x0A])
+    out.append(0x7D)
+    if !isArray { out.append(0x0A) }
+  }
+
+  @inline(__always)
+  private static func append(_ row: borrowing ResultRow, _ column: Int, to out: inout [UInt8]) {
+    switch row.kind(column) {
+    case .null: out.append(contentsOf: "null".utf8)
+    case .integer: JSONText.append(row.integer(column), to: &out)
+    case .real: JSONText.append(row.real(column), to: &out)
+    case .text: JSONText.append(stringOrBase64: row.bytes(column), to: &out)
+    case .blob:
+      out.append(contentsOf: #"{"base64":""#.utf8)
+      JSONText.append(base64: row.bytes(column), to: &out)
+      out.append(contentsOf: #""}"#.utf8)
+    }
   }
 
   func end() throws {

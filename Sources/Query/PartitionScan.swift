@@ -275,18 +275,20 @@ final class PartitionScan {
       header = parsed
       if !decodesRecords { return true }
     }
-    var parsed: BatchHeader?
-    try batches.withBytes { (bytes) throws(HistoryError) in
-      do throws(RecordsError) {
-        let header = try BatchHeader(ofWhole: bytes)
-        parsed = header
-        if !header.isControl { try cursor.load(copying: bytes) }
-      } catch {
-        throw damage(error, at: baseOffset)
-      }
+    var room = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    try batches.copyBytes { count in
+      room = cursor.room(for: count)
+      return room
     }
-    header = parsed
-    return parsed.map { !$0.isControl } ?? false
+    do throws(RecordsError) {
+      let parsed = try BatchHeader(ofWhole: UnsafeRawBufferPointer(room))
+      header = parsed
+      if parsed.isControl { return false }
+      try cursor.loadRoom()
+      return true
+    } catch {
+      throw damage(error, at: baseOffset)
+    }
   }
 
   private var place: String { "\(extent.topic)-\(extent.partition)" }

@@ -139,6 +139,15 @@ public final class SQLSession {
   }
 
   func prepare(_ sql: String) throws(QueryError) -> Statement {
+    let statement = try prepareOnce(sql)
+    guard statement.isQueryPlan else { return statement }
+    // Whether it asks for the plan SQLite says once it is prepared; plans are described while it is.
+    context.explanation = Explanation()
+    defer { context.explanation = nil }
+    return try prepareOnce(sql)
+  }
+
+  private func prepareOnce(_ sql: String) throws(QueryError) -> Statement {
     let statement: Statement
     do throws(SingleStatementError) {
       statement = try memory.spend { () throws(SingleStatementError) in try connection.prepareSingle(sql) }

@@ -12,6 +12,8 @@ final class ScanContext {
   var refusal: String?
   /// A statement was planned that wants its rows in an order, or not all of them.
   var wantsOrderOrLimit = false
+  /// While EXPLAIN QUERY PLAN is prepared.
+  var explanation: Explanation?
   /// Whoever asks needs its rows in the order in which they lie: nothing is left to a scan that SQLite might carry out in several.
   var needsOnePass = false
   /// The cursor that was opened last.

@@ -37,8 +37,10 @@ struct ScanPlan: Hashable {
   /// What EXPLAIN QUERY PLAN shows: the constraints that are pushed down, the order in which batches are read, by which index, and how
   /// much of a batch.
   ///
-  /// - Parameter size: of the topic, as it is now.
-  func description(of size: TopicSize, _ indexes: [TableIndex]) -> String {
+  /// - Parameters:
+  ///   - size: of the topic, as it is now.
+  ///   - estimate: in words, how much of it may be read; nil where nobody asks.
+  func description(of size: TopicSize, _ indexes: [TableIndex], estimate: String?) -> String {
     var words = terms.map { "\($0.column)\(Self.sign($0.comparison, isList: $0.isList))" }
     if let use = index {
       let index = indexes[use.number]
@@ -62,8 +64,9 @@ struct ScanPlan: Hashable {
     words.append(
       columns & TopicColumn.insideRecords == 0
         ? "no records read" : columns & TopicColumn.contents == 0 ? "records read for their times" : "records read")
-    let files = size.segments > 0 ? ", \(size.segments) segments" : ""
+    let files = size.segments > 0 && estimate == nil ? ", \(size.segments) segments" : ""
     words.append("of \(size.partitions) partitions\(files), about \(size.offsets) records")
+    if let estimate { words.append(estimate) }
     return words.joined(separator: ", ")
   }
 

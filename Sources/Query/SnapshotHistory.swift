@@ -48,6 +48,29 @@ public struct SnapshotHistory: HistorySource {
     }
     return SnapshotIndexes(partition, indexes, listing)
   }
+
+  public func estimate(of index: Int, _ selection: BatchSelection, samplesLeft: inout Int) -> ReadEstimate? {
+    let partition = snapshot.partitions[index]
+    if partition.failure != nil { return nil }
+    var estimate = ReadEstimate()
+    for segment in partition.segments where segment.overlaps(selection) {
+      let low = max(selection.offsets.lowerBound, segment.baseOffset.rawValue)
+      let high = min(selection.offsets.upperBound, segment.endOffset.rawValue - 1)
+      let looked = samplesLeft > 0 && segment.isReadyToRead ? try? look(into: segment, selection) : nil
+      if looked != nil { samplesLeft -= 1 }
+      estimate.segments += looked?.batches == 0 ? 0 : 1
+      estimate.sampledBatches += looked?.batches ?? 0
+      estimate.sampledOffsets += looked?.offsets ?? 0
+      if looked == nil { estimate.otherOffsets += max(0, high - low + 1) }
+    }
+    return estimate
+  }
+
+  private func look(
+    into segment: SegmentReference, _ selection: BatchSelection
+  ) throws(StorageError) -> (batches: Int64, offsets: Int64) {
+    try SegmentReader(segment, of: snapshot).estimate(offsets: selection.offsets, timestamps: selection.timestamps)
+  }
 }
 
 /// The batches of one partition, segment after segment; one segment is open at a time, and stays open for the next look-up.
@@ -74,10 +97,7 @@ final class SnapshotBatches: BatchSequence {
   }
 
   private func matching(_ selection: BatchSelection) -> [SegmentReference] {
-    history.segments.filter { segment in
-      segment.baseOffset.rawValue <= selection.offsets.upperBound && segment.endOffset.rawValue > selection.offsets.lowerBound
-        && segment.minTimestamp <= selection.timestamps.upperBound && segment.maxTimestamp >= selection.timestamps.lowerBound
-    }
+    history.segments.filter { $0.overlaps(selection) }
   }
 
   func seekByTime(_ selection: BatchSelection) throws(HistoryError) {
@@ -147,6 +167,11 @@ final class SnapshotBatches: BatchSequence {
     try body(bytes)
   }
 
+  func copyBytes(to room: (Int) -> UnsafeMutableRawBufferPointer) throws(HistoryError) {
+    guard isReading, let reader else { return }
+    do throws(StorageError) { try reader.copyBytes(to: room) } catch { throw explain(error) }
+  }
+
   func withHeader(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError) {
     guard isReading, let reader else { return }
     let bytes: UnsafeRawBufferPointer
@@ -157,5 +182,13 @@ final class SnapshotBatches: BatchSequence {
   private func explain(_ error: StorageError) -> HistoryError {
     if case .damaged = error { return HistoryError(.damaged, "\(history.topicPartition): \(error)") }
     return HistoryError(.unavailable, "\(history.topicPartition): \(error)")
+  }
+}
+
+extension SegmentReference {
+  /// Whether something of `selection` may lie in the segment.
+  fileprivate func overlaps(_ selection: BatchSelection) -> Bool {
+    baseOffset.rawValue <= selection.offsets.upperBound && endOffset.rawValue > selection.offsets.lowerBound
+      && minTimestamp <= selection.timestamps.upperBound && maxTimestamp >= selection.timestamps.lowerBound
   }
 }

@@ -6,6 +6,8 @@ final class TopicCursor: VirtualTableCursor {
   private let table: TopicTable
   private let cut: TopicTable.Cut
   private let context: ScanContext
+  /// The numbers of the topic's partitions, by position: the source is somebody's whom each row would ask anew.
+  private let partitionNumbers: [Int32]
   /// Bits of a row id that hold the partition's position; the others hold the offset.
   private let partitionBits: Int64
 
@@ -41,8 +43,10 @@ final class TopicCursor: VirtualTableCursor {
     self.table = table
     self.cut = cut
     context = table.context
+    let partitions = cut.source.partitions
+    partitionNumbers = cut.partitions.map { partitions[$0].partition }
     partitionBits = Int64(Int64.bitWidth - Int64(max(0, cut.partitions.count - 1)).leadingZeroBitCount)
-    let highest = cut.partitions.map { cut.source.partitions[$0].highWatermark }.max() ?? 0
+    let highest = cut.partitions.map { partitions[$0].highWatermark }.max() ?? 0
     // SQLite tells rows apart by their row ids, so two must never be equal. With 1,000 partitions this leaves offsets of 2⁵².
     guard highest <= Int64.max >> (partitionBits + 1) else {
       throw .failed("offsets of topic \(table.topic) are too large to be told apart in SQL")
@@ -80,7 +84,7 @@ final class TopicCursor: VirtualTableCursor {
       headers: bounds.headers, lookup: try table.lookup(of: plan, arguments))
     let positions = cut.partitions.indices.filter {
       (onlyPosition ?? Int64($0)) == Int64($0)
-        && bounds.includes(partition: cut.source.partitions[cut.partitions[$0]].partition)
+        && bounds.includes(partition: partitionNumbers[$0])
     }
     let isFew = positions.count <= Self.keptMax
     if !isFew || kept.count > Self.keptMax { kept = [:] }
@@ -156,7 +160,7 @@ final class TopicCursor: VirtualTableCursor {
   /// Where the row it stands on lies; nil at the end.
   var place: (partition: Int32, offset: Int64)? {
     guard let current else { return nil }
-    return (cut.source.partitions[cut.partitions[current.position]].partition, current.scan.offset)
+    return (partitionNumbers[current.position], current.scan.offset)
   }
 
   override var rowID: Int64 {
@@ -166,10 +170,10 @@ final class TopicCursor: VirtualTableCursor {
   }
 
   override func column(_ index: Int, into result: ResultContext) throws(VirtualTableError) {
-    if let timedRow {
-      try emit(index, of: timedRow, at: timedRow.place.position, into: result)
-    } else if let current {
+    if let current {
       try emit(index, of: current.scan, at: current.position, into: result)
+    } else if let timedRow {
+      try emit(index, of: timedRow, at: timedRow.place.position, into: result)
     } else {
       result.setNull()
     }
@@ -179,7 +183,7 @@ final class TopicCursor: VirtualTableCursor {
   private func emit(
     _ index: Int, of record: some RecordFields, at position: Int, into result: ResultContext
   ) throws(VirtualTableError) {
-    let partition = cut.source.partitions[cut.partitions[position]].partition
+    let partition = partitionNumbers[position]
     guard let column = TopicColumn(rawValue: index) else {
       return try table.expression(index - TopicColumn.count)
         .set(record, topic: table.topic, partition: partition, into: result)

@@ -6,6 +6,12 @@ protocol TopicCutting: AnyObject {
   func cut(of topic: String) throws(HistoryError) -> TopicTable.Cut
   /// About how large the topic is by now, where tables outlive statements; nil where what was known first will do.
   func currentSize(of topic: String) -> TopicSize?
+  /// What a cursor would read, without any effect on what one will.
+  func cutToExplain(_ topic: String) throws(HistoryError) -> TopicTable.Cut
+}
+
+extension TopicCutting {
+  func cutToExplain(_ topic: String) throws(HistoryError) -> TopicTable.Cut { try cut(of: topic) }
 }
 
 /// The cuts of a session: one for all the topics that a statement is the first to name.
@@ -30,6 +36,13 @@ final class TopicCuts: TopicCutting {
 
   func columns(of topic: String) -> [DeclaredColumn] { catalog.columns(of: topic) }
   func currentSize(of topic: String) -> TopicSize? { nil }
+
+  func cutToExplain(_ topic: String) throws(HistoryError) -> TopicTable.Cut {
+    if let cut = cuts[topic] { return cut }
+    let source = try catalog.cut(of: [topic])
+    return TopicTable.Cut(
+      source: source, partitions: source.partitions.indices.filter { source.partitions[$0].topic == topic })
+  }
 
   /// Lets go of what was cut: who reads next sees a new cut of the same topics.
   func forget() {

@@ -51,10 +51,12 @@ final class TopicTable: VirtualTable {
     }
     let number = plans.firstIndex(of: choice.plan) ?? plans.count
     if number == plans.count { plans.append(choice.plan) }
+    let estimate = context.explanation?.words(for: ScanBounds(constantsOf: request), topic) { () throws(HistoryError) in
+      try cuts.cutToExplain(topic)
+    }
     request.choose(
-      plan: number, description: choice.plan.description(of: planner.size, planner.indexes), cost: choice.cost,
-      rows: choice.rows,
-      isOrdered: choice.isOrdered)
+      plan: number, description: choice.plan.description(of: planner.size, planner.indexes, estimate: estimate),
+      cost: choice.cost, rows: choice.rows, isOrdered: choice.isOrdered)
   }
 
   /// `column MATCH words`, for whatever record: what an index has found, and what it does not cover, are judged alike.

@@ -15,6 +15,7 @@ public final class BatchCursor {
   /// What keeps the bytes of the loaded batch in place: a buffer's storage, or our own copy.
   private var retained: Unmanaged<AnyObject>?
   private var copy = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+  private var roomCount = 0
 
   public init() {}
 
@@ -40,14 +41,27 @@ public final class BatchCursor {
   ///
   /// - Throws: what is wrong with its header; then no batch is loaded.
   public func load(copying batch: UnsafeRawBufferPointer) throws(RecordsError) {
-    unload()
     let count = try BatchHeader(ofWhole: batch).totalBytes
+    room(for: count).copyMemory(from: UnsafeRawBufferPointer(rebasing: batch[..<count]))
+    try loadRoom()
+  }
+
+  /// Where a batch of so many bytes may be put, for `loadRoom` to take it from there; what was loaded before is gone.
+  public func room(for count: Int) -> UnsafeMutableRawBufferPointer {
+    unload()
     if copy.count < count || copy.count > max(RecordScratch.keptBytesMax, 4 * count) {
       copy.deallocate()
       copy = .allocate(byteCount: count, alignment: 16)
     }
-    copy.copyMemory(from: UnsafeRawBufferPointer(rebasing: batch[..<count]))
-    try begin(UnsafeRawBufferPointer(rebasing: copy[..<count]))
+    roomCount = count
+    return UnsafeMutableRawBufferPointer(rebasing: copy[..<count])
+  }
+
+  /// Takes the batch that was put into `room`.
+  ///
+  /// - Throws: what is wrong with its header; then no batch is loaded.
+  public func loadRoom() throws(RecordsError) {
+    try begin(UnsafeRawBufferPointer(rebasing: copy[..<roomCount]))
   }
 
   /// Lets go of the batch and its bytes.

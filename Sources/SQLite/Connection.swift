@@ -136,6 +136,9 @@ public final class Connection {
   /// How long a lock is waited for, in milliseconds; 0 returns SQLITE_BUSY at once. For readers: a lane never waits.
   public func setBusyTimeout(milliseconds: Int) { sqlite3_busy_timeout(handle, CInt(clamping: milliseconds)) }
 
+  /// Gives back the memory of pages that nothing is being read of.
+  public func releaseMemory() { sqlite3_exec(handle, "PRAGMA shrink_memory", nil, nil, nil) }
+
   /// Sets one of SQLite's run-time limits, for example SQLITE_LIMIT_LENGTH.
   public func setLimit(_ limit: CInt, to value: Int) { sqlite3_limit(handle, limit, CInt(clamping: value)) }
 

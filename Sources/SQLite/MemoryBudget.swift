@@ -44,6 +44,14 @@ public final class MemoryBudget: @unchecked Sendable {
     }
     return try body()
   }
+
+  /// Runs `body` without a budget, whatever the thread has entered: for what outlives the work that the budget is for.
+  public static func exempting<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+    guard let entered = pthread_getspecific(BudgetedMemory.key) else { return try body() }
+    pthread_setspecific(BudgetedMemory.key, nil)
+    defer { pthread_setspecific(BudgetedMemory.key, entered) }
+    return try body()
+  }
 }
 
 /// SQLite's allocator: malloc, and the budget of the thread.

@@ -114,6 +114,9 @@ public final class Statement {
     return error
   }
 
+  /// It is an EXPLAIN QUERY PLAN.
+  public var isQueryPlan: Bool { sqlite3_stmt_isexplain(handle) == 2 }
+
   /// The statement changes nothing.
   public var isReadOnly: Bool { sqlite3_stmt_readonly(handle) != 0 }
 

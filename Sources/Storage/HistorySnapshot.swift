@@ -18,6 +18,8 @@ public struct SegmentReference: Sendable {
 
   /// How often it has been written anew.
   public var generation: Int64 { file.name.generation }
+  /// Whether a reader can begin at once: the hash of a sealed file is verified before its first use.
+  public var isReadyToRead: Bool { file.isReadyToRead }
   /// Bytes of its file and its -wal now.
   public var fileBytes: Int64 { Int64((FileSystem.size(of: path) ?? 0) + (FileSystem.size(of: path + "-wal") ?? 0)) }
 }
@@ -79,11 +81,17 @@ public final class HistorySnapshot: @unchecked Sendable {
   let logger: Logger?
   /// How fast it may be read; nil beside a node, whose appends are not known.
   public let pace: ScanPace?
+  /// Where connections to segments come from; nil beside a node, where each reader opens its own.
+  let readers: ReaderCache?
 
   /// - Parameter pinned: pinned by the caller; unpinned when the snapshot goes.
-  init(_ partitions: [PartitionHistory], bound: Bound, pinned: [SegmentFile], logger: Logger?, pace: ScanPace? = nil) {
+  init(
+    _ partitions: [PartitionHistory], bound: Bound, pinned: [SegmentFile], logger: Logger?, pace: ScanPace? = nil,
+    readers: ReaderCache? = nil
+  ) {
     self.logger = logger
     self.pace = pace
+    self.readers = readers
     self.partitions = partitions.sorted { $0.topicPartition < $1.topicPartition }
     self.bound = bound
     self.pinned = pinned

@@ -267,7 +267,8 @@ public final class LogStore: Sendable {
         histories.append(history)
       }
     }
-    return HistorySnapshot(histories, bound: .highWatermark, pinned: pinned, logger: shared.logger, pace: shared.scanPace)
+    return HistorySnapshot(
+      histories, bound: .highWatermark, pinned: pinned, logger: shared.logger, pace: shared.scanPace, readers: shared.readers)
   }
 
   /// The idempotent producers that the partitions of `topic` (nil: of all) remember. Blocks.
@@ -314,7 +315,7 @@ public final class LogStore: Sendable {
     for lane in shared.lanes { lane.stop() }
     shared.readAhead.end()
     shared.readThreads.stop()
-    shared.readers.dropAll()
+    shared.readers.close()
     return true
   }
 }

@@ -34,7 +34,7 @@ final class OpenDatabases: Sendable {
 
   /// Counts a reader in, and closes idle ones while there are too many databases open.
   ///
-  /// Readers that are in use can pass the bound by their own number, which is that of the read threads and sessions.
+  /// Readers that are in use can pass the bound by their own number: one for each read thread, and for each partition that a scan merges.
   func willOpenReader() {
     noteOpened()
     trim()

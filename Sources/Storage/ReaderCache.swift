@@ -13,6 +13,7 @@ final class ReaderCache: @unchecked Sendable {
   private let monitor = Monitor()
   /// Idle connections, the least recently used first.
   private var idle: [SegmentConnection] = []
+  private var isClosed = false
   private let databases: OpenDatabases
   private let cacheKiB: Int
   private let logger: Logger
@@ -28,37 +29,60 @@ final class ReaderCache: @unchecked Sendable {
   func withConnection<R>(
     to file: SegmentFile, _ body: (SegmentConnection) throws(StorageError) -> R
   ) throws(StorageError) -> R {
-    let isImmutable = try file.enterVerified(logger: logger)
-    defer { file.leave() }
-    let connection = try take(file, isImmutable)
+    let connection = try take(file)
     do throws(StorageError) {
       let result = try body(connection)
       giveBack(connection)
       return result
     } catch {
-      databases.noteClosed()
+      discard(connection)
       if case .damaged = error { databases.noteDamagedRead() }
       throw error
     }
   }
 
-  private func take(_ file: SegmentFile, _ isImmutable: Bool) throws(StorageError) -> SegmentConnection {
+  /// A connection to `file`, which nobody else uses until it is given back or discarded.
+  func take(_ file: SegmentFile) throws(StorageError) -> SegmentConnection {
+    let isImmutable = try file.enterVerified(logger: logger)
     let cached: SegmentConnection? = monitor.withLock {
       idle.lastIndex { $0.file === file }.map { idle.remove(at: $0) }
     }
     if let cached { return cached }
-    databases.willOpenReader()
-    do throws(StorageError) { return try SegmentConnection(file, isImmutable: isImmutable, cacheKiB: cacheKiB) } catch {
+    do throws(StorageError) {
+      // What is open outlives the statement of whoever wanted it first, and what is closed for it was another's.
+      return try MemoryBudget.exempting { () throws(StorageError) in
+        databases.willOpenReader()
+        return try SegmentConnection(file, isImmutable: isImmutable, cacheKiB: cacheKiB, isShared: true)
+      }
+    } catch {
       databases.noteClosed()
+      file.leave()
       throw error
     }
   }
 
-  private func giveBack(_ connection: SegmentConnection) {
-    monitor.lock()
-    idle.append(connection)
-    monitor.unlock()
-    databases.trim()
+  /// - Precondition: nothing of the connection is being read, and it has seen no error.
+  func giveBack(_ connection: SegmentConnection) {
+    let file = connection.file
+    let isKept = monitor.withLock {
+      if !isClosed { idle.append(connection) }
+      return !isClosed
+    }
+    if !isKept { return discard(connection) }
+    MemoryBudget.exempting {
+      // Whoever removed the file while it was read has dropped its connections already.
+      if file.isGone { drop(file) }
+      databases.trim()
+    }
+    file.leave()
+  }
+
+  /// Closes a connection that was taken.
+  func discard(_ connection: consuming SegmentConnection) {
+    let file = connection.file
+    _ = consume connection
+    databases.noteClosed()
+    file.leave()
   }
 
   /// Closes the least recently used idle connection; false if there is none.
@@ -81,8 +105,10 @@ final class ReaderCache: @unchecked Sendable {
     for _ in dropped { databases.noteClosed() }
   }
 
-  func dropAll() {
+  /// The end: what is given back from now on is closed.
+  func close() {
     let dropped = monitor.withLock {
+      isClosed = true
       let all = idle
       idle.removeAll()
       return all

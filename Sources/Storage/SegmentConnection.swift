@@ -6,49 +6,55 @@ internal import SQLite
 /// A read-only connection to one segment with its statements; used by one thread at a time.
 final class SegmentConnection {
   let file: SegmentFile
-  private let connection: Connection
-  private let fromOffset: Statement
-  private let behindOffset: Statement
-  private let firstAtOrAfter: Statement
-  private let maxTimestamp: Statement
+  let connection: Connection
+  /// By their text; each is prepared when it is first wanted, and kept.
+  private var statements: [String: Statement] = [:]
 
+  /// - Parameters:
+  ///   - cacheKiB: pages to keep; nil for what SQLite keeps of itself.
+  ///   - isShared: it will be kept for others, fetches among them.
   /// - Precondition: the caller has entered `file` and leaves it when the connection is gone.
-  init(_ file: SegmentFile, isImmutable: Bool, cacheKiB: Int) throws(StorageError) {
+  init(_ file: SegmentFile, isImmutable: Bool, cacheKiB: Int? = nil, isShared: Bool = false) throws(StorageError) {
     self.file = file
     do throws(SQLiteError) {
-      connection = try Connection(path: file.path, mode: isImmutable ? .immutable : .readOnly, vfs: ReadingVFS.name)
+      connection = try Connection(
+        path: file.path, mode: isImmutable ? .immutable : .readOnly, vfs: isShared ? ReadingVFS.name : nil)
       // A lane that checkpoints or recovers holds its locks for milliseconds.
       connection.setBusyTimeout(milliseconds: 5_000)
-      try connection.execute("PRAGMA mmap_size=0; PRAGMA cache_size=-\(cacheKiB); PRAGMA query_only=1")
-      fromOffset = try connection.prepare(
-        """
-        SELECT base_offset, last_offset, byte_count FROM record_batch
-        WHERE base_offset >= coalesce((SELECT max(base_offset) FROM record_batch WHERE base_offset <= ?1), ?1)
-        ORDER BY base_offset
-        """, isPersistent: true)
-      behindOffset = try connection.prepare(
-        """
-        SELECT base_offset FROM record_batch WHERE last_offset >= ?1 AND max_timestamp >= ?2
-          AND base_offset >= coalesce((SELECT max(base_offset) FROM record_batch WHERE base_offset <= ?1), ?1)
-        ORDER BY base_offset
-        """, isPersistent: true)
-      firstAtOrAfter = try connection.prepare(SegmentSQL.firstAtOrAfter, isPersistent: true)
-      maxTimestamp = try connection.prepare(
-        """
-        SELECT base_offset FROM record_batch WHERE max_timestamp = (SELECT max(max_timestamp) FROM record_batch
-          WHERE last_offset >= ?1 AND base_offset < ?2) AND last_offset >= ?1 AND base_offset < ?2
-        ORDER BY base_offset LIMIT 1
-        """, isPersistent: true)
+      let cache = cacheKiB.map { "PRAGMA cache_size=-\($0);" } ?? ""
+      try connection.execute("PRAGMA mmap_size=0; \(cache) PRAGMA query_only=1; PRAGMA temp_store=MEMORY")
     } catch { throw .sqlite(error) }
   }
 
-  /// Ends every read transaction, so that the connection stands in no checkpoint's way while it is idle.
-  private func rest() {
-    fromOffset.reset()
-    behindOffset.reset()
-    firstAtOrAfter.reset()
-    maxTimestamp.reset()
+  /// The statement of this text; there should be few texts.
+  func statement(_ sql: String) throws(SQLiteError) -> Statement {
+    if let known = statements[sql] { return known }
+    // It outlives the work of whoever wants it first.
+    let made = try MemoryBudget.exempting { () throws(SQLiteError) in try connection.prepare(sql, isPersistent: true) }
+    statements[sql] = made
+    return made
   }
+
+  /// Ends every read transaction, so that the connection stands in no checkpoint's way while it is idle.
+  func rest() {
+    for statement in statements.values { statement.reset() }
+  }
+
+  private static let fromOffset = """
+    SELECT base_offset, last_offset, byte_count FROM record_batch
+    WHERE base_offset >= coalesce((SELECT max(base_offset) FROM record_batch WHERE base_offset <= ?1), ?1)
+    ORDER BY base_offset
+    """
+  private static let behindOffset = """
+    SELECT base_offset FROM record_batch WHERE last_offset >= ?1 AND max_timestamp >= ?2
+      AND base_offset >= coalesce((SELECT max(base_offset) FROM record_batch WHERE base_offset <= ?1), ?1)
+    ORDER BY base_offset
+    """
+  private static let maxTimestamp = """
+    SELECT base_offset FROM record_batch WHERE max_timestamp = (SELECT max(max_timestamp) FROM record_batch
+      WHERE last_offset >= ?1 AND base_offset < ?2) AND last_offset >= ?1 AND base_offset < ?2
+    ORDER BY base_offset LIMIT 1
+    """
 
   /// Appends whole batches to `target`, from the one that contains `offset` (or the first behind it) up to `limit`, as long as
   /// they fit; each is verified, and must follow the one before.
@@ -92,6 +98,7 @@ final class SegmentConnection {
     from start: Int64, position: inout Int64, below limit: Int64, maxBytes: Int, into target: inout ByteBuffer, isFirst: Bool,
     first: inout Int64?
   ) throws(SQLiteError) {
+    let fromOffset = try statement(Self.fromOffset)
     fromOffset.bind(start, at: 1)
     var blob: Blob?
     while position < limit, try fromOffset.step() {
@@ -179,6 +186,7 @@ final class SegmentConnection {
   func firstBatch(atOrAfter timestamp: Int64, from offset: Int64) throws(StorageError) -> Int64? {
     defer { rest() }
     return try storage { () throws(SQLiteError) in
+      let firstAtOrAfter = try statement(SegmentSQL.firstAtOrAfter)
       firstAtOrAfter.bind(timestamp, at: 1)
       guard try firstAtOrAfter.step() else { return nil }
       let found = firstAtOrAfter.integer(at: 0)
@@ -190,6 +198,7 @@ final class SegmentConnection {
 
   /// Base offset of the first batch that ends at or behind `offset` and has a record at or after `timestamp`.
   func nextBatch(atOrAfter timestamp: Int64, from offset: Int64) throws(SQLiteError) -> Int64? {
+    let behindOffset = try statement(Self.behindOffset)
     defer { behindOffset.reset() }
     behindOffset.bind(offset, at: 1)
     behindOffset.bind(timestamp, at: 2)
@@ -200,6 +209,7 @@ final class SegmentConnection {
   func batchOfMaxTimestamp(from offset: Int64, below limit: Int64) throws(StorageError) -> Int64? {
     defer { rest() }
     return try storage { () throws(SQLiteError) in
+      let maxTimestamp = try statement(Self.maxTimestamp)
       maxTimestamp.bind(offset, at: 1)
       maxTimestamp.bind(limit, at: 2)
       return try maxTimestamp.step() ? maxTimestamp.integer(at: 0) : nil

@@ -147,6 +147,9 @@ final class SegmentFile: @unchecked Sendable {
   /// The file is not the one that was sealed: its index and what its rows say of their batches may be wrong.
   var isDamaged: Bool { monitor.withLock { isFoundDamaged } }
 
+  /// The next reader has not to read the file whole before.
+  var isReadyToRead: Bool { monitor.withLock { isHashVerified || record?.seal == nil } }
+
   // The page cache: whoever reads a file first passes it, whoever comes after that fills and uses it
 
   /// Whether nobody has read what begins at `offset`, as far as is known.
@@ -169,6 +172,9 @@ final class SegmentFile: @unchecked Sendable {
     pinCount -= 1
     monitor.unlock()
   }
+
+  /// The file has been claimed for removal.
+  var isGone: Bool { monitor.withLock { isRemoved } }
 
   /// Claims the file for removal: nobody can open it any more.
   ///

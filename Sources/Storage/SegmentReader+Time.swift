@@ -9,7 +9,6 @@ extension SegmentReader {
     offsets: ClosedRange<Int64>, timestamps: ClosedRange<Int64>, isDescending: Bool
   ) throws(StorageError) {
     if isDamaged { return try seek(offsets: offsets, timestamps: timestamps, isDescending: isDescending) }
-    guard let connection else { throw .closed }
     forgetPosition()
     self.isDescending = isDescending
     // running_max_timestamp never decreases, so descending it bounds what follows; ascending, only the segment's least time does.
@@ -24,13 +23,13 @@ extension SegmentReader {
       ORDER BY running_max_timestamp \(order), base_offset \(order)
       """
     do throws(SQLiteError) {
-      let statement = try connection.prepare(sql)
+      let statement = try statement(sql)
       statement.bind(max(offsets.lowerBound, segment.baseOffset.rawValue), at: 1)
       statement.bind(min(offsets.upperBound, segment.endOffset.rawValue - 1), at: 2)
       statement.bind(timestamps.lowerBound, at: 3)
       statement.bind(timestamps.upperBound, at: 4)
       rows = statement
-    } catch { throw .sqlite(error) }
+    } catch { throw failure(error, at: nil) }
   }
 
   /// Goes on to the next batch by time; nil at the end.
@@ -41,7 +40,7 @@ extension SegmentReader {
       return Times(baseOffset: row.baseOffset, minTimestamp: .min, maxTimestamp: .max, bound: bound)
     }
     guard let rows else { return nil }
-    data?.reset()
+    data.reset()
     current = nil
     do throws(SQLiteError) {
       guard try rows.step() else {

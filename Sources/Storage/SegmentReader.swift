@@ -2,7 +2,7 @@ internal import Model
 internal import Records
 internal import SQLite
 
-/// Reads the batches of one segment through a connection of its own, in offset order or the reverse.
+/// Reads the batches of one segment through a connection that is its own meanwhile, in offset order or the reverse.
 ///
 /// Used by one thread at a time. While it stands in the active segment it keeps that segment's WAL from starting over.
 public final class SegmentReader {
@@ -29,62 +29,81 @@ public final class SegmentReader {
 
   public let segment: SegmentReference
   private let snapshot: HistorySnapshot
-  var connection: Connection?
+  /// Nil only while the reader goes.
+  private var segmentConnection: SegmentConnection?
+  /// It has seen an error: nobody else gets it.
+  private var isSpoilt = false
+  var connection: Connection { segmentConnection!.connection }
   var rows: Statement? {
     // Both hold a read transaction; a reader that is kept for the next look-up holds none.
     didSet {
       if oldValue !== rows { oldValue?.reset() }
-      if rows == nil { header = nil }
+      if rows == nil { blob = nil }
     }
   }
-  var data: Statement?
-  /// The statements of `seek`, by their text: look-ups by an index seek for each batch.
-  private var seeks: [String: Statement] = [:]
-  private var header: Blob?
-  private let headerBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: BatchHeader.byteCount, alignment: 16)
+  let data: Statement
+  /// On the batch that was looked at last.
+  private var blob: Blob?
+  private let headerBuffer: UnsafeMutableRawBufferPointer
   /// The base offset of the batch that `next` or `nextByTime` returned last.
   var current: Int64?
+  /// All that is known of it, where it was `next`.
+  private var currentRow: Row?
   /// The offsets that must still come; nil where the index says which do.
   private var missing: ClosedRange<Int64>?
   private var countsOffsets = false
   private var isFirst = true
   var isDescending = false
   let isDamaged: Bool
-  /// `deinit` runs too when `init` throws.
-  private var hasEntered = false
 
   /// Opens `segment`, which is one of `snapshot`.
   public init(_ segment: SegmentReference, of snapshot: HistorySnapshot) throws(StorageError) {
     self.segment = segment
     self.snapshot = snapshot
-    let isImmutable = try segment.file.enterVerified(logger: snapshot.logger)
-    hasEntered = true
+    let taken = try Self.take(segment.file, snapshot)
     isDamaged = segment.file.isDamaged
-    do throws(SQLiteError) {
-      let connection = try Connection(path: segment.path, mode: isImmutable ? .immutable : .readOnly)
-      connection.setBusyTimeout(milliseconds: 5_000)
-      try connection.execute("PRAGMA mmap_size=0; PRAGMA query_only=1; PRAGMA temp_store=MEMORY")
-      data = try connection.prepare(
-        "SELECT data, last_offset, record_count FROM record_batch WHERE base_offset = ?", isPersistent: true)
-      self.connection = connection
-    } catch { throw .sqlite(error) }
+    // What others have read through it they have paid for.
+    MemoryBudget.exempting { taken.connection.releaseMemory() }
+    do throws(SQLiteError) { data = try taken.statement(Self.dataOfBatch) } catch {
+      Self.discard(taken, snapshot)
+      throw .sqlite(error)
+    }
+    // From here on there is something for `deinit` to give back.
+    headerBuffer = .allocate(byteCount: BatchHeader.byteCount, alignment: 16)
+    segmentConnection = taken
+  }
+
+  private static let dataOfBatch = "SELECT data, last_offset, record_count FROM record_batch WHERE base_offset = ?"
+
+  private static func take(_ file: SegmentFile, _ snapshot: HistorySnapshot) throws(StorageError) -> SegmentConnection {
+    if let readers = snapshot.readers { return try readers.take(file) }
+    let isImmutable = try file.enterVerified(logger: snapshot.logger)
+    do throws(StorageError) { return try SegmentConnection(file, isImmutable: isImmutable) } catch {
+      file.leave()
+      throw error
+    }
+  }
+
+  private static func discard(_ connection: SegmentConnection, _ snapshot: HistorySnapshot) {
+    if let readers = snapshot.readers { readers.discard(connection) } else { connection.file.leave() }
   }
 
   deinit {
     headerBuffer.deallocate()
-    header = nil
+    guard let taken = segmentConnection else { return }
+    segmentConnection = nil
+    blob = nil
     rows = nil
-    seeks = [:]
-    data = nil
-    connection = nil
-    if hasEntered { segment.file.leave() }
+    taken.rest()
+    guard let readers = snapshot.readers, !isSpoilt else { return Self.discard(taken, snapshot) }
+    taken.connection.releaseMemory()
+    readers.giveBack(taken)
   }
 
   /// Begins anew: the next batch is the first (or, descending, the last) whose offsets and timestamps both overlap the ranges.
   public func seek(
     offsets: ClosedRange<Int64>, timestamps: ClosedRange<Int64>, isDescending: Bool
   ) throws(StorageError) {
-    guard let connection else { throw .closed }
     forgetPosition()
     isFirst = true
     self.isDescending = isDescending
@@ -108,9 +127,7 @@ public final class SegmentReader {
       ORDER BY base_offset \(isDescending ? "DESC" : "")
       """
     do throws(SQLiteError) {
-      let statement: Statement
-      if let known = seeks[sql] { statement = known } else { statement = try connection.prepare(sql, isPersistent: true) }
-      seeks[sql] = statement
+      let statement = try statement(sql)
       statement.bind(offsets.lowerBound, at: 1)
       statement.bind(high, at: 2)
       if isFiltered {
@@ -118,14 +135,20 @@ public final class SegmentReader {
         statement.bind(timestamps.upperBound, at: 4)
       }
       rows = statement
-    } catch { throw .sqlite(error) }
+    } catch { throw failure(error, at: nil) }
+  }
+
+  func statement(_ sql: String) throws(SQLiteError) -> Statement {
+    guard let segmentConnection else { throw SQLiteError(code: 21, message: "the reader is closed") }
+    return try segmentConnection.statement(sql)
   }
 
   func forgetPosition() {
-    data?.reset()
-    header = nil
+    data.reset()
+    blob = nil
     rows = nil
     current = nil
+    currentRow = nil
   }
 
   /// Goes on to the next batch; nil at the end.
@@ -133,8 +156,9 @@ public final class SegmentReader {
   /// - Throws: `.damaged` when a batch is missing in between or at an end; the reader can be sought anew behind it.
   public func next() throws(StorageError) -> Row? {
     guard let rows else { return nil }
-    data?.reset()
+    data.reset()
     current = nil
+    currentRow = nil
     // Not a step further than asked for: the next row may be on a page that cannot be read.
     if countsOffsets, missing == nil {
       self.rows = nil
@@ -158,6 +182,7 @@ public final class SegmentReader {
       row.maxTimestamp = .max
     }
     current = row.baseOffset
+    currentRow = row
     return row
   }
 
@@ -189,51 +214,78 @@ public final class SegmentReader {
   ///
   /// - Throws: `.damaged`; the reader can go on behind it.
   public func bytes() throws(StorageError) -> UnsafeRawBufferPointer {
-    guard let current, let data else { throw .closed }
+    guard let current else { throw .closed }
     do throws(SQLiteError) {
       data.reset()
       data.bind(current, at: 1)
       guard try data.step() else { throw SQLiteError(code: 11, message: "the batch at \(current) is gone") }
     } catch { throw failure(error, at: current) }
     let bytes = data.borrowedBlob(at: 0)
+    try check(bytes, current, lastOffset: data.integer(at: 1), recordCount: Int32(truncatingIfNeeded: data.integer(at: 2)))
+    return bytes
+  }
+
+  private func check(
+    _ bytes: UnsafeRawBufferPointer, _ baseOffset: Int64, lastOffset: Int64, recordCount: Int32
+  ) throws(StorageError) {
     let complaint = BatchCheck.complaint(
-      about: bytes, baseOffset: current, lastOffset: data.integer(at: 1),
-      recordCount: Int32(truncatingIfNeeded: data.integer(at: 2)))
+      about: bytes, baseOffset: baseOffset, lastOffset: lastOffset, recordCount: recordCount)
     if let complaint {
       throw .damaged(
-        StorageDamage(file: segment.path, baseOffset: Offset(current), offset: Offset(current), reason: complaint))
+        StorageDamage(file: segment.path, baseOffset: Offset(baseOffset), offset: Offset(baseOffset), reason: complaint))
     }
-    return bytes
+  }
+
+  /// Copies the batch that was returned last, verified, to where `room` says for so many bytes: straight from the pages, so that it is
+  /// the only copy.
+  ///
+  /// - Throws: `.damaged`, with what was read left in the room; the reader can go on behind it.
+  public func copyBytes(to room: (Int) -> UnsafeMutableRawBufferPointer) throws(StorageError) {
+    guard let currentRow, let blob = try blobOfCurrent(), blob.byteCount <= Limits.storedBatchBytesMax else {
+      let bytes = try bytes()
+      return room(bytes.count).copyMemory(from: bytes)
+    }
+    let target = UnsafeMutableRawBufferPointer(rebasing: room(blob.byteCount)[..<blob.byteCount])
+    do throws(SQLiteError) { try blob.read(into: target) } catch { throw blobFailure(error, at: currentRow.baseOffset) }
+    try check(
+      UnsafeRawBufferPointer(target), currentRow.baseOffset, lastOffset: currentRow.lastOffset,
+      recordCount: currentRow.recordCount)
   }
 
   /// The header of that batch; nothing else of it is read or verified. Borrowed until the next call.
   public func headerBytes() throws(StorageError) -> UnsafeRawBufferPointer {
     if isDamaged { return try bytes() }
-    guard let current, let connection else { throw .closed }
-    do throws(SQLiteError) {
-      if let header {
-        try header.move(toRow: current)
-      } else {
-        header = try Blob(connection, table: "record_batch", column: "data", row: current)
-      }
-      if let header, header.byteCount >= headerBuffer.count {
-        try header.read(into: headerBuffer)
-        return UnsafeRawBufferPointer(headerBuffer)
-      }
-    } catch {
-      header = nil
-      throw failure(error, at: current)
+    guard let current else { throw .closed }
+    if let blob = try blobOfCurrent(), blob.byteCount >= headerBuffer.count {
+      do throws(SQLiteError) { try blob.read(into: headerBuffer) } catch { throw blobFailure(error, at: current) }
+      return UnsafeRawBufferPointer(headerBuffer)
     }
     // Too short to be a batch: that is found out, and said, there.
     return try bytes()
   }
 
+  private func blobOfCurrent() throws(StorageError) -> Blob? {
+    guard let current else { return nil }
+    do throws(SQLiteError) {
+      if let blob {
+        try blob.move(toRow: current)
+      } else {
+        blob = try Blob(connection, table: "record_batch", column: "data", row: current)
+      }
+      return blob
+    } catch { throw blobFailure(error, at: current) }
+  }
+
+  /// A blob that has failed is of no more use.
+  private func blobFailure(_ error: SQLiteError, at offset: Int64) -> StorageError {
+    blob = nil
+    return failure(error, at: offset)
+  }
+
   func failure(_ error: SQLiteError, at offset: Int64?) -> StorageError {
+    isSpoilt = true
     guard error.isCorruption else { return .sqlite(error) }
     return .damaged(
       StorageDamage(file: segment.path, baseOffset: nil, offset: offset.map { Offset($0) }, reason: error.message))
   }
-
-  /// Stops whatever a call on another thread is doing.
-  public func interrupt() { connection?.interrupt() }
 }

@@ -19,6 +19,8 @@ final class Arrivals: AppendReceiver {
 /// A topic in a real store, many segments to a partition, and the same batches in memory.
 final class StoredTopic {
   let store: LogStore
+  /// The data directory.
+  let directory: String
   var mirror = MemoryHistory()
   private var batches: [[MemoryHistory.Batch]] = [[], [], []]
   static let now: Int64 = 1_700_000_000_000
@@ -26,6 +28,7 @@ final class StoredTopic {
   init(_ directory: String, segmentBytes: Int64) throws {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
+    self.directory = directory + "/data"
     store = try LogStore.open(
       StoreOptions(dataDirectory: directory + "/data", nodeID: NodeID(1)), logger: logger, now: { Self.now })
     var configuration = TopicConfiguration()

@@ -149,6 +149,10 @@ final class IndexedBatches: BatchSequence {
     try base.withBytes(body)
   }
 
+  func copyBytes(to room: (Int) -> UnsafeMutableRawBufferPointer) throws(HistoryError) {
+    try base.copyBytes(to: room)
+  }
+
   func withHeader(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError) {
     try base.withHeader(body)
   }
