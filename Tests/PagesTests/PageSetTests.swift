@@ -75,7 +75,7 @@ import Testing
       damaged[bit / 8] ^= 1 << UInt8(bit % 8)
       var decoder = PageSetDecoder()
       damaged.withUnsafeBytes { decoder.append($0) }
-      let error = #expect(throws: PagesError.self, "bit \(bit)") { try decoder.next() }
+      let error = try #require(#expect(throws: PagesError.self, "bit \(bit)") { try decoder.next() })
       Self.golden.withUnsafeBytes { decoder.append($0) }
       #expect(throws: error) { try decoder.next() }
     }

@@ -18,6 +18,8 @@ import Testing
     return Binary.bytes(path)
   }
 
+  private func json(_ text: String) throws -> JSON { try Array(text.utf8).withUnsafeBytes { try JSONReader.read($0) } }
+
   private func append(_ offset: Int, to connection: Connection) throws {
     try connection.execute(
       """
@@ -48,7 +50,7 @@ import Testing
       #expect(try Binary.run(["pages", "extract", path, "--output", merged, "--merged"], in: directory).status == 0)
       #expect(Binary.bytes(merged).count < Binary.bytes(changes).count)
       let dumped = try Binary.run(["pages", "dump", changes, "--format", "json"], in: directory)
-      let sets = try #require(try JSON(parsing: dumped.output)["sets"]?.array)
+      let sets = try #require(try json(dumped.output)["sets"]?.array)
       #expect(dumped.status == 0 && sets.count == 13)
       #expect(sets.first?["from"]?.string == "3/4096/40" && sets.last?["to"]?.string == "3/4096/53")
 
@@ -129,7 +131,7 @@ import Testing
       connection.close()
       let file = Binary.bytes(path)
       let first = try Binary.run(["pages", "verify", path, "--format", "json"], in: directory)
-      let sum = try #require(try JSON(parsing: first.output)["sum"]?.string)
+      let sum = try #require(try json(first.output)["sum"]?.string)
       #expect(first.status == 0 && sum.utf8.count == 16)
       #expect(try Binary.run(["pages", "verify", path, "--sum", sum], in: directory).status == 0)
       try Binary.write(file, to: other)
@@ -158,7 +160,7 @@ import Testing
       func commits(_ bytes: [UInt8]) throws -> (status: CInt, commits: Int?, valid: JSON?) {
         try Binary.write(bytes, to: log)
         let result = try Binary.run(["pages", "dump", log, "--format", "json"], in: directory)
-        let json = try JSON(parsing: result.output)
+        let json = try json(result.output)
         return (result.status, json["commits"]?.array?.count, json["is_valid"])
       }
       #expect(try commits(whole) == (0, 5, .bool(true)))
