@@ -150,7 +150,11 @@ let package = Package(
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     tests(
-      "QuireCLI", ["Model", "Pages", "SQLite", "Export", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+      "QuireCLI",
+      [
+        "Model", "Pages", "SQLite", "Export", nioCore, nioPosix,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
     // decoders under hostile bytes
     .target(
       name: "FuzzTargets",

@@ -19,10 +19,18 @@ enum PageDelta {
     while at < new.count {
       var last = at
       var next = at + 1
-      // Goes on over ranges that are too short to be kept.
-      while next < new.count, next - last <= keptBytesMin {
-        if new[next] != (old?[next] ?? 0) { last = next }
-        next += 1
+      // Goes on over ranges that are too short to be kept, a word at a time where all of its bytes differ, or none.
+      while next < new.count, next - last <= keptBytesMin, last - at < limit {
+        let word = next + 8 <= new.count ? difference(old, new, at: next) : 1
+        if word == 0 {
+          next += 8
+        } else if !hasZeroByte(word) {
+          last = next + 7
+          next += 8
+        } else {
+          if new[next] != (old?[next] ?? 0) { last = next }
+          next += 1
+        }
       }
       bytes.appendVarint(at - end)
       bytes.appendVarint(last + 1 - at)
@@ -41,13 +49,21 @@ enum PageDelta {
   private static func nextDifference(_ old: UnsafeRawBufferPointer?, _ new: UnsafeRawBufferPointer, from start: Int) -> Int {
     var at = start
     while at + 8 <= new.count {
-      let a = new.loadUnaligned(fromByteOffset: at, as: UInt64.self)
-      let b = old?.loadUnaligned(fromByteOffset: at, as: UInt64.self) ?? 0
-      if a != b { return at + UInt64(littleEndian: a ^ b).trailingZeroBitCount / 8 }
+      let word = difference(old, new, at: at)
+      if word != 0 { return at + UInt64(littleEndian: word).trailingZeroBitCount / 8 }
       at += 8
     }
     while at < new.count, new[at] == (old?[at] ?? 0) { at += 1 }
     return at
+  }
+
+  private static func difference(_ old: UnsafeRawBufferPointer?, _ new: UnsafeRawBufferPointer, at offset: Int) -> UInt64 {
+    new.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+      ^ (old?.loadUnaligned(fromByteOffset: offset, as: UInt64.self) ?? 0)
+  }
+
+  private static func hasZeroByte(_ word: UInt64) -> Bool {
+    (word &- 0x0101_0101_0101_0101) & ~word & 0x8080_8080_8080_8080 != 0
   }
 
   /// Replaces the delta's ranges in `page`.
@@ -69,27 +85,30 @@ enum PageDelta {
   /// - Precondition: both are well formed.
   static func joined(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, pageSize: PageSize) -> [UInt8] {
     var page = [UInt8](repeating: 0, count: pageSize.bytes)
-    var isReplaced = [Bool](repeating: false, count: pageSize.bytes)
-    for delta in [first, second] {
-      _ = forEachRange(of: delta, pageBytes: pageSize.bytes) { offset, bytes in
-        page.replaceSubrange(offset..<offset + bytes.count, with: bytes)
-        for index in offset..<offset + bytes.count { isReplaced[index] = true }
+    var ranges: [Range<Int>] = []
+    page.withUnsafeMutableBytes { page in
+      for delta in [first, second] {
+        _ = forEachRange(of: delta, pageBytes: pageSize.bytes) { offset, bytes in
+          ranges.append(offset..<offset + bytes.count)
+          UnsafeMutableRawBufferPointer(rebasing: page[offset..<offset + bytes.count]).copyMemory(from: bytes)
+        }
       }
     }
+    ranges.sort { $0.lowerBound < $1.lowerBound }
     var joined: [UInt8] = []
     var end = 0
-    var at = 0
-    while at < page.count {
-      guard isReplaced[at] else {
-        at += 1
-        continue
+    var index = 0
+    while index < ranges.count {
+      var range = ranges[index]
+      index += 1
+      while index < ranges.count, ranges[index].lowerBound <= range.upperBound {
+        range = range.lowerBound..<max(range.upperBound, ranges[index].upperBound)
+        index += 1
       }
-      let start = at
-      while at < page.count, isReplaced[at] { at += 1 }
-      joined.appendVarint(start - end)
-      joined.appendVarint(at - start)
-      joined += page[start..<at]
-      end = at
+      joined.appendVarint(range.lowerBound - end)
+      joined.appendVarint(range.count)
+      joined += page[range]
+      end = range.upperBound
     }
     return joined
   }

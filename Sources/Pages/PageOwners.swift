@@ -130,7 +130,9 @@ extension PageOwners.Owner: CustomStringConvertible {
 /// The one row of a small table, read from the page it lies on.
 public enum SingleRow {
   /// The integers among the values of the only record of a table's leaf, by their columns; nil where there is another number of records.
-  public static func integers(ofLeaf page: UnsafeRawBufferPointer, _ number: PageNumber, _ header: DatabaseHeader) -> [Int: Int64]? {
+  public static func integers(ofLeaf page: UnsafeRawBufferPointer, _ number: PageNumber, _ header: DatabaseHeader) -> [Int:
+    Int64]?
+  {
     guard let leaf = BTreePage(page, number, usableBytes: header.usableBytes), leaf.children.isEmpty, leaf.records.count == 1
     else { return nil }
     var integers: [Int: Int64] = [:]

@@ -51,7 +51,8 @@ public struct PageSetCompactor {
   private mutating func take(_ set: PageSet) {
     for entry in set.entries {
       set.withBytes(of: entry) { bytes in
-        pages[entry.page] = entry.kind == .delta ? patched(pages[entry.page], bytes) : Version(kind: entry.kind, bytes: Array(bytes))
+        pages[entry.page] =
+          entry.kind == .delta ? patched(pages[entry.page], bytes) : Version(kind: entry.kind, bytes: Array(bytes))
       }
     }
   }

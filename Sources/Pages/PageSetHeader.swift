@@ -140,7 +140,8 @@ public struct PageSetHeader: Hashable, Sendable {
       range = events.0..<events.1
     }
     let header = PageSetHeader(
-      flags: flags, pageSize: pageSize, pageCountBefore: Int(sizes.1), pageCountAfter: Int(sizes.2), before: before, after: after,
+      flags: flags, pageSize: pageSize, pageCountBefore: Int(sizes.1), pageCountAfter: Int(sizes.2), before: before,
+      after: after,
       sumBefore: sums.0, sumAfter: sums.1, events: range)
     if let complaint = header.complaint { return .failure(.impossible(complaint)) }
     let payload = Payload(entryCount: Int(entryCount), byteCount: Int(payloadBytes), hash: payloadHash)

@@ -1,4 +1,3 @@
-internal import CSQLite
 internal import Glibc
 
 extension FrameAppender {
@@ -8,8 +7,6 @@ extension FrameAppender {
   /// - Parameter directory: an empty one, which is left with files in it.
   /// - Returns: what is wrong; nil if all is well.
   public static func selfTest(in directory: String) -> String? {
-    let version = sqlite3_libversion_number()
-    guard version >= 3_007_000, version < 4_000_000 else { return "SQLite \(version) is not known" }
     do throws(SQLiteError) { return try selfTest("\(directory)/written.db", "\(directory)/appended.db") } catch {
       return "\(error)"
     }

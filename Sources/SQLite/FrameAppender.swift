@@ -98,7 +98,9 @@ public final class FrameAppender {
       // A writer died between the copies of the header. The lock has to be free: SQLite's recovery takes it, and lets go of it.
       index.unlock(.write)
       _ = try connection.integer("SELECT count(*) FROM sqlite_schema")
-      guard ContinuousClock.now < end else { throw SQLiteError(code: SQLITE_BUSY, message: "\(path): its wal-index is damaged") }
+      guard ContinuousClock.now < end else {
+        throw SQLiteError(code: SQLITE_BUSY, message: "\(path): its wal-index is damaged")
+      }
     }
   }
 
@@ -115,7 +117,9 @@ public final class FrameAppender {
 
   /// Where the whole -wal is in the database file and no reader stands in it, the next frame is the first again.
   private func restart(_ header: inout WALIndexHeader) throws(SQLiteError) {
-    guard header.frameCount > 0, try index.checkpointedFrames() == header.frameCount, try index.lock(.checkpoint) else { return }
+    guard header.frameCount > 0, try index.checkpointedFrames() == header.frameCount, try index.lock(.checkpoint) else {
+      return
+    }
     defer { index.unlock(.checkpoint) }
     guard try index.checkpointedFrames() == header.frameCount,
       try index.lock(.firstReader, count: WALIndex.readerLocks)
@@ -150,7 +154,9 @@ public final class FrameAppender {
     try sync()
   }
 
-  private func put(_ value: UInt32, at offset: Int) { buffer.storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt32.self) }
+  private func put(_ value: UInt32, at offset: Int) {
+    buffer.storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt32.self)
+  }
 
   /// Adds a page to the commit.
   ///
@@ -224,7 +230,8 @@ public final class FrameAppender {
       let offset = 32 + (frame - 1) * (Self.frameHeaderBytes + pageSize) + Self.frameHeaderBytes
       code = wal.pointee.pMethods.pointee.xRead(wal, room.baseAddress!, CInt(pageSize), Int64(offset))
     } else {
-      code = database.pointee.pMethods.pointee.xRead(database, room.baseAddress!, CInt(pageSize), Int64(page - 1) * Int64(pageSize))
+      code = database.pointee.pMethods.pointee.xRead(
+        database, room.baseAddress!, CInt(pageSize), Int64(page - 1) * Int64(pageSize))
     }
     // A short read fills the rest with zeros.
     if code == SQLITE_IOERR | 2 << 8 { code = SQLITE_OK }

@@ -105,11 +105,15 @@ import Testing
     var sums = Image(pageSize: PageSize(bytes: 512)!, bytes: Self.first + [UInt8](repeating: 0, count: 512)).sums
     let set = try Self.captured(&sums)
     #expect(throws: PagesError.tooLarge(bytes: 37, limit: 36)) { try Self.decode(Self.golden, payloadBytesMax: 36) }
-    func capture(_ numbers: [UInt32], of pageCount: Int, onto before: PageSums, from: String, to: String) -> Result<PageSet, PagesError>? {
+    func capture(_ numbers: [UInt32], of pageCount: Int, onto before: PageSums, from: String, to: String) -> Result<
+      PageSet, PagesError
+    >? {
       var sums = before
       guard let from = CommitPosition(from), let to = CommitPosition(to) else { return nil }
       let result = Self.first.withUnsafeBytes { page in
-        sums.capture(pages: numbers.map { (PageNumber($0), page) }, pageCount: pageCount, before: from, after: to) { (_, _) in false }
+        sums.capture(pages: numbers.map { (PageNumber($0), page) }, pageCount: pageCount, before: from, after: to) { (_, _) in
+          false
+        }
       }
       if case .failure = result { #expect(sums == before) }
       return result
@@ -120,7 +124,9 @@ import Testing
     #expect(!isImpossible(capture([4], of: 4, onto: sums, from: "1/0/1", to: "1/0/2")))
     #expect(isImpossible(capture([5], of: 5, onto: sums, from: "1/0/1", to: "1/0/2")), "it grew by a page that is missing")
     #expect(isImpossible(capture([1], of: 0, onto: sums, from: "1/0/1", to: "1/0/2")))
-    for to in ["1/0/1", "0/0/2", "1/1/2"] { #expect(isImpossible(capture([1], of: 3, onto: sums, from: "1/0/1", to: to)), "\(to)") }
+    for to in ["1/0/1", "0/0/2", "1/1/2"] {
+      #expect(isImpossible(capture([1], of: 3, onto: sums, from: "1/0/1", to: to)), "\(to)")
+    }
     #expect(set.header.events == Offset(5000)..<Offset(5003))
   }
 }

@@ -36,11 +36,14 @@ import Testing
     return sets
   }
 
-  @Test("applied one by one, or merged in groups, the sets of all commits make the file that SQLite's checkpoint makes", arguments: Trial.all)
+  @Test(
+    "applied one by one, or merged in groups, the sets of all commits make the file that SQLite's checkpoint makes",
+    arguments: Trial.all)
   func replica(_ trial: Trial) throws {
     try withTemporaryDirectory { directory in
-      let database = try WrittenDatabase("\(directory)/a.db", pageSize: trial.size, seed: trial.seed, usesDeltas: trial.usesDeltas)
-      for _ in 0..<(trial.pageSize > 8192 ? 40 : 90) { try database.step() }
+      let database = try WrittenDatabase(
+        "\(directory)/a.db", pageSize: trial.size, seed: trial.seed, usesDeltas: trial.usesDeltas)
+      for _ in 0..<(trial.pageSize > 8192 ? 40 : 60) { try database.step() }
       #expect(database.sets.count > 20 && database.restarts > 0)
       if trial.pageSize < 8192 { #expect(database.rewrittenFrames > 0, "no transaction was spilled") }
       let sets = try Self.decoded(Self.encoded(database.sets), step: 1000)
@@ -62,7 +65,7 @@ import Testing
       #expect(grouped == database.image)
 
       let file = try database.finish()
-      #expect(file == replica.bytes)
+      #expect(difference(file, replica.bytes, pageBytes: trial.pageSize) == nil)
       #expect(Image.sums(file, trial.size) == replica.sums, "sums that were kept are not those of the file")
     }
   }
@@ -102,7 +105,7 @@ import Testing
       expect(replica.apply(sets[0]), { if case .positionMismatch = $0 { true } else { false } }, "twice")
       expect(replica.apply(sets[2]), { if case .positionMismatch = $0 { true } else { false } }, "with a gap")
       // The right position, and one byte that is another than it was.
-      replica.bytes[5000] ^= 1
+      replica.bytes[1500] ^= 1
       replica.sums = Image.sums(replica.bytes, replica.pageSize)
       let damaged = replica
       #expect(replica.apply(sets[1]).map { if case .stateMismatch = $0 { true } else { false } } == true)
@@ -112,7 +115,9 @@ import Testing
       let delta = try #require(sets.dropFirst().firstIndex { set in set.entries.contains { $0.kind == .delta } })
       for set in sets[1..<delta] { #expect(replica.apply(set) == nil) }
       let entry = try #require(sets[delta].entries.first { $0.kind == .delta })
-      for offset in 0..<replica.pageSize.bytes { replica.bytes[entry.page.byteOffset(pageSize: replica.pageSize) + offset] ^= 0xFF }
+      for offset in 0..<replica.pageSize.bytes {
+        replica.bytes[entry.page.byteOffset(pageSize: replica.pageSize) + offset] ^= 0xFF
+      }
       #expect(replica.apply(sets[delta]).map { if case .resultMismatch = $0 { true } else { false } } == true)
       let other = Image(pageSize: PageSize(bytes: 2048)!, bytes: [])
       #expect(other.sums.refusal(of: sets[0], at: .zero) == .pageSizeMismatch(database: 2048, set: 1024))
@@ -129,7 +134,9 @@ import Testing
       let database = try WrittenDatabase("\(directory)/a.db", pageSize: PageSize(bytes: 512)!, seed: 6, usesDeltas: true)
       while database.sets.count < 8 { try database.step() }
       let image = database.image
-      func pages(_ numbers: [PageNumber], _ body: ([(number: PageNumber, bytes: UnsafeRawBufferPointer)]) throws -> PageSet) throws -> PageSet {
+      func pages(_ numbers: [PageNumber], _ body: ([(number: PageNumber, bytes: UnsafeRawBufferPointer)]) throws -> PageSet)
+        throws -> PageSet
+      {
         try image.bytes.withUnsafeBytes { bytes in
           try body(
             numbers.map {

@@ -125,7 +125,9 @@ import Testing
       var other = wal
       // The checksums anew, word by word, over big-endian words.
       func word(_ at: Int) -> UInt32 { other[at..<at + 4].reduce(0) { $0 << 8 | UInt32($1) } }
-      func put(_ value: UInt32, _ at: Int) { for i in 0..<4 { other[at + i] = UInt8(truncatingIfNeeded: value >> UInt32(24 - 8 * i)) } }
+      func put(_ value: UInt32, _ at: Int) {
+        for i in 0..<4 { other[at + i] = UInt8(truncatingIfNeeded: value >> UInt32(24 - 8 * i)) }
+      }
       var sums: (UInt32, UInt32) = (0, 0)
       func add(_ range: Range<Int>) {
         for at in stride(from: range.lowerBound, to: range.upperBound, by: 8) {

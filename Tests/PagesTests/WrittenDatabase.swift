@@ -20,6 +20,15 @@ func writeFile(_ path: String, _ bytes: [UInt8]) throws {
   fclose(file)
 }
 
+/// Where two files differ first, in words; nil if they are the same. (`==` of large arrays looks for all differences when it fails.)
+func difference(_ a: [UInt8], _ b: [UInt8], pageBytes: Int) -> String? {
+  let common = min(a.count, b.count)
+  var offset = 0
+  while offset < common, a[offset] == b[offset] { offset += 1 }
+  if offset == common, a.count == b.count { return nil }
+  return "sizes \(a.count) and \(b.count), from page \(offset / pageBytes + 1), byte \(offset % pageBytes) on"
+}
+
 /// Reads out of bytes as if they were a file.
 func reading(_ bytes: [UInt8]) -> (Int, UnsafeMutableRawBufferPointer) -> Int {
   { offset, buffer in
@@ -27,6 +36,18 @@ func reading(_ bytes: [UInt8]) -> (Int, UnsafeMutableRawBufferPointer) -> Int {
     let count = min(buffer.count, bytes.count - offset)
     bytes.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + count])) }
     return count
+  }
+}
+
+/// Reads out of a -wal, which has no locks that closing a descriptor could drop.
+final class LogFile {
+  private let descriptor: CInt
+
+  init(_ path: String) { descriptor = open(path, O_RDONLY | O_CLOEXEC) }
+  deinit { close(descriptor) }
+
+  func read(_ offset: Int, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
+    max(0, pread(descriptor, buffer.baseAddress!, buffer.count, off_t(offset)))
   }
 }
 
@@ -52,8 +73,20 @@ struct Image: Equatable {
     return sums
   }
 
-  func page(_ number: PageNumber) -> ArraySlice<UInt8> {
-    bytes[number.byteOffset(pageSize: pageSize)..<number.byteOffset(pageSize: pageSize) + pageSize.bytes]
+  func page(_ number: PageNumber) -> [UInt8] {
+    Array(bytes[number.byteOffset(pageSize: pageSize)..<number.byteOffset(pageSize: pageSize) + pageSize.bytes])
+  }
+
+  func copy(_ number: PageNumber, to room: UnsafeMutableRawBufferPointer) {
+    let start = number.byteOffset(pageSize: pageSize)
+    bytes.withUnsafeBytes { room.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[start..<start + pageSize.bytes])) }
+  }
+
+  static func put(_ number: PageNumber, _ page: UnsafeRawBufferPointer, into bytes: inout [UInt8]) {
+    let start = (Int(number.rawValue) - 1) * page.count
+    bytes.withUnsafeMutableBytes {
+      UnsafeMutableRawBufferPointer(rebasing: $0[start..<start + page.count]).copyMemory(from: page)
+    }
   }
 
   /// Applies a set as a replica does: written aside, taken over when all is well.
@@ -63,9 +96,9 @@ struct Image: Equatable {
     if after.count < byteCount { after += [UInt8](repeating: 0xAA, count: byteCount - after.count) }
     let before = self
     let refusal = sums.apply(set, at: &position) { number, room in
-      room.copyBytes(from: before.page(number))
+      before.copy(number, to: room)
     } write: { number, page in
-      after.replaceSubrange(number.byteOffset(pageSize: pageSize)..<number.byteOffset(pageSize: pageSize) + page.count, with: page)
+      Image.put(number, page, into: &after)
     }
     if refusal == nil { bytes = Array(after[..<byteCount]) }
     return refusal
@@ -147,21 +180,27 @@ final class WrittenDatabase {
     for _ in 0..<rows {
       statement.bind(nextID, at: 1)
       statement.bind("key \(random.next() % 1000)", at: 2)
-      statement.bind((0..<Int(random.next() % UInt64(largest))).map { _ in UInt8(truncatingIfNeeded: random.next()) }, at: 3)
+      statement.bind(blob(Int(random.next() % UInt64(largest))), at: 3)
       try statement.run()
       statement.reset()
       nextID += 1
     }
   }
 
+  private func blob(_ count: Int) -> [UInt8] {
+    var bytes: [UInt8] = []
+    while bytes.count < count { withUnsafeBytes(of: random.next()) { bytes += $0 } }
+    return Array(bytes[..<count])
+  }
+
   private func capture() throws {
-    let wal = fileBytes(path + "-wal")
+    let wal = LogFile(path + "-wal")
     if reader == nil {
-      guard case .success(let header) = WALReader.header(read: reading(wal)) else { return }
+      guard case .success(let header) = WALReader.header(read: wal.read) else { return }
       reader = WALReader(from: WALChain(header))
     }
     while true {
-      switch reader!.next(read: reading(wal)) {
+      switch reader!.next(read: wal.read) {
       case .commit(let commit): try take(commit, reader!.chain.header, wal)
       case .end(.restarted(let header)):
         restarts += 1
@@ -172,33 +211,37 @@ final class WrittenDatabase {
     }
   }
 
-  private func take(_ commit: WALCommit, _ header: WALHeader, _ wal: [UInt8]) throws {
+  private func take(_ commit: WALCommit, _ header: WALHeader, _ wal: LogFile) throws {
     rewrittenFrames += commit.frames.count - commit.pages.count
     let before = image.position
     var after = before
     after.commitSequence += 1
     let events = Offset(Int64(sets.count))..<Offset(Int64(sets.count + 1))
     let old = image
-    let set = try wal.withUnsafeBytes { bytes in
+    let first = header.byteOffset(ofFrame: commit.frames.lowerBound)
+    var frames = [UInt8](repeating: 0, count: commit.frames.count * header.frameBytes)
+    precondition(frames.withUnsafeMutableBytes { wal.read(first, $0) } == frames.count)
+    let set = try frames.withUnsafeBytes { bytes in
       // All of them, in the order in which they were written, older versions included.
       let pages = commit.frames.map { index in
-        let start = header.byteOffset(ofFrame: index)
+        let start = header.byteOffset(ofFrame: index) - first
         let number = bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self).bigEndian
         return (
           number: PageNumber(number),
           bytes: UnsafeRawBufferPointer(rebasing: bytes[start + 24..<start + 24 + pageSize.bytes])
         )
       }
-      let captured = image.sums.capture(pages: pages, pageCount: commit.pageCount, before: before, after: after, events: events) {
+      let captured = image.sums.capture(pages: pages, pageCount: commit.pageCount, before: before, after: after, events: events)
+      {
         number, room in
         if !usesDeltas { return false }
-        room.copyBytes(from: old.page(number))
+        old.copy(number, to: room)
         return true
       }
       for page in pages where page.number.rawValue <= commit.pageCount {
         let end = page.number.byteOffset(pageSize: pageSize) + pageSize.bytes
         if image.bytes.count < end { image.bytes += [UInt8](repeating: 0, count: end - image.bytes.count) }
-        image.bytes.replaceSubrange(end - pageSize.bytes..<end, with: page.bytes)
+        Image.put(page.number, page.bytes, into: &image.bytes)
       }
       image.bytes.removeLast(image.bytes.count - commit.pageCount * pageSize.bytes)
       return try captured.get()

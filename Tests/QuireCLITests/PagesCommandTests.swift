@@ -45,7 +45,9 @@ import Testing
 
       let changes = "\(directory)/changes.pages"
       let extracted = try Binary.run(["pages", "extract", path, "--output", changes], in: directory)
-      #expect(extracted.status == 0 && extracted.errors.contains("13 page sets") && extracted.errors.contains("up to 3/4096/53"), "\(extracted)")
+      #expect(
+        extracted.status == 0 && extracted.errors.contains("13 page sets") && extracted.errors.contains("up to 3/4096/53"),
+        "\(extracted)")
       let merged = "\(directory)/merged.pages"
       #expect(try Binary.run(["pages", "extract", path, "--output", merged, "--merged"], in: directory).status == 0)
       #expect(Binary.bytes(merged).count < Binary.bytes(changes).count)
@@ -65,7 +67,7 @@ import Testing
       try connection.execute("SELECT count(*) FROM record_batch")
       connection.setCheckpointOnClose(true)
       connection.close()
-      for copy in copies { #expect(Binary.bytes(copy) == Binary.bytes(path)) }
+      for copy in copies { #expect((Binary.bytes(copy) == Binary.bytes(path)) == true) }
       #expect(try directoryEntries(directory).filter { $0.contains(".quire-") } == [])
     }
   }
@@ -82,18 +84,24 @@ import Testing
       for offset in 0..<4 { try append(4096 + offset, to: connection) }
       #expect(try Binary.run(["pages", "extract", path, "--output", changes], in: directory).status == 0)
 
-      func expectRefusal(_ file: String, _ database: String, _ words: String) throws {
-        let before = Binary.bytes(database)
+      // A database that is open here is not looked into: closing it again would drop SQLite's locks.
+      func expectRefusal(_ file: String, _ database: String, _ words: String, isOpen: Bool = false) throws {
+        func state() -> [UInt8] {
+          var status = stat()
+          stat(database, &status)
+          return isOpen ? withUnsafeBytes(of: (status.st_ino, status.st_mtim.tv_nsec)) { Array($0) } : Binary.bytes(database)
+        }
+        let before = state()
         let result = try Binary.run(["pages", "apply", file, database], in: directory)
         #expect(result.status == 1 && result.errors.contains(words), "\(result)")
-        #expect(Binary.bytes(database) == before)
+        #expect((state() == before) == true)
       }
       // Into a database that somebody has open: this process, which must keep its locks.
-      try expectRefusal(changes, path, "it is open, or was not closed")
+      try expectRefusal(changes, path, "it is open, or was not closed", isOpen: true)
       let idle = try Connection(path: copy, mode: .readWrite)
       _ = try idle.integer("SELECT count(*) FROM record_batch")
       unlink(copy + "-wal")
-      try expectRefusal(changes, copy, "is open in another process")
+      try expectRefusal(changes, copy, "is open in another process", isOpen: true)
       idle.close()
       // One byte of the copy is another.
       var damaged = old
@@ -126,7 +134,8 @@ import Testing
       let connection = try Connection(path: path, mode: .create)
       try connection.execute(
         "CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT); CREATE INDEX names ON people(name); PRAGMA journal_mode=WAL")
-      try connection.execute("WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) INSERT INTO people SELECT i, 'p' || i FROM n")
+      try connection.execute(
+        "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) INSERT INTO people SELECT i, 'p' || i FROM n")
       connection.setCheckpointOnClose(true)
       connection.close()
       let file = Binary.bytes(path)
@@ -139,9 +148,11 @@ import Testing
       try changing.execute("UPDATE people SET name = 'somebody' WHERE id = 450")
       changing.close()
       let result = try Binary.run(["pages", "verify", path, "--against", other], in: directory)
-      #expect(result.status == 1 && result.output.contains("table people") && result.output.contains("index names of people"), "\(result)")
+      #expect(
+        result.status == 1 && result.output.contains("table people") && result.output.contains("index names of people"),
+        "\(result)")
       #expect(try Binary.run(["pages", "verify", other, "--sum", sum], in: directory).status == 1)
-      #expect(Binary.bytes(other) == file && fileExists(other + "-wal"), "a database with commits in its WAL alone was touched")
+      #expect((Binary.bytes(other) == file) == true && fileExists(other + "-wal"), "a database with commits in its WAL alone was touched")
       #expect(try Binary.run(["pages", "verify", path, "--sum", "12"], in: directory).status == 2)
       #expect(try Binary.run(["pages", "verify", "\(directory)/none.db"], in: directory).status == 1)
     }
@@ -181,8 +192,10 @@ import Testing
     try withTemporaryDirectory { directory in
       let path = "\(directory)/live.db"
       let setup = try Connection(path: path, mode: .create)
-      try setup.execute("PRAGMA page_size=1024; PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, a INTEGER, pad BLOB)")
-      try setup.execute("WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) INSERT INTO t SELECT i, 100, zeroblob(700) FROM n")
+      try setup.execute(
+        "PRAGMA page_size=1024; PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, a INTEGER, pad BLOB)")
+      try setup.execute(
+        "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) INSERT INTO t SELECT i, 100, zeroblob(700) FROM n")
       setup.close()
       let writer = Writer(path)
       let thread = try writer.start()

@@ -38,7 +38,8 @@ struct DatabaseCut {
       }
       usleep(100_000)
     }
-    throw CommandFailure("'\(path)' is damaged, or written too fast to be read at one moment: there are pages missing each time")
+    throw CommandFailure(
+      "'\(path)' is damaged, or written too fast to be read at one moment: there are pages missing each time")
   }
 
   /// Nil where the files changed while they were read.

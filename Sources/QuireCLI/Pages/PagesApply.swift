@@ -51,7 +51,8 @@ struct PagesApply {
   private func open(createsWith first: PageSet) throws -> OpenFile? {
     for ending in ["-wal", "-journal"] where OpenFile.size(target + ending) > 0 {
       throw CommandFailure(
-        "'\(target)' has a \(ending): it is open, or was not closed; `sqlite3 FILE 'PRAGMA wal_checkpoint(TRUNCATE)'` takes it in")
+        "'\(target)' has a \(ending): it is open, or was not closed; `sqlite3 FILE 'PRAGMA wal_checkpoint(TRUNCATE)'` takes it in"
+      )
     }
     guard OpenFile.exists(target) else {
       if first.header.isFullState || first.header.pageCountBefore == 0 { return nil }

@@ -64,7 +64,8 @@ struct PagesDump {
         "WAL of pages of \(header.pageSize.bytes) bytes, salts \(salts), checkpoint \(header.checkpointSequence), "
           + "\(header.hasBigEndianWords ? "big" : "little")-endian checksums")
       var table = TextTable([
-        ("COMMIT", .right), ("FRAMES", .left), ("PAGES", .right), ("BYTES", .right), ("DATABASE PAGES", .right), ("CHANGED", .left),
+        ("COMMIT", .right), ("FRAMES", .left), ("PAGES", .right), ("BYTES", .right), ("DATABASE PAGES", .right),
+        ("CHANGED", .left),
       ])
       for (index, commit) in commits.enumerated() {
         table.row(
@@ -85,7 +86,8 @@ struct PagesDump {
               commits.map { commit in
                 .object([
                   ("first_frame", .number(commit.frames.lowerBound)), ("last_frame", .number(commit.frames.upperBound)),
-                  ("database_pages", .number(commit.pageCount)), ("pages", .array(commit.pages.map { .number($0.page.rawValue) })),
+                  ("database_pages", .number(commit.pageCount)),
+                  ("pages", .array(commit.pages.map { .number($0.page.rawValue) })),
                 ])
               })
           ),
@@ -120,12 +122,14 @@ struct PagesDump {
     var isChain = true
     while let set = try file.next() {
       let header = set.header
-      let follows = header.isFullState ? "full state" : header.flags.contains(.resync) ? "resync" : Self.follows(previous, header)
+      let follows =
+        header.isFullState ? "full state" : header.flags.contains(.resync) ? "resync" : Self.follows(previous, header)
       if follows == "no" { isChain = false }
       let deltas = set.entries.count { $0.kind != .whole }
       let events = header.events.map { "\($0.lowerBound)-\($0.upperBound)" } ?? ""
       table.row(
-        "\(json.count + 1)", header.isFullState ? "" : "\(header.before)", "\(header.after)", "\(set.entries.count)", "\(deltas)",
+        "\(json.count + 1)", header.isFullState ? "" : "\(header.before)", "\(header.after)", "\(set.entries.count)",
+        "\(deltas)",
         "\(set.encodedByteCount)", "\(header.pageCountAfter)", events, "\(header.sumAfter)", follows)
       json.append(
         .object([

@@ -29,7 +29,8 @@ struct PagesExtract {
     let position = try cut.position(owners) ?? CommitPosition(leaderEpoch: .zero, segmentBase: .zero, commitSequence: 0)
     let bytes = try [UInt8](unsafeUninitializedCapacity: cut.pageCount * size) { buffer, count in
       for index in 0..<cut.pageCount {
-        let room = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[index * size..<(index + 1) * size])
+        let room = UnsafeMutableRawBufferPointer(
+          rebasing: UnsafeMutableRawBufferPointer(buffer)[index * size..<(index + 1) * size])
         try cut.read(PageNumber(UInt32(index + 1)), into: room)
       }
       count = cut.pageCount * size
@@ -54,11 +55,14 @@ struct PagesExtract {
   /// The pages of a commit travel with the sums of the database in front of it, so that is needed too. A checkpoint has put later
   /// versions of pages in its place for the commits up to some frame: those are left out, and counted.
   func commits(to output: OpenFile, merged: Bool) throws -> Summary {
-    guard let log = cut.log else { throw CommandFailure("there is no commit in the WAL of '\(cut.file.path)'; --full takes the database") }
+    guard let log = cut.log else {
+      throw CommandFailure("there is no commit in the WAL of '\(cut.file.path)'; --full takes the database")
+    }
     var base = try BasePages(cut, log)
     let first = log.commits.firstIndex { $0.frames.lowerBound > base.lastCopiedFrame } ?? log.commits.count
     guard first < log.commits.count else {
-      throw CommandFailure("all of the WAL of '\(cut.file.path)' was checkpointed: what was in front of it is gone; --full takes the database")
+      throw CommandFailure(
+        "all of the WAL of '\(cut.file.path)' was checkpointed: what was in front of it is gone; --full takes the database")
     }
     var summary = Summary(position: .zero)
     summary.missing = first
@@ -152,7 +156,9 @@ private struct BasePages {
     var page = [UInt8](repeating: 0, count: size.bytes)
     for index in 0..<count {
       let number = PageNumber(UInt32(index + 1))
-      guard try page.withUnsafeMutableBytes({ try cut.file.read(at: index * size.bytes, into: $0) }) == size.bytes else { break }
+      guard try page.withUnsafeMutableBytes({ try cut.file.read(at: index * size.bytes, into: $0) }) == size.bytes else {
+        break
+      }
       hashes.append(number == size.lockPage ? 0 : page.withUnsafeBytes { DatabaseSum.ofPage(number, $0) })
     }
     var copied: [PageNumber: Int] = [:]
@@ -192,7 +198,8 @@ private struct BasePages {
 
   func read(_ number: PageNumber, into page: UnsafeMutableRawBufferPointer) throws {
     guard try cut.file.read(at: number.byteOffset(pageSize: cut.pageSize), into: page) == page.count,
-      number == cut.pageSize.lockPage || DatabaseSum.ofPage(number, UnsafeRawBufferPointer(page)) == hashes[Int(number.rawValue) - 1]
+      number == cut.pageSize.lockPage
+        || DatabaseSum.ofPage(number, UnsafeRawBufferPointer(page)) == hashes[Int(number.rawValue) - 1]
     else { throw CommandFailure("'\(cut.file.path)' was checkpointed while it was read; try again") }
   }
 }

@@ -110,7 +110,8 @@ struct PagesVerify {
         let theirs = secondOwners[page]
         let owner =
           Int(page.rawValue) > sums.pageCount
-          ? "\(theirs), only in the second" : Int(page.rawValue) > second.sums.pageCount
+          ? "\(theirs), only in the second"
+          : Int(page.rawValue) > second.sums.pageCount
             ? "\(mine), only in the first" : mine == theirs ? "\(mine)" : "\(mine); in the second \(theirs)"
         return (page, owner)
       }
