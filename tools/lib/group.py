@@ -1,15 +1,19 @@
 """Consumer groups: members come and go, and no record is lost or given to two members that both stay."""
+import faulthandler
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import defaultdict
 
 import records
 from checks import check, wait_until
-from node import die_with_parent
+from node import die_with_parent, run
 
 SETTLE_SECONDS = 30
 PARTITIONS = 4
@@ -22,6 +26,7 @@ class Reporter:
         self.stopping = False
         self.assigned = None
         signal.signal(signal.SIGTERM, self.stop)
+        faulthandler.register(signal.SIGUSR1)
 
     def stop(self, *_):
         self.stopping = True
@@ -52,8 +57,9 @@ class Member:
         self.received = []      # (partition, offset), in order
         self.committed = set()
         self.ended = False
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-                                        preexec_fn=die_with_parent)
+        self.log = tempfile.TemporaryFile()  # what its client logs, shown if it does not get on
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL,
+                                        text=True, preexec_fn=die_with_parent)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
 
@@ -78,6 +84,20 @@ class Member:
         self.process.kill()
         self.process.wait()
         self.end()
+
+    def log_tail(self, lines=80):
+        """What its client logged last, each thing once, and where each of its threads is."""
+        self.process.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)
+        size = os.fstat(self.log.fileno()).st_size
+        text = os.pread(self.log.fileno(), size, 0).decode(errors="replace")  # its place in the file is the child's too
+        told, shown = set(), []
+        for line in text.splitlines():
+            what = re.sub(r"\d", "", line)  # but for the time
+            if what not in told:
+                told.add(what)
+                shown.append(f"    {self.name}: {line[:500]}\n")
+        return "".join(shown[-lines:])
 
     def end(self):
         self.reader.join(5)
@@ -120,6 +140,9 @@ class Group:
             elif time.monotonic() - stable_since > 0.5:
                 return
             time.sleep(0.02)
+        for member in self.present():
+            print(member.log_tail(), file=sys.stderr, flush=True)
+        print(run("group", "describe", self.id, "--bootstrap", self.client.bootstrap).stdout, file=sys.stderr, flush=True)
         raise AssertionError(f"not settled within {SETTLE_SECONDS} s: {self.present()}")
 
     def produce(self, each=50):

@@ -55,7 +55,8 @@ class Confluent(scenarios.Client):
         consumer = Consumer({
             "bootstrap.servers": self.bootstrap, "group.id": group_id, "partition.assignment.strategy": strategy,
             "auto.offset.reset": "earliest", "enable.auto.commit": False, "session.timeout.ms": 6000,
-            "heartbeat.interval.ms": 300, "topic.metadata.refresh.interval.ms": 1000})
+            "heartbeat.interval.ms": 300, "topic.metadata.refresh.interval.ms": 1000,
+            "debug": "cgrp,broker,metadata"})  # goes to the member's log
         consumer.subscribe([topic])
         while not reporter.stopping:
             messages = [message for message in consumer.consume(20, 0.1) if not message.error()]

@@ -1,4 +1,5 @@
 """kafka-python 3 against a node."""
+import logging
 import time
 
 import group
@@ -56,12 +57,14 @@ class KafkaPython(scenarios.Client):
 
     def member(self, group_id, topic, strategy):
         reporter = group.Reporter()
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s")  # goes to the member's log
         consumer = KafkaConsumer(
             topic, bootstrap_servers=self.bootstrap, group_id=group_id, enable_auto_commit=False,
             auto_offset_reset="earliest", session_timeout_ms=6000, heartbeat_interval_ms=300,
             partition_assignment_strategy=[ASSIGNORS[strategy]], metadata_max_age_ms=1000)
         while not reporter.stopping:
-            polled = consumer.poll(100, max_records=20)
+            # Long enough for a join to end within one poll: see FINDINGS.md.
+            polled = consumer.poll(1000, max_records=20)
             reporter.holds(place.partition for place in consumer.assignment())
             batch = [(message.partition, message.offset) for messages in polled.values() for message in messages]
             if batch:
