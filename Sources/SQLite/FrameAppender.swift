@@ -40,6 +40,8 @@ public final class FrameAppender {
   public init(path: String) throws(SQLiteError) {
     self.path = path
     connection = try Connection(path: path, mode: .readWrite)
+    // Another process may be recovering the -wal, or closing the database as its last one.
+    connection.setBusyTimeout(milliseconds: 10_000)
     guard try connection.text("PRAGMA journal_mode") == "wal" else {
       throw SQLiteError(code: SQLITE_MISUSE, message: "\(path) is not in WAL mode")
     }
