@@ -152,7 +152,9 @@ import Testing
         result.status == 1 && result.output.contains("table people") && result.output.contains("index names of people"),
         "\(result)")
       #expect(try Binary.run(["pages", "verify", other, "--sum", sum], in: directory).status == 1)
-      #expect((Binary.bytes(other) == file) == true && fileExists(other + "-wal"), "a database with commits in its WAL alone was touched")
+      #expect(
+        (Binary.bytes(other) == file) == true && fileExists(other + "-wal"),
+        "a database with commits in its WAL alone was touched")
       #expect(try Binary.run(["pages", "verify", path, "--sum", "12"], in: directory).status == 2)
       #expect(try Binary.run(["pages", "verify", "\(directory)/none.db"], in: directory).status == 1)
     }
