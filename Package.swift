@@ -45,6 +45,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
   ],
   targets: [
     // 0: ground
@@ -67,11 +68,19 @@ let package = Package(
     // 2: decisions
     room("Metadata", ["Model"]),
     room("Coordination", ["Model"]),
+    room("Replication", ["Model"]),
     room("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     // 3: data
     room("Storage", ["Model", "Bytes", "SQLite", "Records", "Coordination", nioCore, logging, collections, metrics]),
     // 4
-    room("Cluster", ["Model", "SQLite", "Metadata", "Storage"]),
+    room(
+      "Cluster",
+      [
+        "Model", "SQLite", "Metadata", "Storage", nioCore, nioPosix, logging,
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOFoundationEssentialsCompat", package: "swift-nio"),
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+      ]),
     room("Indexes", ["Model", "SQLite", "Records", "Storage", logging]),
     room("Query", ["Model", "SQLite", "Records", "Coordination", "Storage", "Indexes"]),
     // 5
@@ -121,6 +130,7 @@ let package = Package(
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Pages", ["Model", "SQLite"]),
     tests("Metadata", ["Model"]),
+    tests("Replication", ["Model"]),
     tests(
       "Gateway",
       [

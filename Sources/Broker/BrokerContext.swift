@@ -12,7 +12,7 @@ internal import Synchronization
 final class BrokerContext: Sendable {
   let configuration: BrokerConfiguration
   let store: LogStore
-  let cluster: LocalClusterStore
+  let cluster: any ClusterStore
   let groups: GroupCoordinator
   let admin: AdminContext
   let fetchSessions: FetchSessions
@@ -25,7 +25,7 @@ final class BrokerContext: Sendable {
   let connectionCount = Atomic<Int>(0)
 
   init(
-    configuration: BrokerConfiguration, store: LogStore, cluster: LocalClusterStore, groups: GroupCoordinator,
+    configuration: BrokerConfiguration, store: LogStore, cluster: any ClusterStore, groups: GroupCoordinator,
     admin: AdminContext, logger: Logger, now: @escaping @Sendable () -> Int64
   ) {
     self.configuration = configuration

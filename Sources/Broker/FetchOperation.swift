@@ -49,11 +49,14 @@ final class FetchOperation: @unchecked Sendable {
     var logStartOffset: Int64 = -1
     var chunks: [ByteBuffer] = []
     var byteCount = 0
+    /// Bytes towards `min_bytes`, as Kafka counts them: where a limit stopped the read in front of a whole batch, up to the limit.
+    var readableBytes = 0
     var diverging: (epoch: Int32, endOffset: Int64)?
 
-    mutating func take(_ records: FetchedRecords) {
+    mutating func take(_ records: FetchedRecords, room: Int) {
       chunks = records.chunks
       byteCount = records.byteCount
+      readableBytes = records.nextOffset.rawValue < highWatermark ? max(byteCount, room) : byteCount
     }
   }
 
@@ -133,7 +136,11 @@ final class FetchOperation: @unchecked Sendable {
     let room = allowance.room(for: interest)
     switch log.readTail(from: Offset(interest.offset), maxBytes: room) {
     case .batches(let records):
-      if records.byteCount <= room || allowance.isFirst { result.take(records) }
+      if records.byteCount <= room || allowance.isFirst {
+        result.take(records, room: room)
+      } else {
+        result.readableBytes = room
+      }
       return result
     case .atEnd:
       return result
@@ -151,10 +158,11 @@ final class FetchOperation: @unchecked Sendable {
       let offsets = try log.loadNow()
       result.highWatermark = offsets.highWatermark.rawValue
       result.logStartOffset = offsets.logStartOffset.rawValue
-      if let error = complaint(about: interest, offsets) {
+      if let error = epochError(interest.currentLeaderEpoch, offsets.leaderEpoch) {
         result.error = error
         return result
       }
+      // Before the range: a consumer whose log went on after ours parted from it asks for what lies behind our end.
       if interest.lastFetchedEpoch >= 0 {
         guard let end = try log.epochEnd(LeaderEpoch(interest.lastFetchedEpoch)) else {
           result.error = .offsetOutOfRange
@@ -165,10 +173,14 @@ final class FetchOperation: @unchecked Sendable {
           return result
         }
       }
+      if let error = complaint(about: interest, offsets) {
+        result.error = error
+        return result
+      }
       guard interest.offset < offsets.highWatermark.rawValue, allowance.isFirst || allowance.bytes > 0 else { return result }
+      let room = allowance.room(for: interest)
       result.take(
-        try log.read(
-          from: Offset(interest.offset), maxBytes: allowance.room(for: interest), wholeFirstBatch: allowance.isFirst))
+        try log.read(from: Offset(interest.offset), maxBytes: room, wholeFirstBatch: allowance.isFirst), room: room)
     } catch {
       result.error = error.code
     }
@@ -191,12 +203,20 @@ final class FetchOperation: @unchecked Sendable {
 
   private func decide() {
     guard !isAnswered else { return }
-    let bytes = results.reduce(0) { $0 + $1.byteCount }
+    let bytes = results.reduce(0) { $0 + $1.readableBytes }
     // As in Kafka, a partition that is not there cuts nobody's wait short, unless there is no other.
     let isHopeless = parts.allSatisfy { $0.error != nil }
     let failed = zip(parts, results).contains { $0.error == nil && ($1.error != .none || $1.diverging != nil) }
     if call.connection.isDraining || NIODeadline.now() >= deadline { isOver = true }
-    if bytes >= bytesMin || failed || isHopeless || isOver || !call.connection.isOpen { answer() } else { park() }
+    if bytes >= bytesMin || failed || isHopeless || isOver || isBehind || !call.connection.isOpen { answer() } else { park() }
+  }
+
+  /// Whether there are records in a segment that nothing is appended to any more: waiting brings no more of it. As in Kafka, that is answered at
+  /// once, however little it is.
+  private var isBehind: Bool {
+    zip(parts, results).contains { part, result in
+      result.byteCount > 0 && part.log?.isInOlderSegment(Offset(part.interest.offset)) == true
+    }
   }
 
   private func park() {

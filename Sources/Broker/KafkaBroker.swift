@@ -27,7 +27,7 @@ public final class KafkaBroker: Sendable {
   public var connectionCount: Int { context.connectionCount.load(ordering: .relaxed) }
 
   public init(
-    configuration: BrokerConfiguration, store: LogStore, cluster: LocalClusterStore, groups: GroupCoordinator,
+    configuration: BrokerConfiguration, store: LogStore, cluster: any ClusterStore, groups: GroupCoordinator,
     admin: AdminContext, logger: Logger, now: @escaping @Sendable () -> Int64
   ) {
     context = BrokerContext(
@@ -54,7 +54,8 @@ public final class KafkaBroker: Sendable {
       for loop in all where !loop.parked.isEmpty { loop.eventLoop.execute { loop.parked.wake(partitions) } }
     }
     let idle = NIODeadline.now
-    let idleCheck = group.next().scheduleRepeatedTask(initialDelay: .seconds(30), delay: .seconds(30)) { _ in
+    let pause = TimeAmount.milliseconds(min(max(context.configuration.connectionIdleMilliseconds / 4, 100), 30_000))
+    let idleCheck = group.next().scheduleRepeatedTask(initialDelay: pause, delay: pause) { _ in
       let deadline = idle() - .milliseconds(context.configuration.connectionIdleMilliseconds)
       for loop in all {
         loop.eventLoop.execute { for connection in Array(loop.connections.values) { connection.closeIfIdle(since: deadline) } }

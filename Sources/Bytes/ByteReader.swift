@@ -6,8 +6,6 @@ public enum WireError: Error, Equatable, Sendable {
   case implausibleLength(Int64)
   /// A variable-length integer with more bytes than its type allows.
   case overlongVarint
-  /// Text that is not UTF-8.
-  case invalidUTF8
   /// A null where the protocol allows none.
   case unexpectedNull
   /// Bytes that cannot mean anything: said in words.
@@ -95,10 +93,8 @@ public struct ByteReader {
     return Int64(bitPattern: raw >> 1) ^ -Int64(bitPattern: raw & 1)
   }
 
-  /// `length` bytes as text.
+  /// `length` bytes as text. What is not UTF-8 reads as U+FFFD, as in Kafka: whoever takes the text decides whether it will do.
   @inlinable public mutating func string(_ length: Int) throws(WireError) -> String {
-    let raw = try bytes(length)
-    guard let text = String(validating: raw, as: UTF8.self) else { throw .invalidUTF8 }
-    return text
+    String(decoding: try bytes(length), as: UTF8.self)
   }
 }

@@ -1,15 +1,7 @@
 public import Metadata
-public import Model
+import Model
 import SQLite
 import Storage
-
-/// Whose settings are changed or described.
-public enum ConfigurationResource: Hashable, Sendable {
-  case topic(String)
-  case node(NodeID)
-  /// Every node of the cluster: Kafka's broker resource without a name.
-  case everyNode
-}
 
 extension LocalClusterStore {
   /// Changes single settings, leaving the others; all of them or none.
@@ -32,38 +24,21 @@ extension LocalClusterStore {
     }
   }
 
-  private typealias Alteration =
-    @Sendable (
-      _ scope: SettingScope, _ current: [String: String], _ inForce: @escaping (ConfigurationKey) -> String
-    ) throws(SettingRejection) -> [String: String]
-
   private func alter(
-    _ resource: ConfigurationResource, validateOnly: Bool, _ alteration: @escaping Alteration
+    _ resource: ConfigurationResource, validateOnly: Bool, _ alteration: @escaping ClusterPlans.Alteration
   ) async throws(ClusterError) {
     try await serially { cluster throws(ClusterError) in
       let image = cluster.image
-      let settings: [String: String]
+      let settings = try cluster.plans.settings(of: resource, after: alteration, in: image, nodeID: cluster.nodeID)
+      if validateOnly { return }
       switch resource {
       case .topic(let name):
-        guard let topic = image.topics[name] else {
-          throw ClusterError(.unknownTopicOrPartition, "there is no topic '\(name)'")
-        }
-        settings = try Self.altered(alteration, .topic, topic.settings) { key in
-          image.nodeSettings.values(of: key, topicSettings: [:]).first?.value ?? key.defaultValue
-        }
-        if settings["quire.columns"] != topic.settings["quire.columns"] { try cluster.checkColumns(settings) }
-        if validateOnly { return }
         try cluster.store(settings, .topic, name)
-        cluster.apply(.topicSettingsReplaced(topic.id, settings))
+        if let topic = image.topics[name] { cluster.apply(.topicSettingsReplaced(topic.id, settings)) }
       case .node(let id):
-        guard id == cluster.nodeID else { throw ClusterError(.invalidRequest, "there is no node \(id) here") }
-        settings = try Self.altered(alteration, .node, image.nodeSettings.dynamicNode) { image.nodeSettings.text($0.name) }
-        if validateOnly { return }
         try cluster.store(settings, .node, "\(id)")
         cluster.apply(.dynamicNodeSettingsReplaced(settings))
       case .everyNode:
-        settings = try Self.altered(alteration, .node, image.nodeSettings.dynamicDefault) { image.nodeSettings.text($0.name) }
-        if validateOnly { return }
         try cluster.store(settings, .everyNode, "")
         cluster.apply(.dynamicDefaultsReplaced(settings))
       }
@@ -71,23 +46,6 @@ extension LocalClusterStore {
       for topic in cluster.image.topics.values where topic.configuration != image.topics[topic.name]?.configuration {
         cluster.store.setConfiguration(topic.configuration, for: topic.name)
       }
-    }
-  }
-
-  private static func altered(
-    _ alteration: Alteration, _ scope: SettingScope, _ current: [String: String],
-    inForce: @escaping (ConfigurationKey) -> String
-  ) throws(ClusterError) -> [String: String] {
-    do throws(SettingRejection) {
-      return try alteration(scope, current, inForce)
-    } catch { throw ClusterError(error.isMalformed ? .invalidRequest : .invalidConfig, error.description) }
-  }
-
-  /// - Throws: `invalidConfig` where an expression of the declared columns cannot be.
-  func checkColumns(_ settings: [String: String]) throws(ClusterError) {
-    guard let text = settings["quire.columns"], let columns = try? DeclaredColumn.list(text) else { return }
-    if let complaint = columnsComplaint(columns) {
-      throw ClusterError(.invalidConfig, "invalid value for quire.columns: \(complaint)")
     }
   }
 

@@ -10,16 +10,26 @@ extension LocalClusterStore {
   /// visible. A crash before the last commit leaves notes, and the next start removes the files: the topic never was.
   ///
   /// - Parameters:
+  ///   - replicationFactor: 1, or nil.
   ///   - configuration: the topic's own settings; a value of nil is refused.
   ///   - validateOnly: only says what would happen.
   /// - Returns: the topic as it is (or would be) in the image.
   @discardableResult
   public func createTopic(
-    named name: String, partitionCount: Int32, configuration: [(name: String, value: String?)], validateOnly: Bool
+    named name: String, partitionCount: Int32, replicationFactor: Int16?, configuration: [(name: String, value: String?)],
+    validateOnly: Bool
   ) async throws(ClusterError) -> TopicImage {
     try await serially { cluster throws(ClusterError) in
-      let image = cluster.image
-      let topic = try cluster.newTopic(name, partitionCount, configuration, image)
+      if let replicationFactor, replicationFactor < 1 {
+        throw ClusterError(.invalidReplicationFactor, "the replication factor must be larger than 0")
+      }
+      if let replicationFactor, replicationFactor > 1 {
+        throw ClusterError(
+          .invalidReplicationFactor, "a replication factor of \(replicationFactor) is not possible with 1 node")
+      }
+      let topic = try cluster.plans.topic(
+        named: name, partitionCount: partitionCount, configuration: configuration, in: cluster.image
+      ) { count throws(ClusterError) in Array(repeating: cluster.newPartition(leaderEpoch: .zero), count: count) }
       if validateOnly { return topic }
       // A topic of this name whose files could not be removed when it was deleted: they have to go first.
       try cluster.removeUnfinished { $0.topic == name }
@@ -36,46 +46,6 @@ extension LocalClusterStore {
       }
       cluster.apply(.topicCreated(topic))
       return cluster.image.topics[name] ?? topic
-    }
-  }
-
-  /// Creates a topic, as above.
-  @discardableResult
-  public func createTopic(
-    named name: String, partitionCount: Int32, configuration: [String: String]
-  ) async throws(ClusterError) -> TopicImage {
-    try await createTopic(
-      named: name, partitionCount: partitionCount, configuration: configuration.map { ($0.key, $0.value) }, validateOnly: false)
-  }
-
-  private func newTopic(
-    _ name: String, _ partitionCount: Int32, _ configuration: [(name: String, value: String?)], _ image: ClusterImage
-  ) throws(ClusterError) -> TopicImage {
-    if let complaint = TopicName.complaint(about: name) { throw ClusterError(.invalidTopicException, complaint) }
-    if image.topics[name] != nil { throw ClusterError(.topicAlreadyExists, "the topic '\(name)' exists already") }
-    if let other = image.topicColliding(with: name) {
-      throw ClusterError(
-        .invalidTopicException, "the topic '\(name)' collides with '\(other)': they differ only in '.' and '_'")
-    }
-    try Self.check(partitionCount: partitionCount)
-    let settings: [String: String]
-    do throws(SettingRejection) {
-      settings = try SettingScope.topic.replacing(with: configuration)
-    } catch { throw ClusterError(error.isMalformed ? .invalidRequest : .invalidConfig, error.description) }
-    try checkColumns(settings)
-    var topic = TopicImage(
-      name: name, id: .random(entropy: entropy),
-      partitions: Array(repeating: newPartition(leaderEpoch: .zero), count: Int(partitionCount)), settings: settings)
-    do throws(ClusterChangeError) {
-      topic = try image.applying(.topicCreated(topic)).topics[name] ?? topic
-    } catch { throw ClusterError(.unknownServerError, "\(error)") }
-    return topic
-  }
-
-  private static func check(partitionCount: Int32) throws(ClusterError) {
-    if partitionCount < 1 { throw ClusterError(.invalidPartitions, "the number of partitions must be larger than 0") }
-    if partitionCount > Limits.partitionsPerTopicMax {
-      throw ClusterError(.invalidPartitions, "a topic has at most \(Limits.partitionsPerTopicMax) partitions")
     }
   }
 
@@ -136,18 +106,9 @@ extension LocalClusterStore {
   /// - Parameter count: how many there shall be in all.
   public func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError) {
     try await serially { cluster throws(ClusterError) in
-      guard let topic = cluster.image.topics[name] else {
-        throw ClusterError(.unknownTopicOrPartition, "there is no topic '\(name)'")
-      }
-      let existing = Int32(topic.partitions.count)
-      if count <= existing {
-        throw ClusterError(
-          .invalidPartitions,
-          "the topic '\(name)' has \(existing) partitions, which is \(count == existing ? "as" : "more than the \(count)") asked for"
-        )
-      }
-      try Self.check(partitionCount: count)
+      let topic = try cluster.plans.topic(named: name, growingTo: count, in: cluster.image)
       if validateOnly { return }
+      let existing = Int32(topic.partitions.count)
       try cluster.createFiles(of: topic, partitions: existing..<count)
       let added = Array(repeating: cluster.newPartition(leaderEpoch: .zero), count: Int(count - existing))
       do throws(ClusterError) {

@@ -12,27 +12,25 @@ import Synchronization
 /// - Invariant: a partition of the image has its files, durably.   (Cluster #1)
 /// - Invariant: files of a partition that is not in the image are named in `unfinished_partition`.   (Cluster #2)
 /// - Invariant: a leader epoch that was served before an unclean end is never served again.   (Cluster #3)
-public final class LocalClusterStore: Sendable {
+public final class LocalClusterStore: ClusterStore {
   let store: LogStore
   let nodeID: NodeID
-  let entropy: @Sendable () -> UInt64
+  let plans: ClusterPlans
   let now: @Sendable () -> Int64
-  let columnsComplaint: @Sendable ([DeclaredColumn]) -> String?
   private let thread = SerialThread()
   private let current: Mutex<ClusterImage>
   private let unremoved = Mutex<[String]>([])
 
   /// What the cluster has agreed on, at this moment. Cheap, for any thread.
   public var image: ClusterImage { current.withLock { $0 } }
+  public var controller: NodeID? { nodeID }
 
   private init(
-    store: LogStore, nodeID: NodeID, image: ClusterImage, entropy: @escaping @Sendable () -> UInt64,
-    now: @escaping @Sendable () -> Int64, columnsComplaint: @escaping @Sendable ([DeclaredColumn]) -> String?
+    store: LogStore, nodeID: NodeID, image: ClusterImage, plans: ClusterPlans, now: @escaping @Sendable () -> Int64
   ) {
-    self.columnsComplaint = columnsComplaint
     self.store = store
     self.nodeID = nodeID
-    self.entropy = entropy
+    self.plans = plans
     self.now = now
     current = Mutex(image)
   }
@@ -54,8 +52,8 @@ public final class LocalClusterStore: Sendable {
   ) throws(ClusterError) -> LocalClusterStore {
     let isUnclean = !store.closedCleanly
     let cluster = LocalClusterStore(
-      store: store, nodeID: nodeID, image: ClusterImage(clusterID: clusterID, nodeSettings: settings), entropy: entropy,
-      now: now, columnsComplaint: columnsComplaint)
+      store: store, nodeID: nodeID, image: ClusterImage(clusterID: clusterID, nodeSettings: settings),
+      plans: ClusterPlans(entropy: entropy, columnsComplaint: columnsComplaint), now: now)
     // Before anything is attached: nobody may have these files open.
     try cluster.removeLeftovers()
     var image = cluster.image
@@ -135,7 +133,7 @@ public final class LocalClusterStore: Sendable {
   }
 
   /// Tells the image where clients reach this node. Not kept: each start says it anew.
-  public func register(_ node: NodeImage) { apply(.nodeRegistered(node)) }
+  public func register(_ node: NodeImage) async throws(ClusterError) { apply(.nodeRegistered(node)) }
 
   private func publish(_ image: ClusterImage) { current.withLock { $0 = image } }
 

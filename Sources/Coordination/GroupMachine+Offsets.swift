@@ -48,7 +48,8 @@ extension GroupMachine {
     var actions: [GroupAction] = []
     var results: [PartitionResult] = []
     for partition in partitions {
-      if state != .empty, subscribedTopics?.contains(partition.topic) ?? false {
+      // As in Kafka, what cannot be read may name every topic.
+      if state != .empty, subscribedTopics?.contains(partition.topic) ?? true {
         results.append(PartitionResult(partition: partition, error: .groupSubscribedToTopic))
         continue
       }

@@ -53,6 +53,29 @@ public struct TopicID: Hashable, Sendable {
   }
 }
 
+extension TopicID {
+  /// The id that `description` wrote.
+  ///
+  /// - Returns: nil for anything else.
+  public init?(text: String) {
+    guard text.utf8.count == 22 else { return nil }
+    var bytes: [UInt8] = []
+    var bits: UInt32 = 0
+    var bitCount = 0
+    for character in text.utf8 {
+      guard let digit = Self.alphabet.firstIndex(of: character) else { return nil }
+      bits = bits << 6 | UInt32(digit)
+      bitCount += 6
+      if bitCount >= 8 {
+        bitCount -= 8
+        bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(bitCount)))
+      }
+    }
+    guard bits & 15 == 0 else { return nil }
+    self.init(bytes: bytes)
+  }
+}
+
 extension TopicID: CustomStringConvertible {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 

@@ -72,7 +72,7 @@ struct RunningNode {
     do {
       let (listener, listen) = try await bindListener(configuration.listen, group)
       let advertised = advertisedAddress(configuration, listen)
-      cluster.register(
+      try await cluster.register(
         NodeImage(id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: nil))
       let groups = try makeGroups(configuration, shards, cluster, advertised)
       let broker = KafkaBroker(

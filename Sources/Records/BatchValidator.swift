@@ -16,10 +16,34 @@ public enum BatchValidator {
   public static func validate(
     _ records: ByteBuffer, rules: ValidationRules
   ) throws(BatchRejection) -> (records: ByteBuffer, batches: [BatchSummary]) {
+    let records = try firstBatch(of: records)
     let checked = try records.withReadableRaw { (bytes: UnsafeRawBufferPointer) throws(BatchRejection) in
       try check(bytes, rules: rules)
     }
     return try settle(records, checked, rules: rules)
+  }
+
+  /// The bytes without those of a further batch that breaks off: Kafka lets them pass and cuts them off.
+  ///
+  /// - Throws: there is more than one batch.
+  private static func firstBatch(of records: ByteBuffer) throws(BatchRejection) -> ByteBuffer {
+    let prefix = BatchHeader.lengthOverhead
+    func totalBytes(at index: Int) -> Int {
+      prefix + Int(records.getInteger(at: records.readerIndex + index + prefix - 4, as: Int32.self) ?? 0)
+    }
+    guard records.readableBytes > BatchHeader.byteCount else { return records }
+    let first = totalBytes(at: 0)
+    guard first >= BatchHeader.byteCount, first < records.readableBytes else { return records }
+    let rest = records.readableBytes - first
+    // Up to the magic, Kafka does not even look at it.
+    if rest >= 17 {
+      let second = totalBytes(at: first)
+      if second < prefix + 14 { throw BatchRejection(.corruptMessage, "what follows the record batch is none") }
+      if rest >= second {
+        throw BatchRejection(.invalidRecord, "a produce request has to have exactly one record batch for each partition")
+      }
+    }
+    return records.getSlice(at: records.readerIndex, length: first) ?? records
   }
 
   /// A batch found good, and what its records say.

@@ -11,6 +11,8 @@ public final class LogStore: Sendable {
   let maintenance: StoreMaintenance
   let partitions = Mutex<[TopicPartition: PartitionLog]>([:])
   /// What an orderly close wrote down; empty after any other end.
+  /// What the last life said of each partition, in order or not.
+  private let checkpoints: [NodeDatabase.PartitionKey: LogOffsets]
   private let known: [NodeDatabase.PartitionKey: LogOffsets]
   let isClosed = Mutex(false)
 
@@ -57,14 +59,17 @@ public final class LogStore: Sendable {
       }
     }
     let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
-    let known = node.closedCleanly ? try node.checkpoints().filter { $0.value.logEndOffset.rawValue >= 0 } : [:]
-    return LogStore(options, reserve: reserve, logger: logger, now: now, node: node, lock: lock, known: known)
+    let checkpoints = try node.checkpoints()
+    let known = node.closedCleanly ? checkpoints.filter { $0.value.logEndOffset.rawValue >= 0 } : [:]
+    return LogStore(
+      options, reserve: reserve, logger: logger, now: now, node: node, lock: lock, checkpoints: checkpoints, known: known)
   }
 
   private init(
     _ options: StoreOptions, reserve: DiskReserve, logger: Logger, now: @escaping @Sendable () -> Int64, node: NodeDatabase,
-    lock: DirectoryLock, known: [NodeDatabase.PartitionKey: LogOffsets]
+    lock: DirectoryLock, checkpoints: [NodeDatabase.PartitionKey: LogOffsets], known: [NodeDatabase.PartitionKey: LogOffsets]
   ) {
+    self.checkpoints = checkpoints
     self.node = node
     self.lock = lock
     self.known = known
@@ -83,12 +88,13 @@ public final class LogStore: Sendable {
   public func attachPartition(
     _ topicPartition: TopicPartition, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
   ) throws(StorageError) {
-    var offsets = known[NodeDatabase.PartitionKey(topicID: topicID, partition: topicPartition.partition)]
+    let key = NodeDatabase.PartitionKey(topicID: topicID, partition: topicPartition.partition)
+    var offsets = known[key]
     offsets?.leaderEpoch = leaderEpoch
     let log = PartitionLog(
       topicPartition, topicID: topicID, directory: "\(shared.topicsDirectory)/\(topicPartition)",
       laneIndex: lane(of: topicPartition), leaderEpoch: leaderEpoch, configuration: configuration, offsets: offsets,
-      store: shared)
+      checkpointed: checkpoints[key]?.highWatermark, store: shared)
     partitions.withLock { $0[topicPartition] = log }
     maintenance.watch(log)
   }
@@ -155,6 +161,8 @@ public final class LogStore: Sendable {
             try lane.stateWriter(of: log).enforceRetention(now: now)
           }
         } catch {
+          // Deleted meanwhile.
+          if log.isDeleted { return }
           lane.store.logger.warning(
             "retention failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
         }

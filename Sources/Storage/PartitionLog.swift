@@ -13,6 +13,8 @@ public final class PartitionLog: Sendable {
   let laneIndex: Int
   /// Of this life of the node; newer than that of any batch in the log after an unclean start.
   let leaderEpoch: LeaderEpoch
+  /// The high watermark as the last life of the node left it; nil for a partition of this one.
+  let checkpointed: Offset?
   let store: StoreShared
   let backgroundWork = BackgroundWork()
 
@@ -34,8 +36,9 @@ public final class PartitionLog: Sendable {
 
   init(
     _ topicPartition: TopicPartition, topicID: TopicID, directory: String, laneIndex: Int, leaderEpoch: LeaderEpoch,
-    configuration: TopicConfiguration, offsets: LogOffsets?, store: StoreShared
+    configuration: TopicConfiguration, offsets: LogOffsets?, checkpointed: Offset? = nil, store: StoreShared
   ) {
+    self.checkpointed = checkpointed
     self.topicPartition = topicPartition
     self.topicID = topicID
     self.directory = directory
@@ -104,6 +107,11 @@ public final class PartitionLog: Sendable {
       return inTail
     }
     return .batches(records)
+  }
+
+  /// Whether `offset` is in a segment below the active one. False where the partition is not loaded.
+  public func isInOlderSegment(_ offset: Offset) -> Bool {
+    shared.withLock { shared in shared.segments.last.map { offset.rawValue < $0.baseOffset } ?? false }
   }
 
   /// Whether there are records at `offset`, and the tail does not have them.

@@ -57,11 +57,13 @@ extension PartitionWriter {
   /// Begins a new segment: the old tail is synced, the successor carries the partition's whole state and is durable under its
   /// name, and only then it is appended to.
   ///
-  /// - Parameter start: nil to go on where the active segment ends; else the log has no records, and begins anew at this offset, which
-  ///   lies behind its end. What is older is not named any more.
+  /// - Parameters:
+  ///   - start: nil to go on where the active segment ends; else the log has no records, and begins anew at this offset, which lies behind
+  ///     its end. What is older is not named any more.
+  ///   - lostEnd: where the active segment once ended, if its last records are gone: the successor begins there.
   /// - Precondition: no transaction is open, and the successor has another base than the active segment.
   /// - Throws: the old segment is still active, unless the partition is fenced.
-  func roll(now: Int64, beginningAt start: Int64? = nil) throws(StorageError) {
+  func roll(now: Int64, beginningAt start: Int64? = nil, lostEnd: Int64? = nil) throws(StorageError) {
     try makeReady()
     let old = segmentWriter
     // Always: `quire.durability` may have changed since the last append, and the successor takes over what this one holds.
@@ -71,11 +73,12 @@ extension PartitionWriter {
       fence(reason)
       throw .fenced(reason)
     }
+    let end = lostEnd ?? extent.endOffset
     let record = SegmentRecord(
-      baseOffset: state.baseOffset, endOffset: extent.endOffset, generation: state.generation, batchBytes: extent.batchBytes,
+      baseOffset: state.baseOffset, endOffset: end, generation: state.generation, batchBytes: extent.batchBytes,
       minTimestamp: extent.minTimestamp, maxTimestamp: extent.maxTimestamp)
     var next = state
-    next.baseOffset = extent.endOffset
+    next.baseOffset = end
     next.generation = 0
     next.segments.append(record)
     if let start {

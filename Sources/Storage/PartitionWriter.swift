@@ -77,6 +77,25 @@ final class PartitionWriter {
     if !closing.isEmpty { lane.watch(self) }
   }
 
+  /// The high watermark had passed the end that was found: somebody took files away, or gave back older ones. The offsets of what is lost are not
+  /// given out again; who asks for them hears that they are damaged, as of any other gap.
+  ///
+  /// A topic that may lose its last records (`quire.durability=os`) goes on at its end, as Kafka does, and so does a mirror, which copies them again.
+  ///
+  /// - Throws: the log cannot go on behind it; nothing was changed.
+  func leaveOutWhatIsLost() throws(StorageError) {
+    guard let known = log.checkpointed?.rawValue, known > extent.endOffset, fenceReason == nil else { return }
+    let end = extent.endOffset
+    let isTolerated = !syncsAppends || configuration.isMirror
+    if !isTolerated { try roll(now: store.now(), lostEnd: known) }
+    store.logger.log(
+      level: isTolerated ? .warning : .error, "records that were acknowledged are gone",
+      metadata: [
+        "partition": "\(log.topicPartition)", "from": "\(end)", "to": "\(known)",
+        "goes-on-at": "\(isTolerated ? end : known)",
+      ])
+  }
+
   /// Makes everything about the log visible.
   func publishSegments(_ segments: [SegmentFile]) {
     log.shared.withLock {

@@ -180,6 +180,12 @@ final class StorageLane: @unchecked Sendable {
     makeRoom(sparing: nil)
     do throws(StorageError) {
       let writer = try PartitionWriter(loading: log, lane: self)
+      do throws(StorageError) { try writer.leaveOutWhatIsLost() } catch {
+        writer.abandon()
+        unfinished[id] = nil
+        log.shared.withLock { ($0.segments, $0.offsets) = ([], nil) }
+        throw error
+      }
       useCounter += 1
       writer.lastUse = useCounter
       writers[id] = writer

@@ -22,7 +22,7 @@ final class AdminFixture: Sendable {
     func insert(_ names: Set<String>) { all.withLock { $0.formUnion(names) } }
   }
 
-  init(settings: NodeSettings = NodeSettings()) throws {
+  init(settings: NodeSettings = NodeSettings()) async throws {
     directory = try makeTemporaryDirectory()
     let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
     store = try LogStore.open(StoreOptions(dataDirectory: directory, nodeID: NodeID(1)), logger: logger, now: { 1000 })
@@ -32,7 +32,7 @@ final class AdminFixture: Sendable {
         var random = SystemRandomNumberGenerator()
         return random.next()
       }, now: { 1000 })
-    cluster.register(NodeImage(id: NodeID(1), host: "h", port: 9, rack: nil))
+    try await cluster.register(NodeImage(id: NodeID(1), host: "h", port: 9, rack: nil))
     let deletedTopics = DeletedTopics()
     self.deletedTopics = deletedTopics
     admin = AdminContext(

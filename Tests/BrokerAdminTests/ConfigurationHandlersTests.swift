@@ -9,7 +9,7 @@ import Testing
 @Suite struct ConfigurationHandlersTests {
   let fixture: AdminFixture
 
-  init() throws { fixture = try AdminFixture(settings: NodeSettings(fixed: ["log.retention.ms": "50"])) }
+  init() async throws { fixture = try await AdminFixture(settings: NodeSettings(fixed: ["log.retention.ms": "50"])) }
 
   func describe(
     _ type: Int8, _ name: String, keys: [String]? = nil, everything: Bool = false

@@ -7,7 +7,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct LogHandlersTests {
   let fixture: AdminFixture
 
-  init() throws { fixture = try AdminFixture() }
+  init() async throws { fixture = try await AdminFixture() }
 
   func deleteRecords(_ offset: Int64, partition: Int32 = 0) async -> (ErrorCode, Int64)? {
     var asked = DeleteRecordsRequest.Partition()

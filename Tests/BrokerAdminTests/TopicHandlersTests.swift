@@ -9,8 +9,8 @@ import Testing
 @Suite struct TopicHandlersTests {
   let fixture: AdminFixture
 
-  init() throws {
-    fixture = try AdminFixture(settings: NodeSettings(fixed: ["num.partitions": "3", "log.retention.ms": "50"]))
+  init() async throws {
+    fixture = try await AdminFixture(settings: NodeSettings(fixed: ["num.partitions": "3", "log.retention.ms": "50"]))
   }
 
   func topic(

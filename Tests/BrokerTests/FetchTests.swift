@@ -177,6 +177,39 @@ struct FetchTests {
       let unknown = try await client.ask(
         fetchRequest("t", [(0, 1)], waitMilliseconds: 100) { $0.lastFetchedEpoch = 9 }, version: 12)
       #expect(unknown.parts[0].errorCode == .offsetOutOfRange)
+      let ahead = try await client.ask(fetchRequest("t", [(0, 7)]) { $0.lastFetchedEpoch = 0 }, version: 12)
+      #expect(ahead.parts[0].errorCode == .none)
+      #expect(ahead.parts[0].divergingEpoch.epoch == 0 && ahead.parts[0].divergingEpoch.endOffset == 1)
+    }
+  }
+
+  @Test("a fetch whose limit leaves no room for the next batch does not wait for more", arguments: [false, true])
+  func limited(isCold: Bool) async throws {
+    try await BrokerUnderTest.run(store: { if isCold { $0.logTailBytesPerPartitionMax = 0 } }) { broker in
+      try await broker.createTopic("t", partitions: 2)
+      let client = try await broker.client()
+      for _ in 0..<4 { try await produce(client, [String(repeating: "x", count: 900)]) }
+      // Each would wait until the test is out of time.
+      let byPartition = fetchRequest("t", [(0, 0)], waitMilliseconds: .max, bytesMin: 1_500, partitionBytesMax: 1_500)
+      #expect(try await client.ask(byPartition, version: 11).parts[0].values.count == 1)
+      let byRequest = fetchRequest("t", [(0, 0)], waitMilliseconds: .max, bytesMin: 2_500, bytesMax: 2_500)
+      #expect(try await client.ask(byRequest, version: 11).parts[0].values.count == 2)
+      let ofTwo = fetchRequest("t", [(0, 0), (1, 0)], waitMilliseconds: .max, bytesMin: 2_500, bytesMax: 2_500)
+      #expect(try await client.ask(ofTwo, version: 11).parts.map { try $0.values.count } == [2, 0])
+      // More than the partition may bring, of a segment that grows: that is worth waiting for.
+      let tooMuch = fetchRequest("t", [(0, 0)], waitMilliseconds: 60, bytesMin: 50_000, partitionBytesMax: 1_500)
+      #expect(try await client.ask(tooMuch, version: 11).parts[0].values.count == 1)
+    }
+  }
+
+  @Test("a fetch in a segment that no longer grows is answered at once")
+  func olderSegment() async throws {
+    try await BrokerUnderTest.run { broker in
+      try await broker.createTopic("t", ["segment.bytes": "1024"])
+      let client = try await broker.client()
+      for _ in 0..<3 { try await produce(client, [String(repeating: "x", count: 900)]) }
+      let fetch = fetchRequest("t", [(0, 0)], waitMilliseconds: .max, bytesMin: 50_000)
+      #expect(try await client.ask(fetch, version: 11).parts[0].values.count > 0)
     }
   }
 

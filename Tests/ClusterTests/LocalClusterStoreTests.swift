@@ -219,7 +219,8 @@ import Testing
       #expect(await create("c", Int32(Limits.partitionsPerTopicMax) + 1) == .invalidPartitions)
       #expect(await create("c", 1, ["retention.mss": "1"]) == .invalidConfig)
       let wouldBe = try await cluster.createTopic(
-        named: "c", partitionCount: 1, configuration: [(name: "retention.ms", value: "1")], validateOnly: true)
+        named: "c", partitionCount: 1, replicationFactor: nil, configuration: [(name: "retention.ms", value: "1")],
+        validateOnly: true)
       #expect(wouldBe.configuration.retentionMilliseconds == 1)
       #expect(cluster.image.topics.keys.sorted() == ["a.b"])
     }

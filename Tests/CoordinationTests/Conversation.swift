@@ -40,7 +40,7 @@ struct Conversation {
 
   /// A member joins. Known members come with their id, others are given their name as id.
   mutating func join(
-    _ name: String, known: Bool? = nil, version: Int = 3, protocols: [String] = ["range"], topics: [String] = ["t"],
+    _ name: String, known: Bool? = nil, version: Int = 3, protocols: [String] = ["range"], topics: [String]? = ["t"],
     type: String = "consumer", session: Int32 = 10_000, rebalance: Int32 = 60_000
   ) -> [String] {
     let id = Self.id(name)
@@ -49,7 +49,7 @@ struct Conversation {
     let request = JoinRequest(
       member: MemberIdentity(memberID: isKnown ? id : "", instanceID: instance), clientID: "client", clientHost: "host",
       sessionTimeoutMilliseconds: session, rebalanceTimeoutMilliseconds: rebalance, protocolType: type,
-      protocols: protocols.map { GroupProtocol(name: $0, metadata: Self.subscription(topics)) }, newMemberID: id,
+      protocols: protocols.map { GroupProtocol(name: $0, metadata: topics.map(Self.subscription) ?? [0x6D]) }, newMemberID: id,
       requiresKnownMemberID: version >= 4 && instance == nil, supportsSkippingAssignment: version >= 9)
     let actions = group.join(request, token: token("join \(id)"), now: now)
     return tell(actions)

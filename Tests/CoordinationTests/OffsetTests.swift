@@ -94,6 +94,11 @@ struct OffsetTests {
     #expect(c.group.state == .dead)
 
     c = Conversation(stable: [])
+    // A subscription that cannot be read may be to any topic.
+    _ = c.join("x", topics: nil)
+    #expect(c.deleteOffsets(of: "t") == ["delete offsets → GROUP_SUBSCRIBED_TO_TOPIC"])
+
+    c = Conversation(stable: [])
     _ = c.join("w", type: "connect")
     #expect(c.deleteOffsets(of: "t") == ["delete offsets → NON_EMPTY_GROUP"])
   }

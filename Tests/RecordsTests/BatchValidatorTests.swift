@@ -16,16 +16,21 @@ struct BatchValidatorTests {
     #expect(stored.withUnsafeReadableBytes { $0.baseAddress } == sent)
   }
 
-  @Test("there is exactly one batch for a partition, and nothing behind it")
+  @Test("there is exactly one batch for a partition; one behind it that breaks off is cut off")
   func exactlyOne() throws {
     let batch = try build(Self.three)
     var two = batch
     two.writeImmutableBuffer(batch)
-    var trailing = batch
-    trailing.writeInteger(0 as UInt8)
     #expect(rejection(ByteBuffer())?.code == .invalidRecord)
     #expect(rejection(two)?.code == .invalidRecord)
-    #expect(rejection(trailing)?.code == .invalidRecord)
+    for length in 1..<batch.readableBytes {
+      let trailing = two.getSlice(at: 0, length: batch.readableBytes + length)!
+      let (stored, batches) = try BatchValidator.validate(trailing, rules: rules())
+      #expect(stored == batch && batches.map(\.byteCount) == [batch.readableBytes], "\(length) bytes behind it")
+    }
+    var garbage = batch
+    garbage.writeBytes([UInt8](repeating: 0, count: 20))
+    #expect(rejection(garbage)?.code == .corruptMessage)
   }
 
   @Test("a batch cut short at any length is refused")

@@ -32,6 +32,44 @@ import Testing
     }
   }
 
+  @Test(
+    "whose newest files were taken away gives no acknowledged offset out again, and the gap stays to be seen",
+    arguments: [false, true])
+  func lostFiles(isWholeSegment: Bool) throws {
+    try withStore { store in
+      try store.create { $0.segmentBytes = 1_500 }
+      for index in 0..<20 { try store.append(["\(index)", String(repeating: "x", count: 100)]) }
+      let crashed = store.directory + "/crashed"
+      if isWholeSegment {
+        try store.store.close()
+      } else {
+        // Until the high watermark is in the node's database.
+        usleep(200_000)
+      }
+      try copyTree(store.dataDirectory, to: crashed)
+      if !isWholeSegment { try store.store.close() }
+      let files = try directoryEntries(crashed + "/topics/plays-0").filter { $0.hasSuffix(".db") }.sorted()
+      #expect(files.count > 2)
+      let newest = "\(crashed)/topics/plays-0/\(files[files.count - 1])"
+      if isWholeSegment { unlink(newest) }
+      unlink(newest + "-wal")
+      unlink(newest + "-shm")
+      store.options.dataDirectory = crashed
+      try store.begin(attaching: [0], epoch: 1)
+      // Whoever looks first: here an append.
+      #expect(try store.append(["after"]).baseOffset == 40)
+      #expect(store.log().offsets?.highWatermark == Offset(41))
+      #expect(try store.readAll(from: 40).map(\.value) == ["after"])
+      let end = try #require(Int64(files[files.count - 1].dropLast(3)))
+      #expect(throws: StorageError.self) { try store.log().read(from: Offset(isWholeSegment ? end : 39), maxBytes: 1_000) }
+      try store.store.close()
+      let report = try findings(crashed)
+      #expect(!report.damage.isEmpty, "the doctor sees what is missing, in later lives too")
+      try store.begin(attaching: [0], epoch: 2)
+      #expect(try store.append(["once more"]).baseOffset == 41)
+    }
+  }
+
   @Test("that was closed in order knows its offsets without opening a segment")
   func cleanClose() throws {
     try withStore { store in

@@ -33,6 +33,7 @@ extension AdminContext {
       do throws(ClusterError) {
         let created = try await cluster.createTopic(
           named: topic.name, partitionCount: try partitionCount(of: topic),
+          replicationFactor: topic.assignments.isEmpty && topic.replicationFactor != -1 ? topic.replicationFactor : nil,
           configuration: topic.configs.map { ($0.name, $0.value) }, validateOnly: request.validateOnly)
         describe(created, in: &row, isCreated: !request.validateOnly)
       } catch {
@@ -53,15 +54,6 @@ extension AdminContext {
 
   private func partitionCount(of topic: CreateTopicsRequest.CreatableTopic) throws(ClusterError) -> Int32 {
     if !topic.assignments.isEmpty { return try assignedPartitionCount(of: topic) }
-    if topic.replicationFactor != -1 {
-      if topic.replicationFactor < 1 {
-        throw ClusterError(.invalidReplicationFactor, "the replication factor must be larger than 0")
-      }
-      if topic.replicationFactor > 1 {
-        throw ClusterError(
-          .invalidReplicationFactor, "a replication factor of \(topic.replicationFactor) is not possible with 1 node")
-      }
-    }
     if topic.numPartitions == -1 { return Int32(cluster.image.nodeSettings.number("num.partitions")) }
     return topic.numPartitions  // what is not positive, or too much, the cluster refuses
   }

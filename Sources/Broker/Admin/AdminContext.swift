@@ -6,7 +6,7 @@ public import Storage
 
 /// What the administrative requests work on. Their handlers answer by return value, off the event loops.
 public struct AdminContext: Sendable {
-  let cluster: LocalClusterStore
+  let cluster: any ClusterStore
   let store: LogStore
   let nodeID: NodeID
   /// Absolute path of the directory everything is kept in.
@@ -15,7 +15,7 @@ public struct AdminContext: Sendable {
   let topicsDeleted: @Sendable (Set<String>) -> Void
 
   public init(
-    cluster: LocalClusterStore, store: LogStore, nodeID: NodeID, dataDirectory: String,
+    cluster: any ClusterStore, store: LogStore, nodeID: NodeID, dataDirectory: String,
     topicsDeleted: @escaping @Sendable (Set<String>) -> Void
   ) {
     self.cluster = cluster

@@ -1,0 +1,81 @@
+public import Metadata
+public import Model
+
+/// Whose settings are changed or described.
+public enum ConfigurationResource: Hashable, Sendable {
+  case topic(String)
+  case node(NodeID)
+  /// Every node of the cluster: Kafka's broker resource without a name.
+  case everyNode
+}
+
+/// Where the image of a cluster lives, and the only way to change it.
+///
+/// Two keep this promise: `LocalClusterStore` for a node that is alone, `EtcdClusterStore` for nodes that share an image.
+///
+/// - Invariant: a change is durable before it is in `image`, and in `image` before its reply.   (Cluster #4)
+public protocol ClusterStore: AnyObject, Sendable {
+  /// What the cluster has agreed on, as far as this node has heard. Cheap, for any thread.
+  var image: ClusterImage { get }
+  /// The node that decides for the cluster; nil while there is none.
+  var controller: NodeID? { get }
+
+  /// Tells the cluster where clients reach this node.
+  ///
+  /// - Throws: when the cluster cannot be told, or another node has this node's id.
+  func register(_ node: NodeImage) async throws(ClusterError)
+
+  /// Creates a topic.
+  ///
+  /// - Parameters:
+  ///   - replicationFactor: how many nodes keep each partition; nil for the node's default.
+  ///   - configuration: the topic's own settings; a value of nil is refused.
+  ///   - validateOnly: only says what would happen.
+  /// - Returns: the topic as it is (or would be) in the image.
+  @discardableResult
+  func createTopic(
+    named name: String, partitionCount: Int32, replicationFactor: Int16?, configuration: [(name: String, value: String?)],
+    validateOnly: Bool
+  ) async throws(ClusterError) -> TopicImage
+
+  /// - Throws: `unknownTopicOrPartition`; an error that says so when the topic is gone but its files are still there.
+  func deleteTopic(named name: String) async throws(ClusterError)
+
+  /// Deletes the topic with this id; `unknownTopicID` when there is none.
+  ///
+  /// - Returns: the name it had.
+  @discardableResult
+  func deleteTopic(id: TopicID) async throws(ClusterError) -> String
+
+  /// Adds partitions to a topic.
+  ///
+  /// - Parameter count: how many there shall be in all.
+  func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError)
+
+  /// Changes single settings, leaving the others; all of them or none.
+  ///
+  /// - Throws: `unknownTopicOrPartition`, `invalidConfig` with the sentence for the client, `invalidRequest`.
+  func alterConfigurations(
+    of resource: ConfigurationResource, _ changes: [SettingChange], validateOnly: Bool
+  ) async throws(ClusterError)
+
+  /// Replaces all settings: what is not named goes back to its default.
+  func replaceConfigurations(
+    of resource: ConfigurationResource, with entries: [(name: String, value: String?)], validateOnly: Bool
+  ) async throws(ClusterError)
+
+  /// Takes no further changes; those handed in are still made. A node that others know says good-bye.
+  func close()
+}
+
+extension ClusterStore {
+  /// Creates a topic with the node's default replication factor.
+  @discardableResult
+  public func createTopic(
+    named name: String, partitionCount: Int32, configuration: [String: String]
+  ) async throws(ClusterError) -> TopicImage {
+    try await createTopic(
+      named: name, partitionCount: partitionCount, replicationFactor: nil,
+      configuration: configuration.map { ($0.key, $0.value) }, validateOnly: false)
+  }
+}

@@ -1,0 +1,113 @@
+internal import FoundationEssentials
+internal import Metadata
+internal import Model
+
+/// The cluster's image as it lies in etcd: one key for each thing that changes by itself.
+///
+/// ```
+/// <prefix>cluster                      the cluster's id
+/// <prefix>controller                   the controller's node id, under its lease
+/// <prefix>nodes/<node id>              where a node is reached, under its lease
+/// <prefix>topics/<name>                id, number of partitions, settings
+/// <prefix>partitions/<topic id>/<n>    leader, leader epoch, replicas, in-sync replicas
+/// <prefix>settings/every-node          settings made at run time
+/// <prefix>settings/nodes/<node id>
+/// ```
+/// Values are JSON objects; a field that a later version adds is let pass.
+struct EtcdKeys: Hashable, Sendable {
+  /// Ends with a slash.
+  let prefix: String
+
+  var cluster: String { prefix + "cluster" }
+  var controller: String { prefix + "controller" }
+  var everyNode: String { prefix + "settings/every-node" }
+  func node(_ id: NodeID) -> String { prefix + "nodes/\(id)" }
+  func settings(of id: NodeID) -> String { prefix + "settings/nodes/\(id)" }
+  func topic(_ name: String) -> String { prefix + "topics/" + name }
+  func partitions(of id: TopicID) -> String { prefix + "partitions/\(id)/" }
+  func partition(_ number: Int, of id: TopicID) -> String { partitions(of: id) + "\(number)" }
+
+  enum Kind: Hashable {
+    case cluster, controller, everyNode
+    case node(NodeID)
+    case settings(NodeID)
+    case topic(String)
+    case partition(String, Int)
+    /// Of a later version.
+    case unknown
+  }
+
+  func kind(of key: String) -> Kind {
+    let path = key.dropFirst(prefix.count).split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    switch (path.count, path.first) {
+    case (1, "cluster"): return .cluster
+    case (1, "controller"): return .controller
+    case (2, "nodes"): return Int32(path[1]).map { .node(NodeID($0)) } ?? .unknown
+    case (2, "topics"): return .topic(path[1])
+    case (2, "settings") where path[1] == "every-node": return .everyNode
+    case (3, "settings") where path[1] == "nodes": return Int32(path[2]).map { .settings(NodeID($0)) } ?? .unknown
+    case (3, "partitions"): return Int(path[2]).map { .partition(path[1], $0) } ?? .unknown
+    default: return .unknown
+    }
+  }
+}
+
+struct ClusterRecord: Codable, Hashable {
+  var id: String
+}
+
+struct ControllerRecord: Codable, Hashable {
+  var node: Int32
+}
+
+struct NodeRecord: Codable, Hashable {
+  var host: String
+  var port: Int32
+  var rack: String?
+  /// Of this life of the node: tells it from a node that was given the same id by mistake.
+  var incarnation: String
+}
+
+struct TopicRecord: Codable, Hashable {
+  var id: String
+  var partitions: Int
+  var settings: [String: String]
+  var createdMs: Int64
+}
+
+struct PartitionRecord: Codable, Hashable {
+  var leader: Int32
+  var leaderEpoch: Int32
+  var replicas: [Int32]
+  var isr: [Int32]
+
+  init(_ image: PartitionImage) {
+    leader = image.leader.rawValue
+    leaderEpoch = image.leaderEpoch.rawValue
+    replicas = image.replicas.map(\.rawValue)
+    isr = image.isr.map(\.rawValue)
+  }
+
+  var image: PartitionImage {
+    PartitionImage(
+      leader: NodeID(leader), leaderEpoch: LeaderEpoch(leaderEpoch), replicas: replicas.map { NodeID($0) },
+      isr: isr.map { NodeID($0) })
+  }
+}
+
+/// JSON with its keys in order, so that equal records are equal bytes.
+func recordBytes(_ record: some Encodable) -> [UInt8] {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+  encoder.keyEncodingStrategy = .convertToSnakeCase
+  do { return Array(try encoder.encode(record)) } catch { preconditionFailure("a record cannot be written: \(error)") }
+}
+
+/// - Throws: when the bytes are no such record: somebody else has written under our prefix.
+func record<Record: Decodable>(_ type: Record.Type, _ entry: EtcdEntry) throws(EtcdError) -> Record {
+  let decoder = JSONDecoder()
+  decoder.keyDecodingStrategy = .convertFromSnakeCase
+  do { return try decoder.decode(type, from: Data(entry.value)) } catch {
+    throw .unreadable("the value of \(entry.key): \(error)")
+  }
+}
