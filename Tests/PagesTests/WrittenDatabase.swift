@@ -147,10 +147,12 @@ final class WrittenDatabase {
   /// Runs one more step, and captures what it committed.
   func step() throws {
     let roll = random.next() % 100
+    // Without spilling: where ROLLBACK TO takes frames back that were written over, SQLite 3.40 commits frames without checksums, which
+    // are in the wal-index and not in the log.
     let savepoints = { (body: () throws -> Void) in
-      try self.connection.execute("SAVEPOINT s")
+      try self.connection.execute("PRAGMA cache_size=10000; SAVEPOINT s")
       try body()
-      try self.connection.execute("ROLLBACK TO s; RELEASE s")
+      try self.connection.execute("ROLLBACK TO s; RELEASE s; PRAGMA cache_size=8")
     }
     switch roll {
     case 0..<50:
@@ -168,9 +170,7 @@ final class WrittenDatabase {
     case 75..<80: try connection.execute("CREATE INDEX IF NOT EXISTS i ON t(k)")
     case 80..<83: try connection.execute("DROP INDEX IF EXISTS i")
     case 83..<86: try connection.execute("VACUUM")
-    case 86..<90:
-      // With 8 pages of cache, this SQLite once made a commit here that the -wal does not have: its frames had no checksums.
-      try connection.execute("PRAGMA cache_size=400; PRAGMA incremental_vacuum(3); PRAGMA cache_size=8")
+    case 86..<90: try connection.execute("PRAGMA incremental_vacuum(3)")
     case 90..<97: _ = try connection.checkpoint(.passive)
     default: _ = try connection.checkpoint(.truncate)
     }
