@@ -64,6 +64,7 @@ let package = Package(
     // 1: formats
     room("Records", ["Model", "Bytes", "CCodecs", nioCore]),
     room("KafkaProtocol", ["Model", "Bytes", nioCore]),
+    room("Pages", ["Model", "Bytes"]),
     // 2: decisions
     room("Metadata", ["Model"]),
     room("Coordination", ["Model"]),
@@ -114,7 +115,7 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "CEdit", "Model", "Records", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
+        "CEdit", "Model", "Records", "Pages", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
         nioPosix, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
@@ -127,6 +128,7 @@ let package = Package(
     tests("SQLite", ["Bytes", "CSQLite"]),
     tests("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging]),
     tests("Records", ["Model", "Bytes", nioCore]),
+    tests("Pages", ["Model", "SQLite"]),
     tests("Metadata", ["Model"]),
     tests("Replication", ["Model"]),
     tests(
@@ -158,11 +160,17 @@ let package = Package(
       swiftSettings: strict),
     tests("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     tests(
-      "QuireCLI", ["Model", "Export", nioCore, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+      "QuireCLI",
+      [
+        "Model", "Pages", "SQLite", "Export", nioCore, nioPosix,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
     // decoders under hostile bytes
     .target(
       name: "FuzzTargets",
-      dependencies: ["HistorySupport", "Model", "Bytes", "Records", "KafkaProtocol", "Query", "Export", "Gateway", nioCore],
+      dependencies: [
+        "HistorySupport", "Model", "Bytes", "Records", "Pages", "KafkaProtocol", "Query", "Export", "Gateway", nioCore,
+      ],
       path: "Tests/FuzzTargets",
       swiftSettings: strict),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport"], swiftSettings: strict),

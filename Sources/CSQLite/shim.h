@@ -30,6 +30,19 @@ static inline int csqlite_config_malloc(const sqlite3_mem_methods *methods) {
 /// The destructor that makes SQLite copy what is bound or returned; the macro is a cast and is not imported.
 static inline sqlite3_destructor_type csqlite_transient(void) { return SQLITE_TRANSIENT; }
 
+// The wal-index: memory that other processes read and write too.
+
+/// A word of it that is read with everything that was written before it.
+static inline unsigned csqlite_load32(const void *word) { return __atomic_load_n((const unsigned *)word, __ATOMIC_ACQUIRE); }
+/// A word that is written after everything that was written before it.
+static inline void csqlite_store32(void *word, unsigned value) {
+  __atomic_store_n((unsigned *)word, value, __ATOMIC_RELEASE);
+}
+/// A slot of a hash table likewise.
+static inline void csqlite_store16(void *slot, unsigned short value) {
+  __atomic_store_n((unsigned short *)slot, value, __ATOMIC_RELEASE);
+}
+
 // Virtual tables: the C layouts that SQLite asks for (its own structure first, then ours).
 
 /// A virtual table that belongs to a Swift object.

@@ -55,6 +55,10 @@ public enum Limits {
   /// Partitions that one CreateTopics request creates, as in Kafka, or one Metadata request that names topics that do not exist.
   public static let partitionsPerRequestMax = 10_000
 
+  // Replication
+  /// Bytes of the entries of one page set: every page of the largest segment file, as a full state has them.
+  public static let pageSetBytesMax = segmentFileBytesMax + (8 << 20)
+
   // HTTP
   /// Bytes of the body of one request: as much as a statement may have (`querySQLBytes`).
   public static let httpBodyBytesMax = 1 << 20

@@ -4,6 +4,7 @@ internal import Gateway
 internal import HistorySupport
 internal import KafkaProtocol
 internal import NIOCore
+internal import Pages
 internal import Query
 internal import Records
 
@@ -39,6 +40,12 @@ public final class FuzzTarget {
     case jsonl
     /// Frames of records, as a node sends them to its command line.
     case recordFrames = "record-frames"
+    /// Page sets, one behind the other.
+    case pageSets = "page-sets"
+    /// One page set whose length and hashes are made right, so that what is behind them is reached.
+    case repairedPageSet = "repaired-page-set"
+    /// A -wal file, or a database.
+    case pages
   }
 
   public let kind: Kind
@@ -62,6 +69,9 @@ public final class FuzzTarget {
     case .csv: ExportFuzzing.lines(CSVRecordReader(bytes: Array(bytes)), as: .csv) { CSVRecordReader(bytes: $0) }
     case .jsonl: ExportFuzzing.lines(JSONLinesReader(bytes: Array(bytes)), as: .jsonl) { JSONLinesReader(bytes: $0) }
     case .recordFrames: ExportFuzzing.frames(bytes)
+    case .pageSets: PagesFuzzing.sets(bytes, repairs: false)
+    case .repairedPageSet: PagesFuzzing.sets(bytes, repairs: true)
+    case .pages: PagesFuzzing.log(bytes)
     }
   }
 
