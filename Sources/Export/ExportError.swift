@@ -23,7 +23,7 @@ public enum ExportError: Error, Sendable {
   init(_ error: HistoryError) {
     switch error.reason {
     case .cancelled: self = .cancelled
-    case .damaged, .unavailable, .tooSlow: self = .history(error.message)
+    case .damaged, .unavailable, .tooSlow, .tooLarge: self = .history(error.message)
     }
   }
 }

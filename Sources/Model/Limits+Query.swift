@@ -14,6 +14,8 @@ extension Limits {
   public static let queryMemoryBytes = 256 << 20
   /// Largest text or blob in SQL: eight times Kafka's `max.message.bytes` default and room for JSON made of many records.
   public static let queryValueBytes = 32 << 20
+  /// Bytes of one record of a compressed batch that a statement or an index reads: a value, its key and its headers.
+  public static let queryRecordBytes = 40 << 20
   /// Bytes of SQL text; deep nesting costs stack and compile time, so it is bounded with it.
   public static let querySQLBytes = 1 << 20
   /// Bytes of one line of statements from a pipe or a file, which may have several.

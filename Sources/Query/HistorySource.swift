@@ -137,7 +137,7 @@ public struct BatchRow: Sendable, Hashable {
 
 /// Why history could not be read. What was read before stands; nothing was changed.
 public struct HistoryError: Error, Sendable, Hashable {
-  public enum Reason: Sendable { case damaged, unavailable, cancelled, tooSlow }
+  public enum Reason: Sendable { case damaged, unavailable, cancelled, tooSlow, tooLarge }
   public var reason: Reason
   public var message: String
 

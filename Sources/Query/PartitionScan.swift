@@ -55,7 +55,7 @@ final class PartitionScan {
   private var batches: (any BatchSequence)?
   /// Those, where an index has been asked.
   private var indexed: IndexedBatches?
-  private let cursor = BatchCursor()
+  private let cursor: BatchCursor
   private var reversed = ReversedBatch()
   private var walk = Walk.none
 
@@ -69,6 +69,7 @@ final class PartitionScan {
     self.source = source
     self.context = context
     self.staysOpen = staysOpen
+    cursor = BatchCursor(recordBytesMax: context.recordBytesMax)
     extent = source.partitions[index]
     self.request = Self.visible(request, in: extent)
   }
@@ -303,7 +304,17 @@ final class PartitionScan {
   }
 
   private func step() throws(HistoryError) -> Bool {
-    do throws(RecordsError) { return try cursor.next() } catch { throw damage(error, at: header?.baseOffset) }
+    do throws(RecordsError) { return try cursor.next() } catch {
+      if case .recordTooLarge(let index, let bytes, let limit) = error {
+        let offset = (header?.baseOffset ?? 0) + Int64(index)
+        // It lies behind what is asked for.
+        if offset > request.offsets.high { return false }
+        throw HistoryError(
+          .tooLarge,
+          "the record of \(place) at offset \(offset) has \(bytes) bytes: SQL reads compressed records of up to \(limit) bytes")
+      }
+      throw damage(error, at: header?.baseOffset)
+    }
   }
 
   private func damage(_ error: RecordsError, at offset: Int64?) -> HistoryError {

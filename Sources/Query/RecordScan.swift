@@ -21,6 +21,8 @@ public final class RecordScan {
     _ source: any HistorySource, partition index: Int, selection: BatchSelection?, control: ScanControl, staysOpen: Bool = false
   ) {
     context = ScanContext(control: control)
+    // What is exported is whatever is there.
+    context.recordBytesMax = .max
     scan = PartitionScan(
       index, of: source, request: Self.request(selection), context: context, staysOpen: staysOpen)
   }

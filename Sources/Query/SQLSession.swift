@@ -189,6 +189,7 @@ public final class SQLSession {
       switch failure.reason {
       case .cancelled: return QueryError(.cancelled, "the query was cancelled")
       case .tooSlow: return timeIsOver()
+      case .tooLarge: return QueryError(.limit(.valueBytes), failure.message)
       case .damaged, .unavailable: return QueryError(.history, failure.message)
       }
     }

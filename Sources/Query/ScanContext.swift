@@ -1,8 +1,11 @@
+internal import Model
 internal import SQLite
 
 /// What the scans of one query have in common. Used by the thread that runs the query.
 final class ScanContext {
   let control: ScanControl
+  /// Of one record in a compressed batch: some kilobytes can be a gigabyte, which no statement could return.
+  var recordBytesMax = Limits.queryRecordBytes
   var statistics = ScanStatistics()
   /// Why a scan failed, before SQLite made a message of it.
   var failure: HistoryError?

@@ -17,7 +17,10 @@ public final class BatchCursor {
   private var copy = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private var roomCount = 0
 
-  public init() {}
+  private let recordBytesMax: Int
+
+  /// - Parameter recordBytesMax: a larger record in a compressed batch is not unpacked: `next` throws `.recordTooLarge` in front of it.
+  public init(recordBytesMax: Int = .max) { self.recordBytesMax = recordBytesMax }
 
   deinit {
     unload()
@@ -76,7 +79,9 @@ public final class BatchCursor {
 
   private func begin(_ bytes: UnsafeRawBufferPointer) throws(RecordsError) {
     do throws(RecordsError) {
-      walk.initialize(to: try RecordWalk(bytes, scratch: scratch, limit: Limits.decompressedBatchBytesMax))
+      walk.initialize(
+        to: try RecordWalk(
+          bytes, scratch: scratch, limit: Limits.decompressedBatchBytesMax, recordBytesMax: recordBytesMax))
       isLoaded = true
     } catch {
       unload()

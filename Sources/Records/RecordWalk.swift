@@ -4,6 +4,8 @@ public import Model
 struct RecordWalk: ~Copyable {
   let header: BatchHeader
   private let scratch: RecordScratch
+  /// Of one record in a compressed batch, whose window grows with it.
+  private let recordBytesMax: Int
   private var base: UnsafeRawPointer
   private var position = 0
   private var limit: Int
@@ -14,8 +16,9 @@ struct RecordWalk: ~Copyable {
 
   /// - Precondition: `batch` and `scratch` stay as they are until the walk is over.
   init(
-    _ batch: UnsafeRawBufferPointer, scratch: RecordScratch, limit decompressedBytesMax: Int
+    _ batch: UnsafeRawBufferPointer, scratch: RecordScratch, limit decompressedBytesMax: Int, recordBytesMax: Int = .max
   ) throws(RecordsError) {
+    self.recordBytesMax = recordBytesMax
     let header = try BatchHeader(ofWhole: batch)
     let section = UnsafeRawBufferPointer(rebasing: batch[BatchHeader.byteCount..<header.totalBytes])
     // Compaction leaves batches without records, and then without anything to decompress.
@@ -45,6 +48,10 @@ struct RecordWalk: ~Copyable {
         return true
       } catch {
         guard error == .incomplete, isCompressed else { throw fault(error) }
+        var length = RecordParser(base, at: position)
+        if let bytes = try? length.varint(limit: limit, shortage: .incomplete), bytes > recordBytesMax {
+          throw .recordTooLarge(index: count, bytes: Int(bytes), limit: recordBytesMax)
+        }
       }
       let more = try scratch.refill(keepingFrom: position)
       base = UnsafeRawPointer(scratch.window.baseAddress!)

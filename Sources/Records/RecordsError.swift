@@ -20,6 +20,8 @@ public enum RecordsError: Error, Equatable, Sendable {
   case undecodable(Compression)
   /// The records section decodes to more bytes than are allowed.
   case decompressedTooLarge(limit: Int)
+  /// The record with this index in its batch takes more bytes, uncompressed, than its reader allows.
+  case recordTooLarge(index: Int, bytes: Int, limit: Int)
   /// A codec library had no memory.
   case outOfMemory
 }
@@ -71,6 +73,8 @@ extension RecordsError: CustomStringConvertible {
     case .recordsMissing(let expected, let found): "the record batch says it has \(expected) records but has \(found)"
     case .bytesLeftOver: "bytes remain behind the last record of the batch"
     case .undecodable(let codec): "the records cannot be decompressed with \(codec)"
+    case .recordTooLarge(let index, let bytes, let limit):
+      "record \(index) has \(bytes) bytes, which is more than the limit of \(limit)"
     case .decompressedTooLarge(let limit): "the records decompress to more than \(limit) bytes"
     case .outOfMemory: "out of memory"
     }

@@ -92,7 +92,7 @@ public struct BatchRejection: Error, Equatable, Sendable {
       case .checksumMismatch, .implausibleLength: .corruptMessage
       case .unsupportedMagic(let magic): magic == 0 || magic == 1 ? .invalidRecord : .corruptMessage
       case .unknownCodec: .unsupportedCompressionType
-      case .decompressedTooLarge: .messageTooLarge
+      case .decompressedTooLarge, .recordTooLarge: .messageTooLarge
       case .outOfMemory: .unknownServerError
       case .truncated, .malformedRecord, .recordsMissing, .bytesLeftOver, .undecodable: .invalidRecord
       }

@@ -84,6 +84,26 @@ struct HostileTests {
     #expect(try history.ask("SELECT count(*) AS c FROM t").lines == [#"{"c":3}"#])
   }
 
+  @Test("a record that unpacks to more than a statement could return is not unpacked: what asks for it fails, and nothing else")
+  func largeRecord() throws {
+    var history = MemoryHistory()
+    let records = [
+      TestRecord(0, "{}", key: "small"),
+      TestRecord(1, String(repeating: "0", count: 60 << 20), key: "x"),
+      TestRecord(2, "{}", key: "last"),
+    ]
+    let extent = PartitionExtent(topic: "t", partition: 0, logStartOffset: 0, highWatermark: 3)
+    history.add(extent, [try MemoryHistory.Batch(records, at: 0, compression: .zstd)])
+    #expect(try history.ask("SELECT count(*) AS c, max(offset) AS o FROM t").lines == [#"{"c":3,"o":2}"#])
+    #expect {
+      _ = try history.ask("SELECT key FROM t")
+    } throws: { error in
+      (error as? QueryError)?.kind == .limit(.valueBytes)
+        && (error as? QueryError)?.message.contains("t-0 at offset 1") == true
+    }
+    #expect(try history.ask("SELECT key FROM t WHERE offset = 0").lines == [#"{"key":"small"}"#])
+  }
+
   @Test("printf gives no more than a value may have, whatever width it is told")
   func widths() throws {
     for call in ["printf('%.*c', 1000000000, 'x')", "printf('%1000000000d', 1)", "format('%*s', 2000000000, '')"] {

@@ -53,7 +53,7 @@ public struct ColumnFeed: IndexFeed {
     } catch {
       switch error.reason {
       case .cancelled, .tooSlow: throw .stopped
-      case .damaged, .unavailable: throw .refused(error.message)
+      case .damaged, .unavailable, .tooLarge: throw .refused(error.message)
       }
     }
   }

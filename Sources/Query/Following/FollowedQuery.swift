@@ -237,6 +237,7 @@ public final class FollowedQuery {
     switch error.reason {
     case .cancelled: QueryError(.cancelled, "the query was cancelled")
     case .tooSlow: QueryError(.limit(.time), "the query took longer than its limit")
+    case .tooLarge: QueryError(.limit(.valueBytes), error.message)
     case .damaged, .unavailable: QueryError(.history, error.message)
     }
   }
