@@ -182,7 +182,8 @@ final class FetchOperation: @unchecked Sendable {
       result.take(
         try log.read(from: Offset(interest.offset), maxBytes: room, wholeFirstBatch: allowance.isFirst), room: room)
     } catch {
-      result.error = error.code
+      // Whatever failed because the files were being taken away.
+      result.error = log.isDeleted ? .unknownTopicOrPartition : error.code
     }
     return result
   }

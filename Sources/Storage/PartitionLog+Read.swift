@@ -25,7 +25,8 @@ extension PartitionLog {
   private func view() throws(StorageError) -> View {
     try loadNow()
     let result: Result<View, StorageError> = shared.withLock {
-      guard let offsets = $0.offsets, $0.isLoaded, !$0.isDeleted else { return .failure(.closed) }
+      if $0.isDeleted { return .failure(.unknownPartition(topicPartition)) }
+      guard let offsets = $0.offsets, $0.isLoaded else { return .failure(.closed) }
       return .success(View(offsets: offsets, segments: $0.segments, active: $0.active))
     }
     return try result.get()
