@@ -58,6 +58,19 @@ final class DiskReserve: Sendable {
     }
   }
 
+  /// At the end: where the reserve was given up and not gained back, keeps most of what room there is for the next start, lest somebody else take
+  /// it meanwhile.
+  func keepForNextStart() {
+    isHeld.withLock { isHeld in
+      guard !isHeld, bytes > 0, let freeBytes else { return }
+      let room = min(Int(clamping: freeBytes / 4 * 3), bytes)
+      let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+      guard descriptor >= 0 else { return }
+      defer { close(descriptor) }
+      do throws(StorageError) { try FileSystem.extend(descriptor, to: room, path: path) } catch { unlink(path) }
+    }
+  }
+
   /// Gives the room to whoever frees more by using it.
   ///
   /// - Returns: false if there was none to give.

@@ -292,6 +292,7 @@ public final class LogStore: Sendable {
     let failed = partitions.withLock { $0.values.contains { $0.failure != nil } }
     try maintenance.writeCheckpoints(isClean: !failed)
     node.close()
+    shared.reserve.keepForNextStart()
     lock.release()
   }
 
