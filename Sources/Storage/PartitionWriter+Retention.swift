@@ -62,7 +62,7 @@ extension PartitionWriter {
   func moveLogStart(to offset: Int64) throws(StorageError) {
     let gone = state.segments.filter { $0.endOffset <= offset }
     guard offset > state.logStartOffset || !gone.isEmpty else { return }
-    try commitChange { segment, state throws(SQLiteError) in
+    try commitChange(freesRoom: true) { segment, state throws(SQLiteError) in
       state.logStartOffset = max(state.logStartOffset, offset)
       state.segments.removeFirst(gone.count)
       if let last = gone.last {

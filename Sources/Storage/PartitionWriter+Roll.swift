@@ -121,17 +121,17 @@ extension PartitionWriter {
 
   /// Commits a change of the partition's state, durably, and takes it into memory.
   ///
-  /// On a full disk the reserve is given up for it: what frees room must not fail for lack of it.
-  ///
-  /// - Parameter change: writes to the segment and changes the state it is given alike.
+  /// - Parameters:
+  ///   - freesRoom: on a full disk the reserve is given up for it: what frees room must not fail for lack of it, and nothing else may take it.
+  ///   - change: writes to the segment and changes the state it is given alike.
   /// - Throws: nothing was changed.
   func commitChange(
-    _ change: (SegmentWriter, inout PartitionState) throws(SQLiteError) -> Void
+    freesRoom: Bool = false, _ change: (SegmentWriter, inout PartitionState) throws(SQLiteError) -> Void
   ) throws(StorageError) {
     try makeReady()
     precondition(transaction == nil, "a change in the middle of a group")
     do throws(StorageError) { try tryCommit(change) } catch {
-      guard error.isDiskFull, store.reserve.release() else { throw error }
+      guard freesRoom, error.isDiskFull, store.reserve.release() else { throw error }
       try tryCommit(change)
     }
   }

@@ -57,6 +57,11 @@ class SmallDisk:
             return status.f_bavail * status.f_frsize
         return max(0, self.size - sum(path.stat().st_blocks * 512 for path in pathlib.Path(self.path).rglob("*") if path.is_file()))
 
+    def take(self, count):
+        """Takes so much room, as another program would."""
+        with open(f"{self.path}/ballast", "ab", buffering=0) as ballast:
+            ballast.write(b"x" * count)
+
     def fill(self):
         """Takes what room is left, as another program would."""
         with open(f"{self.path}/ballast", "ab", buffering=0) as ballast, contextlib.suppress(OSError):
@@ -69,7 +74,8 @@ class SmallDisk:
 
 
 def full_disk(scratch):
-    disk = SmallDisk(scratch, 24 << 20)
+    disk = SmallDisk(scratch, 32 << 20)
+    disk.take(8 << 20)  # more than a node keeps back, so that emptying the disk later is of use to it
     broker = Node(f"{disk.path}/data", env=disk.env, log=f"{scratch}/node.log")
     kept, spare, brief = Stream("kept"), Stream("spare"), Stream("brief")
     try:
