@@ -59,15 +59,9 @@ struct ClusterPlans: Sendable {
 
   // MARK: Settings
 
-  /// What a request makes of the settings a resource has.
-  typealias Alteration =
-    @Sendable (
-      _ scope: SettingScope, _ current: [String: String], _ inForce: @escaping (ConfigurationKey) -> String
-    ) throws(SettingRejection) -> [String: String]
-
   /// The settings of `resource` after `alteration`, checked.
   func settings(
-    of resource: ConfigurationResource, after alteration: Alteration, in image: ClusterImage, nodeID: NodeID
+    of resource: ConfigurationResource, after alteration: SettingAlteration, in image: ClusterImage, nodeID: NodeID
   ) throws(ClusterError) -> [String: String] {
     switch resource {
     case .topic(let name):
@@ -88,7 +82,7 @@ struct ClusterPlans: Sendable {
   }
 
   private func altered(
-    _ alteration: Alteration, _ scope: SettingScope, _ current: [String: String],
+    _ alteration: SettingAlteration, _ scope: SettingScope, _ current: [String: String],
     inForce: @escaping (ConfigurationKey) -> String
   ) throws(ClusterError) -> [String: String] {
     do throws(SettingRejection) {

@@ -9,6 +9,12 @@ public enum ConfigurationResource: Hashable, Sendable {
   case everyNode
 }
 
+/// What a request makes of the settings that a resource has.
+public typealias SettingAlteration =
+  @Sendable (
+    _ scope: SettingScope, _ current: [String: String], _ inForce: @escaping (ConfigurationKey) -> String
+  ) throws(SettingRejection) -> [String: String]
+
 /// Where the image of a cluster lives, and the only way to change it.
 ///
 /// Two keep this promise: `LocalClusterStore` for a node that is alone, `EtcdClusterStore` for nodes that share an image.
@@ -52,16 +58,11 @@ public protocol ClusterStore: AnyObject, Sendable {
   /// - Parameter count: how many there shall be in all.
   func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError)
 
-  /// Changes single settings, leaving the others; all of them or none.
+  /// Changes the settings of a resource as `alteration` says; all of them or none.
   ///
   /// - Throws: `unknownTopicOrPartition`, `invalidConfig` with the sentence for the client, `invalidRequest`.
-  func alterConfigurations(
-    of resource: ConfigurationResource, _ changes: [SettingChange], validateOnly: Bool
-  ) async throws(ClusterError)
-
-  /// Replaces all settings: what is not named goes back to its default.
-  func replaceConfigurations(
-    of resource: ConfigurationResource, with entries: [(name: String, value: String?)], validateOnly: Bool
+  func alter(
+    _ resource: ConfigurationResource, validateOnly: Bool, _ alteration: @escaping SettingAlteration
   ) async throws(ClusterError)
 
   /// Takes no further changes; those handed in are still made. A node that others know says good-bye.
@@ -69,6 +70,28 @@ public protocol ClusterStore: AnyObject, Sendable {
 }
 
 extension ClusterStore {
+  /// Changes single settings, leaving the others; all of them or none.
+  ///
+  /// - Throws: as `alter`.
+  public func alterConfigurations(
+    of resource: ConfigurationResource, _ changes: [SettingChange], validateOnly: Bool
+  ) async throws(ClusterError) {
+    try await alter(resource, validateOnly: validateOnly) { scope, current, inForce throws(SettingRejection) in
+      try scope.applying(changes, to: current, inForce: inForce)
+    }
+  }
+
+  /// Replaces all settings: what is not named goes back to its default.
+  ///
+  /// - Throws: as `alter`.
+  public func replaceConfigurations(
+    of resource: ConfigurationResource, with entries: [(name: String, value: String?)], validateOnly: Bool
+  ) async throws(ClusterError) {
+    try await alter(resource, validateOnly: validateOnly) { scope, _, _ throws(SettingRejection) in
+      try scope.replacing(with: entries)
+    }
+  }
+
   /// Creates a topic with the node's default replication factor.
   @discardableResult
   public func createTopic(

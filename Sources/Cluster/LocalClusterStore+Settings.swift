@@ -1,31 +1,11 @@
-public import Metadata
+import Metadata
 import Model
 import SQLite
 import Storage
 
 extension LocalClusterStore {
-  /// Changes single settings, leaving the others; all of them or none.
-  ///
-  /// - Throws: `unknownTopicOrPartition`, `invalidConfig` with the sentence for the client, `invalidRequest`.
-  public func alterConfigurations(
-    of resource: ConfigurationResource, _ changes: [SettingChange], validateOnly: Bool
-  ) async throws(ClusterError) {
-    try await alter(resource, validateOnly: validateOnly) { scope, current, inForce throws(SettingRejection) in
-      try scope.applying(changes, to: current, inForce: inForce)
-    }
-  }
-
-  /// Replaces all settings: what is not named goes back to its default.
-  public func replaceConfigurations(
-    of resource: ConfigurationResource, with entries: [(name: String, value: String?)], validateOnly: Bool
-  ) async throws(ClusterError) {
-    try await alter(resource, validateOnly: validateOnly) { scope, _, _ throws(SettingRejection) in
-      try scope.replacing(with: entries)
-    }
-  }
-
-  private func alter(
-    _ resource: ConfigurationResource, validateOnly: Bool, _ alteration: @escaping ClusterPlans.Alteration
+  public func alter(
+    _ resource: ConfigurationResource, validateOnly: Bool, _ alteration: @escaping SettingAlteration
   ) async throws(ClusterError) {
     try await serially { cluster throws(ClusterError) in
       let image = cluster.image

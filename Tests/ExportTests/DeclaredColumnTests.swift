@@ -219,26 +219,10 @@ struct DeclaredColumnTests {
     let export = try HistoryExport(source: source, selection: ExportSelection(topics: nil, slices: beginning.slices)) { _ in
       columns
     }
-    let sink = Stopped(beginning.output, after: count)
+    let sink = Interrupted(beginning.output, after: count)
     try export.run(control: ScanControl(), into: sink)
     try beginning.output.finish()
     return beginning.output.note
-  }
-
-  private final class Stopped: RecordSink {
-    let sink: ExportOutput
-    var remaining: Int
-    init(_ sink: ExportOutput, after count: Int) {
-      self.sink = sink
-      remaining = count
-    }
-    func begin(_ parts: [ExportPart], _ fields: [ExportField]) throws(ExportError) { try sink.begin(parts, fields) }
-    func take(_ record: ExportRecord) throws(ExportError) {
-      if remaining == 0 { throw .cancelled }
-      remaining -= 1
-      try sink.take(record)
-    }
-    func end(_ part: ExportPart) throws(ExportError) { try sink.end(part) }
   }
 
   @Test("what an export with declared columns writes is taken back, without them", arguments: ExportFormat.allCases)

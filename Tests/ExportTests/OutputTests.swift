@@ -43,7 +43,7 @@ struct OutputFileTests {
 }
 
 /// Passes records on, and fails before one of them, as a process does that is stopped.
-private final class Interrupted: RecordSink {
+final class Interrupted: RecordSink {
   let sink: ExportOutput
   var remaining: Int
 

@@ -118,24 +118,8 @@ extension EtcdClusterStore {
 
   // MARK: Settings
 
-  public func alterConfigurations(
-    of resource: ConfigurationResource, _ changes: [SettingChange], validateOnly: Bool
-  ) async throws(ClusterError) {
-    try await alter(resource, validateOnly: validateOnly) { scope, current, inForce throws(SettingRejection) in
-      try scope.applying(changes, to: current, inForce: inForce)
-    }
-  }
-
-  public func replaceConfigurations(
-    of resource: ConfigurationResource, with entries: [(name: String, value: String?)], validateOnly: Bool
-  ) async throws(ClusterError) {
-    try await alter(resource, validateOnly: validateOnly) { scope, _, _ throws(SettingRejection) in
-      try scope.replacing(with: entries)
-    }
-  }
-
-  private func alter(
-    _ resource: ConfigurationResource, validateOnly: Bool, _ alteration: @escaping ClusterPlans.Alteration
+  public func alter(
+    _ resource: ConfigurationResource, validateOnly: Bool, _ alteration: @escaping SettingAlteration
   ) async throws(ClusterError) {
     try await changing { keys throws(ClusterError) in
       let settings = try plans.settings(of: resource, after: alteration, in: keys.image, nodeID: nodeID)
