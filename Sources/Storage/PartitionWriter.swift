@@ -355,6 +355,11 @@ final class PartitionWriter {
     fenceReason = nil
     for closing in closing { closeWriter(of: closing, removesWAL: false) }
     closing = []
+    // The partition's list does not name them any more: nobody else closes their readers.
+    for file in removals {
+      _ = file.claimRemoval(force: true)
+      store.readers.drop(file)
+    }
     removals = []
     guard let segment else { return }
     segment.close(removesWAL: false)
