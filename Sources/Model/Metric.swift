@@ -74,6 +74,9 @@ public struct Metric: Sendable {
     Metric("quire_fenced_partitions_total", .counter, "Times that a partition was fenced."),
     Metric("quire_rebuilds_failed_total", .counter, "Attempts to rebuild a fenced partition that failed."),
     Metric("quire_damaged_reads_total", .counter, "Reads that met a damaged segment."),
+    Metric(
+      "quire_replica_resyncs_total", .counter,
+      "Times a follower was sent the pages that it lacked, or all of them, instead of the next commits."),
     Metric("quire_producers_expired_total", .counter, "Idempotent producers forgotten because of their age or number."),
   ]
 
