@@ -71,7 +71,7 @@ let package = Package(
     room("Replication", ["Model"]),
     room("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     // 3: data
-    room("Storage", ["Model", "Bytes", "SQLite", "Records", "Coordination", nioCore, logging, collections, metrics]),
+    room("Storage", ["Model", "Bytes", "SQLite", "Records", "Pages", "Coordination", nioCore, logging, collections, metrics]),
     // 4
     room(
       "Cluster",
@@ -126,7 +126,7 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes", "CSQLite"]),
-    tests("Storage", ["Model", "Bytes", "SQLite", "Records", nioCore, logging]),
+    tests("Storage", ["Model", "Bytes", "SQLite", "Records", "Pages", nioCore, logging]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Pages", ["Model", "SQLite"]),
     tests("Metadata", ["Model"]),
