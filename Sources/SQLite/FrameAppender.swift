@@ -24,6 +24,9 @@ public final class FrameAppender {
   private let framesMax: Int
   private var checkpointSequence: UInt32 = 0
   private var open: Append?
+  /// Frames of the log that were visible at the last commit, and how many of them the last checkpoint left in the database file.
+  private var frameCount = 0
+  private var checkpointedCount = 0
 
   /// An append that is not visible yet.
   private struct Append {
@@ -113,7 +116,11 @@ public final class FrameAppender {
     }
     header.pageSize = pageSize
     try restart(&header)
-    if header.frameCount == 0 { try writeLogHeader(&header) }
+    if header.frameCount == 0 {
+      try writeLogHeader(&header)
+      checkpointedCount = 0
+    }
+    frameCount = Int(header.frameCount)
     open = Append(header: header, visible: Int(header.frameCount), checksum: header.checksum)
   }
 
@@ -212,6 +219,7 @@ public final class FrameAppender {
     append.header.checksum = append.checksum
     append.header.changeCount &+= 1
     try index.publish(append.header)
+    frameCount = Int(append.header.frameCount)
   }
 
   /// Ends an append that will not be: nobody sees anything of it. Does nothing where none is open.
@@ -240,6 +248,15 @@ public final class FrameAppender {
     if code != SQLITE_OK { throw SQLiteError(code: code, message: "\(path): page \(page) cannot be read") }
   }
 
+  /// Lends the connection, to look at the rows. Between appends only; whatever `body` prepares must be gone when it returns.
+  public func withConnection<R>(_ body: (Connection) throws(SQLiteError) -> R) throws(SQLiteError) -> R {
+    precondition(open == nil, "rows are read between appends")
+    return try body(connection)
+  }
+
+  /// Bytes of frames in the log that no checkpoint has copied, as of the last commit or checkpoint.
+  public var uncheckpointedBytes: Int { max(0, frameCount - checkpointedCount) * (Self.frameHeaderBytes + pageSize) }
+
   /// Pages in the database after the last visible commit. Between appends only.
   public func pageCount() throws(SQLiteError) -> Int {
     precondition(open == nil, "pages are counted between appends")
@@ -262,6 +279,8 @@ public final class FrameAppender {
   /// Copies what is in the -wal into the database file, as far as readers let it. Between appends only.
   public func checkpoint() throws(SQLiteError) -> CheckpointResult {
     precondition(open == nil, "a checkpoint and an append exclude each other")
-    return try connection.checkpoint(.passive)
+    let result = try connection.checkpoint(.passive)
+    if result.walFrames >= 0 { (frameCount, checkpointedCount) = (result.walFrames, result.checkpointedFrames) }
+    return result
   }
 }

@@ -88,13 +88,23 @@ public final class LogStore: Sendable {
   public func attachPartition(
     _ topicPartition: TopicPartition, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
   ) throws(StorageError) {
+    try attachPartition(
+      topicPartition, topicID: topicID, leaderEpoch: leaderEpoch, configuration: configuration, isReplica: false)
+  }
+
+  func attachPartition(
+    _ topicPartition: TopicPartition, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration,
+    isReplica: Bool
+  ) throws(StorageError) {
     let key = NodeDatabase.PartitionKey(topicID: topicID, partition: topicPartition.partition)
-    var offsets = known[key]
+    // A replica is opened at once, and says itself what is here.
+    var offsets = isReplica ? nil : known[key]
     offsets?.leaderEpoch = leaderEpoch
     let log = PartitionLog(
       topicPartition, topicID: topicID, directory: "\(shared.topicsDirectory)/\(topicPartition)",
       laneIndex: lane(of: topicPartition), leaderEpoch: leaderEpoch, configuration: configuration, offsets: offsets,
       checkpointed: checkpoints[key]?.highWatermark, store: shared)
+    if isReplica { log.shared.withLock { $0.isReplica = true } }
     partitions.withLock { $0[topicPartition] = log }
     maintenance.watch(log)
   }
@@ -152,7 +162,7 @@ public final class LogStore: Sendable {
 
   /// Lets go of what retention no longer keeps, in every partition; returns at once, the lanes do it when nobody waits for them.
   public func enforceRetention(now: Int64) {
-    for log in partitions.withLock({ Array($0.values) }) {
+    for log in partitions.withLock({ Array($0.values) }) where !log.isReplica {
       shared.lane(of: log).submitInBackground { lane in
         do throws(StorageError) {
           do throws(StorageError) { try lane.stateWriter(of: log).enforceRetention(now: now) } catch {
@@ -162,7 +172,7 @@ public final class LogStore: Sendable {
           }
         } catch {
           // Deleted meanwhile.
-          if log.isDeleted { return }
+          if log.isDeleted || log.isReplica { return }
           lane.store.logger.warning(
             "retention failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
         }
@@ -311,6 +321,7 @@ public final class LogStore: Sendable {
     }
     if wasClosed { return false }
     maintenance.stop()
+    shared.closeFollowers()
     // It gives the lanes back what it has of theirs.
     shared.foldingThread.stop(finishing: true)
     for lane in shared.lanes { lane.stop() }
@@ -328,8 +339,10 @@ extension PartitionLog {
       guard let offsets = shared.offsets, shared.isLoaded, !shared.isDeleted else { return nil }
       var references: [SegmentReference] = []
       for (index, file) in shared.segments.enumerated() {
-        let end = index + 1 < shared.segments.count ? shared.segments[index + 1].baseOffset : offsets.highWatermark.rawValue
-        guard end > offsets.logStartOffset.rawValue || index + 1 == shared.segments.count, file.pin() else { continue }
+        let limit = offsets.highWatermark.rawValue
+        let isLast = index + 1 == shared.segments.count
+        let end = max(file.baseOffset, isLast ? limit : min(shared.segments[index + 1].baseOffset, limit))
+        guard end > offsets.logStartOffset.rawValue || isLast, file.pin() else { continue }
         pinned.append(file)
         let record = file.currentRecord
         references.append(

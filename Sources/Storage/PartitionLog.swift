@@ -11,8 +11,9 @@ public final class PartitionLog: Sendable {
   public let topicID: TopicID
   let directory: String
   let laneIndex: Int
+  private let epoch: Atomic<Int32>
   /// Of this life of the node; newer than that of any batch in the log after an unclean start.
-  let leaderEpoch: LeaderEpoch
+  var leaderEpoch: LeaderEpoch { LeaderEpoch(epoch.load(ordering: .relaxed)) }
   /// The high watermark as the last life of the node left it; nil for a partition of this one.
   let checkpointed: Offset?
   let store: StoreShared
@@ -30,6 +31,8 @@ public final class PartitionLog: Sendable {
     /// Why nothing can be appended: fenced, or deleted.
     var failure: String?
     var isDeleted = false
+    /// Page sets of a leader elsewhere are its only writes: no lane opens it.
+    var isReplica = false
     var isLoaded: Bool { !segments.isEmpty }
   }
   let shared: Mutex<Shared>
@@ -43,7 +46,7 @@ public final class PartitionLog: Sendable {
     self.topicID = topicID
     self.directory = directory
     self.laneIndex = laneIndex
-    self.leaderEpoch = leaderEpoch
+    epoch = Atomic(leaderEpoch.rawValue)
     self.store = store
     shared = Mutex(Shared(offsets: offsets, configuration: configuration))
   }
@@ -56,6 +59,18 @@ public final class PartitionLog: Sendable {
 
   /// The partition is gone, with all it had.
   public var isDeleted: Bool { shared.withLock { $0.isDeleted } }
+
+  /// The partition follows another node's.
+  public var isReplica: Bool { shared.withLock { $0.isReplica } }
+
+  /// From now on the lane may open the log, and begins this epoch with its first append.
+  func becomeLeader(_ leaderEpoch: LeaderEpoch) {
+    epoch.store(leaderEpoch.rawValue, ordering: .relaxed)
+    shared.withLock {
+      $0.isReplica = false
+      ($0.segments, $0.offsets, $0.failure) = ([], nil, nil)
+    }
+  }
 
   public var configuration: TopicConfiguration { shared.withLock { $0.configuration } }
 

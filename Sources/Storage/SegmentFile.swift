@@ -13,6 +13,8 @@ final class SegmentFile: @unchecked Sendable {
     case closing
     /// Never written again and without a WAL: opened as immutable.
     case sealed
+    /// Named by the active segment of a replica, and still to come from the leader.
+    case missing
   }
 
   let directory: String
@@ -64,6 +66,11 @@ final class SegmentFile: @unchecked Sendable {
     if isRemoved {
       throw .damaged(StorageDamage(file: path, baseOffset: nil, offset: Offset(baseOffset), reason: "the segment was removed"))
     }
+    if phase == .missing {
+      throw .damaged(
+        StorageDamage(
+          file: path, baseOffset: nil, offset: Offset(baseOffset), reason: "the segment has still to come from the leader"))
+    }
     readerCount += 1
     return (phase == .sealed, isHashVerified ? nil : record?.seal)
   }
@@ -113,6 +120,13 @@ final class SegmentFile: @unchecked Sendable {
     monitor.lock()
     phase = .sealed
     isHashVerified = true
+    monitor.unlock()
+  }
+
+  /// What is there is not what the leader has: nobody reads it until it was copied anew.
+  func becomeMissing() {
+    monitor.lock()
+    phase = .missing
     monitor.unlock()
   }
 

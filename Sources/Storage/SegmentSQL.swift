@@ -54,8 +54,11 @@ enum SegmentSQL {
 
   /// The partition's state and the extent of its batches, as the segment behind `connection` holds them.
   ///
+  /// - Parameter withProducers: false for who appends nothing: there may be many.
   /// - Throws: also where its numbers are such that nobody wrote them.
-  static func load(_ connection: Connection) throws(SQLiteError) -> (state: PartitionState, extent: ActiveExtent)? {
+  static func load(
+    _ connection: Connection, withProducers: Bool = true
+  ) throws(SQLiteError) -> (state: PartitionState, extent: ActiveExtent)? {
     let row = try connection.prepare(
       """
       SELECT topic_id, topic, partition, base_offset, generation, log_start_offset, leader_epoch, commit_sequence, batch_bytes,
@@ -76,12 +79,7 @@ enum SegmentSQL {
       extent.endOffset = try sound(last, 0) + 1
       extent.maxTimestamp = last.integer(at: 1)
     }
-    let producers = try connection.prepare("SELECT producer_id, producer_epoch, last_append_ms, batches FROM producer_state")
-    while try producers.step() {
-      state.producers[producers.integer(at: 0)] = ProducerState(
-        epoch: Int16(truncatingIfNeeded: producers.integer(at: 1)), lastAppendMilliseconds: try sound(producers, 2),
-        batches: ProducerState.decodeBatches(producers.borrowedBlob(at: 3)))
-    }
+    if withProducers { state.producers = try producers(connection) }
     let epochs = try connection.prepare("SELECT epoch, start_offset FROM leader_epoch ORDER BY epoch")
     while try epochs.step() {
       state.epochs.append(
@@ -104,5 +102,16 @@ enum SegmentSQL {
       state.segments.append(record)
     }
     return (state, extent)
+  }
+
+  private static func producers(_ connection: Connection) throws(SQLiteError) -> [Int64: ProducerState] {
+    var found: [Int64: ProducerState] = [:]
+    let producers = try connection.prepare("SELECT producer_id, producer_epoch, last_append_ms, batches FROM producer_state")
+    while try producers.step() {
+      found[producers.integer(at: 0)] = ProducerState(
+        epoch: Int16(truncatingIfNeeded: producers.integer(at: 1)), lastAppendMilliseconds: try sound(producers, 2),
+        batches: ProducerState.decodeBatches(producers.borrowedBlob(at: 3)))
+    }
+    return found
   }
 }

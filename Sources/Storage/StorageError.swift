@@ -28,6 +28,8 @@ public enum StorageError: Error, Sendable {
   /// A directory that is wanted for a new partition holds what may not be removed; path and reason.
   case occupied(String, String)
   case unknownPartition(TopicPartition)
+  /// The partition follows another node's, and takes records from there alone.
+  case notLeader(TopicPartition)
   case offsetOutOfRange(Offset, start: Offset, end: Offset)
   /// The request itself was wrong.
   case refused(ErrorCode)
@@ -42,7 +44,7 @@ extension StorageError {
     case .unknownPartition: .unknownTopicOrPartition
     case .offsetOutOfRange: .offsetOutOfRange
     case .refused(let code): code
-    case .closed: .notLeaderOrFollower
+    case .closed, .notLeader: .notLeaderOrFollower
     default: .kafkaStorageError
     }
   }
@@ -82,6 +84,7 @@ extension StorageError: CustomStringConvertible {
     case .fenced(let words): return words
     case .occupied(let directory, let words): return "\(directory) \(words); move it out of the data directory first"
     case .unknownPartition(let partition): return "there is no partition \(partition)"
+    case .notLeader(let partition): return "\(partition) is a replica here; its leader takes the records"
     case .offsetOutOfRange(let offset, let start, let end): return "offset \(offset) is not within \(start) to \(end)"
     case .refused(let code): return "\(code)"
     case .closed: return "the store is closed"

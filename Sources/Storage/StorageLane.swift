@@ -175,8 +175,9 @@ final class StorageLane: @unchecked Sendable {
   func stateWriter(of log: PartitionLog) throws(StorageError) -> PartitionWriter {
     let id = ObjectIdentifier(log)
     if let writer = writers[id] { return writer }
-    let isDeleted = log.shared.withLock { $0.isDeleted }
+    let (isDeleted, isReplica) = log.shared.withLock { ($0.isDeleted, $0.isReplica) }
     guard !isDeleted else { throw .unknownPartition(log.topicPartition) }
+    guard !isReplica else { throw .notLeader(log.topicPartition) }
     makeRoom(sparing: nil)
     do throws(StorageError) {
       let writer = try PartitionWriter(loading: log, lane: self)
@@ -215,6 +216,24 @@ final class StorageLane: @unchecked Sendable {
       _ = file.claimRemoval(force: true)
       store.readers.drop(file)
     }
+  }
+
+  /// Lets go of a partition that another node is to lead: what is committed is synced, and its files stay.
+  func release(_ log: PartitionLog) {
+    let files = log.shared.withLock { shared in
+      shared.isDeleted = true
+      shared.failure = "another node leads the partition"
+      shared.tail.removeAll()
+      return shared.segments
+    }
+    if let writer = writers.removeValue(forKey: ObjectIdentifier(log)) {
+      if let segment = writer.segment, segment.sync() != 0 { writer.fence("its WAL could not be synced") }
+      writer.abandon()
+    }
+    unfinished[ObjectIdentifier(log)] = nil
+    tails.note(log, tailBytes: 0)
+    store.readAhead.drop(log)
+    for file in files { store.readers.drop(file) }
   }
 
   func noteTail(of log: PartitionLog, bytes: Int) { tails.note(log, tailBytes: bytes) }

@@ -63,6 +63,7 @@ final class StoreMaintenance: @unchecked Sendable {
       }
       store.reserve.hold()
       store.readAhead.dropStale()
+      store.tendFollowers()
       due = monotonicNanoseconds() + interval
     }
   }

@@ -24,6 +24,7 @@ final class StoreShared: @unchecked Sendable {
   let scanPace = ScanPace(processors: sysconf(Int32(_SC_NPROCESSORS_ONLN)))
   /// Milliseconds since 1970.
   let now: @Sendable () -> Int64
+  let followers = Mutex<[ObjectIdentifier: FollowerPartition]>([:])
   private(set) var lanes: [StorageLane] = []
   private let observer = Mutex<HighWatermarkObserver?>(nil)
 

@@ -1,0 +1,111 @@
+internal import CoreMetrics
+internal import Glibc
+internal import Logging
+public import Model
+public import Pages
+internal import SQLite
+internal import Synchronization
+
+extension FollowerPartition {
+  /// Applies the pages of one commit, or of several merged ones. They are visible to SQLite's readers at once, to the log's after `sync`.
+  ///
+  /// A full state becomes the active segment, durable on return: with a larger base the one before it is closed.
+  ///
+  /// - Throws: nothing of the set is here.
+  public func apply(_ set: PageSet) throws(ReplicaError) {
+    try lockedThrowing { () throws(ReplicaError) in
+      if isClosed { throw .storage(.closed) }
+      if set.header.isFullState { return try begin(with: set) }
+      guard let active else { throw .diverged(.positionMismatch(database: .zero, set: set.header.before)) }
+      let isKnown = set.header.after == active.position
+      guard set.header.after.segmentBase == active.position.segmentBase else {
+        throw .diverged(.positionMismatch(database: active.position, set: set.header.before))
+      }
+      do throws(ReplicaError) { try active.apply(set) } catch {
+        // Sent once more: it is here already.
+        if case .diverged = error, isKnown, let sums = try? active.sums(), sums.total == set.header.sumAfter { return }
+        if case .storage(let cause) = error, cause.isSyncFailure { distrustActive("its WAL could not be begun anew: \(cause)") }
+        throw error
+      }
+      count(set)
+      if set.header.flags.contains(.resync) { noteHeal("pages", to: set.header.after) }
+    }
+  }
+
+  private func count(_ set: PageSet) {
+    store.metrics.replicaSets.increment()
+    store.metrics.replicaBytes.increment(by: set.encodedByteCount)
+  }
+
+  func noteHeal(_ what: String, to position: CommitPosition) {
+    store.metrics.replicaHeals.increment()
+    // What was read ahead may be of the pages that were.
+    store.readAhead.drop(log)
+    store.logger.warning(
+      "a replica differed from its leader and was brought back",
+      metadata: ["partition": "\(log.topicPartition)", "by": "\(what)", "position": "\(position)"])
+  }
+
+  // Sync
+
+  /// Makes everything that was applied durable, one sync for all of it, and shows readers what the rows say now.
+  ///
+  /// - Returns: what may be acknowledged to the leader; nil while there is nothing.
+  /// - Throws: after a failed sync the active segment is gone for writing: `standing` is nil, and a full state has to come.
+  public func sync() throws(StorageError) -> CommitPosition? {
+    try lockedThrowing { () throws(StorageError) in
+      if isClosed { throw .closed }
+      guard active != nil else { return nil }
+      try syncActive()
+      tend()
+      return active?.position
+    }
+  }
+
+  func syncActive() throws(StorageError) {
+    guard let active else { return }
+    do throws(StorageError) { try active.sync() } catch {
+      distrustActive("its WAL could not be synced: \(error)")
+      throw error
+    }
+    if active.isAhead { try look() }
+    durableEnd = active.extent.endOffset
+  }
+
+  /// Takes what the rows say: where the log begins and ends, and which segments it has.
+  private func look() throws(StorageError) {
+    guard let active else { return }
+    let end = active.extent.endOffset
+    let segments = active.state.segments
+    do throws(StorageError) { try active.look(of: log) } catch {
+      if case .damaged = error { distrustActive("\(error)") }
+      throw error
+    }
+    if active.extent.endOffset < min(end, highWatermark) {
+      // The leader is who decides; but it has lost what it had said to be safe.
+      complain("a leader's log ends before what was acknowledged", StorageError.damaged(lost(below: active.extent.endOffset)))
+      toldHighWatermark = active.extent.endOffset
+    }
+    if active.state.segments != segments { takeSegments(of: active.state, predecessor: nil) }
+    publish()
+  }
+
+  private func lost(below end: Int64) -> StorageDamage {
+    StorageDamage(
+      file: active?.file.path ?? log.directory, baseOffset: nil, offset: Offset(end),
+      reason: "the high watermark was \(highWatermark), the log ends at \(end)")
+  }
+
+  /// A failed sync is final, and so are rows that nobody wrote: a whole new segment has to come. What is here is read on, up to where it
+  /// was durable at least.
+  func distrustActive(_ reason: String) {
+    guard let active else { return }
+    do throws(StorageError) { try FenceMark(name: active.file.name, endOffset: durableEnd).write(log.directory) } catch {
+      complain("a replica's fence could not be marked on disk", error)
+    }
+    distrusted = active.file
+    letGoOfActive()
+    store.logger.error(
+      "a replica's active segment has to come anew", metadata: ["partition": "\(log.topicPartition)", "reason": "\(reason)"])
+  }
+}

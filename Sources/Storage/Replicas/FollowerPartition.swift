@@ -1,0 +1,185 @@
+internal import CoreMetrics
+internal import Logging
+public import Model
+internal import Pages
+internal import SQLite
+internal import Synchronization
+
+/// One partition that follows a leader elsewhere: page sets are its only writes, and what its rows say is what it does.
+///
+/// Its log is read as any other, up to the high watermark that the leader told. Nothing here commits anything of its own: at the same
+/// position both have the same pages.
+///
+// Safe because: everything that changes is guarded by `monitor`.
+public final class FollowerPartition: @unchecked Sendable {
+  public let log: PartitionLog
+  let store: StoreShared
+  let monitor = Monitor()
+
+  // Under the lock
+
+  /// Nil where a new one has to come whole.
+  var active: FollowerSegment?
+  /// What the active segment's file was, where its -wal is not trusted any more: read on until a whole new one is here.
+  var distrusted: SegmentFile?
+  var older: [OlderSegment] = []
+  /// Files that the rows do not name any more, with the end of the log when they said so.
+  var removals: [(file: SegmentFile, endOffset: Int64)] = []
+  /// As the leader told it; what readers see is bounded by what is here.
+  var toldHighWatermark: Int64
+  /// Where the log ended at the last sync.
+  var durableEnd: Int64 = 0
+  /// Sealings that the folding thread has.
+  var jobsInFlight = 0
+  private(set) var isClosed = false
+
+  init(_ log: PartitionLog, highWatermark: Int64) {
+    self.log = log
+    store = log.store
+    toldHighWatermark = highWatermark
+  }
+
+  /// What is here of the active segment; nil where nothing is, or nothing that can be gone on with. Reads every page the first time.
+  public var standing: ReplicaStanding? {
+    locked {
+      guard let active else { return nil }
+      do throws(StorageError) {
+        let sums = try active.sums()
+        return ReplicaStanding(position: active.position, sum: sums.total, pageCount: sums.pageCount)
+      } catch {
+        complain("a replica's pages cannot be read", error)
+        return nil
+      }
+    }
+  }
+
+  func locked<R>(_ body: () -> R) -> R { monitor.withLock(body) }
+
+  func lockedThrowing<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+    monitor.lock()
+    defer { monitor.unlock() }
+    return try body()
+  }
+
+  func complain(_ words: String, _ error: some Error) {
+    store.logger.error(
+      "\(words)", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
+  }
+
+  // High watermark
+
+  /// The leader's high watermark, which never falls. What readers see is bounded by what is applied and has been looked at (`sync`).
+  public func raiseHighWatermark(to offset: Offset) {
+    locked {
+      guard !isClosed, offset.rawValue > toldHighWatermark else { return }
+      toldHighWatermark = offset.rawValue
+      if active != nil { publish() }
+      tend()
+    }
+  }
+
+  /// Shows readers what the rows say, as far as they may see it.
+  func publish() {
+    guard let active else { return }
+    let end = active.extent.endOffset
+    let start = active.state.logStartOffset
+    let files = older.map(\.file) + [active.file]
+    let hasMoved = log.shared.withLock { shared in
+      // The log start is at most the leader's high watermark. What readers have seen they go on seeing.
+      let told = max(toldHighWatermark, start, shared.offsets?.highWatermark.rawValue ?? 0)
+      let offsets = LogOffsets(
+        logStartOffset: Offset(start), highWatermark: Offset(min(told, end)), logEndOffset: Offset(end),
+        leaderEpoch: LeaderEpoch(max(active.state.leaderEpoch, active.state.epochs.last?.epoch ?? 0)))
+      let hasMoved = shared.offsets != offsets
+      shared.offsets = offsets
+      shared.segments = files
+      shared.active = active.extent
+      shared.epochs = active.state.epochs
+      shared.failure = nil
+      return hasMoved
+    }
+    if hasMoved { store.highWatermarksMoved(of: [log]) }
+  }
+
+  var highWatermark: Int64 { log.shared.withLock { $0.offsets?.highWatermark.rawValue ?? 0 } }
+
+  // Page hashes
+
+  /// The hash of every page of the active segment; none where that is another one, or has to come whole.
+  public func pageHashes(segmentBase: Int64) throws(StorageError) -> [UInt64] {
+    try lockedThrowing { () throws(StorageError) in
+      guard let active, active.file.baseOffset == segmentBase else { return [] }
+      return try active.sums().hashes
+    }
+  }
+
+  // The end
+
+  /// Stops following: what was applied is synced, and read on. `LogStore.openReplica` goes on from there.
+  public func close() { end(syncs: true) }
+
+  /// - Parameter syncs: false where the partition is being deleted.
+  func end(syncs: Bool) {
+    monitor.lock()
+    defer { monitor.unlock() }
+    if isClosed { return }
+    isClosed = true
+    while jobsInFlight > 0 { monitor.wait() }
+    if syncs, active != nil {
+      do throws(StorageError) { try syncActive() } catch { complain("a replica could not be synced at its end", error) }
+    }
+    letGoOfActive()
+    // Nobody else closes their readers.
+    for (file, _) in removals { store.readers.drop(file) }
+    store.forget(self)
+  }
+
+  func letGoOfActive() {
+    guard let active else { return }
+    active.close()
+    self.active = nil
+  }
+
+  /// Ends following: from now on the log is an ordinary one that a lane of this node writes.
+  ///
+  /// - Parameter epoch: begins with the first append, as after an unclean start.
+  /// - Throws: the log cannot be opened; it takes no appends, and another call tries again. `.notLeader` where there is no segment.
+  public func promote(to epoch: LeaderEpoch) throws(StorageError) {
+    try lockedThrowing { () throws(StorageError) in
+      guard active != nil || distrusted != nil || isClosed else { throw .notLeader(log.topicPartition) }
+      if active != nil { try syncActive() }
+      let missing = older.filter { $0.stage == .wanted }
+      if !missing.isEmpty {
+        store.logger.error(
+          "a replica leads although segments of it have not come",
+          metadata: ["partition": "\(log.topicPartition)", "segments": "\(missing.map(\.file.path))"])
+      }
+    }
+    end(syncs: true)
+    for segment in older { store.readers.drop(segment.file) }
+    log.becomeLeader(epoch)
+    try log.loadNow()
+  }
+}
+
+extension StoreShared {
+  func remember(_ follower: FollowerPartition) {
+    followers.withLock { $0[ObjectIdentifier(follower.log)] = follower }
+  }
+
+  func forget(_ follower: FollowerPartition) {
+    followers.withLock { $0[ObjectIdentifier(follower.log)] = nil }
+  }
+
+  func follower(of log: PartitionLog) -> FollowerPartition? { followers.withLock { $0[ObjectIdentifier(log)] } }
+
+  /// Does for each follower what waits for others to let go of files.
+  func tendFollowers() {
+    for follower in followers.withLock({ Array($0.values) }) { follower.locked { follower.tick() } }
+  }
+
+  /// The end of the store: every follower is synced and let go of.
+  func closeFollowers() {
+    for follower in followers.withLock({ Array($0.values) }) { follower.close() }
+  }
+}

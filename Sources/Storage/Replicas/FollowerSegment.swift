@@ -1,0 +1,226 @@
+internal import Model
+internal import Pages
+internal import SQLite
+
+/// The active segment of a follower: the one connection that appends to its -wal, and what its pages add up to.
+///
+/// - Precondition: used by one thread at a time.
+final class FollowerSegment {
+  let file: SegmentFile
+  private let databases: OpenDatabases
+  /// Nil while the partition rests: what is known of it stays.
+  private var opened: FrameAppender?
+  /// Monotonic nanoseconds.
+  private var lastUse: Int64
+  /// As of the last set that was applied.
+  private(set) var position: CommitPosition
+  /// Nil until somebody asks: finding them out takes reading every page.
+  private var knownSums: PageSums?
+  /// What the rows say, as of the last look.
+  private(set) var state: PartitionState
+  private(set) var extent: ActiveExtent
+  /// Sets were applied since the rows were looked at, and since the last sync.
+  private(set) var isAhead = false
+  private(set) var isUnsynced = false
+
+  /// Nanoseconds after which a partition that got nothing may be closed for others.
+  private static let idleAfter: Int64 = 5_000_000_000
+
+  /// How long another process may hold the write lock.
+  private static let lockTimeout: Duration = .seconds(10)
+
+  /// Opens the database, and has SQLite recover its -wal.
+  ///
+  /// - Parameter sums: of a file that was just written; nil after a start, when the -wal is what an earlier life left: it is written anew and
+  ///   synced before this returns.
+  /// - Throws: nothing stays open. `.damaged` where it holds no state of this partition.
+  init(_ file: SegmentFile, of log: PartitionLog, sums: PageSums?) throws(StorageError) {
+    self.file = file
+    databases = log.store.databases
+    lastUse = monotonicNanoseconds()
+    let appender = try storage { () throws(SQLiteError) in try FrameAppender(path: file.path) }
+    do throws(StorageError) {
+      if sums == nil {
+        try Self.renew(appender)
+      }
+      // Its -wal is a new name, whoever made it.
+      try FileSystem.syncDirectory(file.directory)
+      (state, extent) = try Self.load(appender, file)
+      try Self.check(state, file, of: log)
+    } catch {
+      appender.close()
+      throw error
+    }
+    knownSums = sums
+    position = Self.position(of: state)
+    opened = appender
+    databases.willOpenWriter()
+  }
+
+  deinit { close() }
+
+  /// Lets go of the database; it is opened again when it is needed.
+  func close() {
+    guard let opened else { return }
+    opened.close()
+    self.opened = nil
+    databases.noteClosed()
+  }
+
+  /// Nothing is lost by closing it for a while: all is synced and in the file, and nothing has come for some time.
+  var isIdle: Bool {
+    guard let opened, !isUnsynced, !isAhead, opened.uncheckpointedBytes == 0 else { return false }
+    return monotonicNanoseconds() - lastUse > Self.idleAfter
+  }
+
+  private func appender() throws(SQLiteError) -> FrameAppender {
+    lastUse = monotonicNanoseconds()
+    if let opened { return opened }
+    let appender = try FrameAppender(path: file.path)
+    opened = appender
+    databases.willOpenWriter()
+    return appender
+  }
+
+  private static func renew(_ appender: FrameAppender) throws(StorageError) {
+    var failure: StorageError?
+    try storage { () throws(SQLiteError) in
+      try appender.withConnection { connection throws(SQLiteError) in
+        do throws(StorageError) { try WALRenewal.renew(connection) } catch { failure = error }
+      }
+    }
+    if let failure { throw failure }
+  }
+
+  // What the rows say
+
+  private static func load(
+    _ appender: FrameAppender, _ file: SegmentFile
+  ) throws(StorageError) -> (PartitionState, ActiveExtent) {
+    let found = try storage { () throws(SQLiteError) in
+      try appender.withConnection { connection throws(SQLiteError) in
+        try SegmentSQL.load(connection, withProducers: false)
+      }
+    }
+    guard let found else {
+      throw .damaged(
+        StorageDamage(file: file.path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
+    }
+    return found
+  }
+
+  /// - Throws: the segment is not the one its name says, or of another log.
+  static func check(_ state: PartitionState, _ file: SegmentFile, of log: PartitionLog) throws(StorageError) {
+    guard state.topicID == log.topicID, state.topicPartition == log.topicPartition, state.baseOffset == file.baseOffset,
+      state.generation == file.name.generation
+    else {
+      throw .damaged(
+        StorageDamage(
+          file: file.path, baseOffset: nil, offset: nil,
+          reason:
+            "the segment belongs to \(state.topicPartition) (topic id \(state.topicID), base \(state.baseOffset), generation \(state.generation))"
+        ))
+    }
+  }
+
+  static func position(of state: PartitionState) -> CommitPosition {
+    CommitPosition(
+      leaderEpoch: LeaderEpoch(state.leaderEpoch), segmentBase: Offset(state.baseOffset), commitSequence: state.commitSequence)
+  }
+
+  /// Looks at the rows as the sets so far made them.
+  ///
+  /// - Throws: they are not such that this segment can go on; then nothing less than every page will mend it.
+  func look(of log: PartitionLog) throws(StorageError) {
+    let appender = try storage { () throws(SQLiteError) in try appender() }
+    let (state, extent) = try Self.load(appender, file)
+    try Self.check(state, file, of: log)
+    guard Self.position(of: state) == position else {
+      let words = "its rows stand at \(Self.position(of: state)), the page sets at \(position)"
+      throw .damaged(StorageDamage(file: file.path, baseOffset: nil, offset: nil, reason: words))
+    }
+    (self.state, self.extent) = (state, extent)
+    isAhead = false
+  }
+
+  // Pages
+
+  func sums() throws(StorageError) -> PageSums {
+    if let knownSums { return knownSums }
+    let found = try storage { () throws(SQLiteError) in try readSums() }
+    knownSums = found
+    return found
+  }
+
+  private func readSums() throws(SQLiteError) -> PageSums {
+    let appender = try appender()
+    let pageCount = try appender.pageCount()
+    guard let size = PageSize(bytes: appender.pageSize) else {
+      throw SQLiteError(code: Self.corrupt, message: "\(file.path) has pages of \(appender.pageSize) bytes")
+    }
+    var sums = PageSums(pageSize: size)
+    let page = UnsafeMutableRawBufferPointer.allocate(byteCount: appender.pageSize, alignment: 16)
+    defer { page.deallocate() }
+    try appender.begin(timeout: Self.lockTimeout)
+    defer { appender.abandon() }
+    for number in 1...UInt32(max(1, pageCount)) {
+      try appender.read(page: number, into: page)
+      sums.append(UnsafeRawBufferPointer(page))
+    }
+    return sums
+  }
+
+  /// SQLITE_CORRUPT.
+  private static let corrupt: CInt = 11
+
+  /// Appends a set as one commit, visible at once and not durable.
+  ///
+  /// - Throws: `.diverged` where it does not go on from here. A failed sync is final: the -wal counts for nothing then.
+  func apply(_ set: PageSet) throws(ReplicaError) {
+    guard !set.entries.isEmpty else { throw .diverged(.impossible("a commit without pages")) }
+    do throws(StorageError) { _ = try sums() } catch { throw .storage(error) }
+    if let refusal = knownSums!.refusal(of: set, at: position) { throw .diverged(refusal) }
+    let appender: FrameAppender
+    do throws(SQLiteError) { appender = try self.appender() } catch { throw .storage(.sqlite(error)) }
+    var next = position
+    var refusal: PagesError?
+    do throws(SQLiteError) {
+      try appender.begin(timeout: Self.lockTimeout)
+      refusal = try knownSums!.apply(
+        set, at: &next,
+        previous: { (number, room) throws(SQLiteError) in try appender.read(page: number.rawValue, into: room) },
+        write: { (number, page) throws(SQLiteError) in try appender.write(page: number.rawValue, page) })
+      if refusal == nil { try appender.commit(pageCount: UInt32(set.header.pageCountAfter)) }
+    } catch {
+      appender.abandon()
+      // They may count the set in.
+      knownSums = nil
+      throw .storage(.sqlite(error))
+    }
+    if let refusal {
+      appender.abandon()
+      throw .diverged(refusal)
+    }
+    position = next
+    isAhead = true
+    isUnsynced = true
+  }
+
+  // The WAL
+
+  /// Makes every set so far durable.
+  func sync() throws(StorageError) {
+    guard isUnsynced else { return }
+    try storage { () throws(SQLiteError) in try appender().sync() }
+    isUnsynced = false
+  }
+
+  var uncheckpointedBytes: Int { opened?.uncheckpointedBytes ?? 0 }
+
+  /// Folds the -wal into the file as far as readers let it.
+  ///
+  /// - Precondition: every set is synced.
+  func checkpoint() throws(StorageError) {
+    _ = try storage { () throws(SQLiteError) in try appender().checkpoint() }
+  }
+}
