@@ -83,6 +83,7 @@ let package = Package(
         .product(name: "NIOFoundationEssentialsCompat", package: "swift-nio"),
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
       ]),
+    room("Shipping", ["Model", "Bytes", "Pages", nioCore, nioPosix, logging, metrics]),
     room("Indexes", ["Model", "SQLite", "Records", "Storage", logging]),
     room("Query", ["Model", "SQLite", "Records", "Coordination", "Storage", "Indexes"]),
     // 5
@@ -133,6 +134,7 @@ let package = Package(
     tests("Pages", ["Model", "SQLite"]),
     tests("Metadata", ["Model"]),
     tests("Replication", ["Model"]),
+    tests("Shipping", ["Model", "Bytes", "Pages", nioCore, nioPosix, logging]),
     tests(
       "Gateway",
       [
@@ -171,7 +173,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "HistorySupport", "Model", "Bytes", "Records", "Pages", "KafkaProtocol", "Query", "Export", "Gateway", nioCore,
+        "HistorySupport", "Model", "Bytes", "Records", "Pages", "KafkaProtocol", "Shipping", "Query", "Export", "Gateway", nioCore,
       ],
       path: "Tests/FuzzTargets",
       swiftSettings: strict),

@@ -1,0 +1,134 @@
+internal import Model
+internal import NIOCore
+internal import Pages
+internal import Synchronization
+
+/// What a leader has to send of one partition, in order.
+enum Outgoing: Sendable {
+  /// Page sets, one behind the other, of which `sent` bytes are gone.
+  case pages(ByteBuffer, isResync: Bool)
+  case wantPageHashes(segmentBase: Int64)
+  case highWatermark(Offset)
+}
+
+/// A set that is on its way to be sent, for the lag.
+struct ShippedSet: Sendable {
+  var before: CommitPosition
+  var after: CommitPosition
+  var bytes: Int
+}
+
+struct PageHashes: Sendable {
+  var segmentBase: Int64
+  var hashes: [UInt64]
+}
+
+/// What a thread does with a source while the event loop goes on.
+struct LeaderWork: Sendable {
+  var acknowledged: CommitPosition?
+  var hashes: PageHashes?
+  var file: FileRequest?
+  /// Bytes of page sets to read at most, but for a single set; nil for none.
+  var readBytes: Int?
+  var mayResync = false
+
+  var isEmpty: Bool { acknowledged == nil && hashes == nil && file == nil && readBytes == nil }
+
+  struct Outcome: Sendable {
+    var outgoing: [Outgoing] = []
+    var sets: [ShippedSet] = []
+    var outgoingBytes = 0
+    var hasRead = false
+    /// There was nothing more to read.
+    var isDrained = false
+    /// What comes next begins or repairs a copy, for which it has to be this partition's turn.
+    var wantsResync = false
+    var isResync = false
+    var file: Result<FileBytes, PeerRefusal>?
+    var backlog = ReplicaLag.none
+    var failure: PeerRefusal?
+  }
+
+  func run(_ source: any ReplicaSource) -> Outcome {
+    var outcome = Outcome()
+    if let acknowledged { source.acknowledged(acknowledged) }
+    do throws(PeerRefusal) {
+      if let hashes { try source.pageHashes(segmentBase: hashes.segmentBase, hashes.hashes) }
+      if let readBytes { try read(source, upTo: readBytes, &outcome) }
+    } catch { outcome.failure = error }
+    if let file { outcome.file = Self.readFile(source, file) }
+    outcome.backlog = source.backlog
+    return outcome
+  }
+
+  private func read(_ source: any ReplicaSource, upTo limit: Int, _ outcome: inout Outcome) throws(PeerRefusal) {
+    outcome.hasRead = true
+    var payload: [UInt8] = []
+    func endPages(_ outcome: inout Outcome, isResync: Bool = false) {
+      if payload.isEmpty { return }
+      outcome.outgoing.append(.pages(ByteBuffer(bytes: payload), isResync: isResync))
+      payload = []
+    }
+    while outcome.outgoingBytes < limit {
+      let isResync = source.isResyncNext
+      if isResync {
+        outcome.wantsResync = !mayResync
+        // Alone, because it is sent under other rules.
+        if !mayResync || outcome.outgoingBytes > 0 { break }
+      }
+      guard let change = try source.next(maxBytes: limit - outcome.outgoingBytes) else {
+        outcome.isDrained = true
+        break
+      }
+      switch change {
+      case .pages(let set):
+        let start = payload.count
+        set.encode(into: &payload)
+        let byteCount = payload.count - start
+        outcome.outgoingBytes += byteCount
+        outcome.sets.append(ShippedSet(before: set.header.before, after: set.header.after, bytes: byteCount))
+        if isResync {
+          endPages(&outcome, isResync: true)
+          outcome.isResync = true
+          return
+        }
+      case .highWatermark(let offset):
+        endPages(&outcome)
+        // The last of several in a row says it all.
+        if case .highWatermark? = outcome.outgoing.last { outcome.outgoing.removeLast() }
+        outcome.outgoing.append(.highWatermark(offset))
+      case .wantsPageHashes(let segmentBase):
+        endPages(&outcome)
+        outcome.outgoing.append(.wantPageHashes(segmentBase: segmentBase))
+      }
+    }
+    endPages(&outcome)
+  }
+
+  private static func readFile(_ source: any ReplicaSource, _ file: FileRequest) -> Result<FileBytes, PeerRefusal> {
+    do throws(PeerRefusal) {
+      let bytes = try source.readFile(
+        base: file.base, generation: file.generation, offset: file.offset,
+        maxBytes: min(Int(file.maxBytes), Limits.peerFilePieceBytes))
+      guard bytes.bytes.count <= Limits.peerFilePieceBytes, file.offset <= bytes.totalBytes,
+        Int64(bytes.bytes.count) <= bytes.totalBytes - file.offset
+      else { return .failure(PeerRefusal(.storage, "a file that has no such bytes")) }
+      return .success(bytes)
+    } catch { return .failure(error) }
+  }
+}
+
+/// Wakes an event loop once for any number of calls, until it has looked.
+final class WakeUp: Sendable {
+  private let isRaised = Atomic(false)
+  private let wake: @Sendable () -> Void
+
+  init(_ wake: @escaping @Sendable () -> Void) { self.wake = wake }
+
+  func raise() {
+    if !isRaised.exchange(true, ordering: .acquiringAndReleasing) { wake() }
+  }
+
+  /// - Precondition: before looking at what it is raised for.
+  func lower() { isRaised.store(false, ordering: .sequentiallyConsistent) }
+}
