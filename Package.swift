@@ -109,8 +109,8 @@ let package = Package(
     room(
       "Node",
       [
-        "Model", "SQLite", "Records", "Metadata", "Coordination", "Storage", "Cluster", "Indexes", "Query", "Broker", "Gateway",
-        nioCore,
+        "Model", "SQLite", "Records", "Pages", "Metadata", "Coordination", "Storage", "Shipping", "Cluster", "Indexes", "Query",
+        "Broker", "Gateway", nioCore,
         nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -142,7 +142,7 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
-    tests("Node", ["Model", logging]),
+    tests("Node", ["HistorySupport", "Model", "Records", "Storage", "Shipping", nioCore, nioPosix, logging]),
     .testTarget(
       name: "BrokerAdminTests",
       dependencies: [

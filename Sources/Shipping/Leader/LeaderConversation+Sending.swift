@@ -33,7 +33,7 @@ extension LeaderConversation {
   func wasRead(_ stream: LeaderStream, _ outcome: LeaderWork.Outcome) {
     let now = NIODeadline.now()
     let since = stream.notifiedSince ?? now
-    if outcome.isDrained { stream.notifiedSince = nil }
+    if outcome.isDrained { stream.notifiedSince = stream.isNotifiedAnew ? now : nil }
     for set in outcome.sets { stream.unacknowledged.append(before: set.before, after: set.after, bytes: set.bytes, since: since) }
     stream.outgoing += outcome.outgoing
     if outcome.isResync {

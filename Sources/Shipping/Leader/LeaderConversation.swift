@@ -196,6 +196,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
 
   private func notified(_ id: StreamID) {
     guard let stream = streams[id] else { return }
+    stream.isNotifiedAnew = true
     if stream.notifiedSince == nil { stream.notifiedSince = .now() }
     work(on: stream)
   }
@@ -221,6 +222,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     if work.readBytes != nil {
       // Before the look: what comes later notifies anew.
       stream.wakeUp.lower()
+      stream.isNotifiedAnew = false
       stream.wantsResync = false
     }
     core.pool.submit { [work] _ in

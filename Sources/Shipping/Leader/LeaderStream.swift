@@ -23,6 +23,8 @@ final class LeaderStream: @unchecked Sendable {
   // What it may have
   /// Since when there may be something to read; nil if not.
   var notifiedSince: NIODeadline?
+  /// There was another notice while a thread read, which may have come too late for it.
+  var isNotifiedAnew = false
   var isQueuedToRead = false
   /// What comes next needs the connection's turn for large sets.
   var wantsResync = false

@@ -132,7 +132,7 @@ final class FollowerSegment {
   ///
   /// - Throws: they are not such that this segment can go on; then nothing less than every page will mend it.
   func look(of log: PartitionLog) throws(StorageError) {
-    let appender = try storage { () throws(SQLiteError) in try appender() }
+    let appender = try storage { () throws(SQLiteError) in try self.appender() }
     let (state, extent) = try Self.load(appender, file)
     try Self.check(state, file, of: log)
     guard Self.position(of: state) == position else {

@@ -1,0 +1,87 @@
+import Model
+import Pages
+import Shipping
+import Storage
+import Synchronization
+
+/// The partitions of this node as followers are sent them.
+struct LedPartitions: ReplicaSources {
+  let store: LogStore
+  /// Another node was promoted: makes durable that this one leads no longer.
+  let fence: @Sendable (NodeID, LeaderEpoch) throws(PeerRefusal) -> Void
+
+  func openSource(
+    of partition: TopicPartition, topicID: TopicID, follower: NodeID, from standing: FollowerStanding?,
+    notify: @escaping @Sendable () -> Void
+  ) throws(PeerRefusal) -> any ReplicaSource {
+    do throws(StorageError) {
+      return LedPartition(
+        try store.openFeed(
+          of: partition, topicID: topicID, follower: follower, from: standing.map { ReplicaStanding($0) }, notify: notify))
+    } catch { throw PeerRefusal(error) }
+  }
+
+  func fence(by node: NodeID, leaderEpoch: LeaderEpoch) throws(PeerRefusal) { try fence(node, leaderEpoch) }
+}
+
+/// One of them, for one follower.
+private final class LedPartition: ReplicaSource {
+  private let feed: ReplicaFeed
+  /// The next set may be of any size: there was none yet, or pages are to be compared.
+  private let isBeginning = Atomic(true)
+
+  init(_ feed: ReplicaFeed) { self.feed = feed }
+
+  var isResyncNext: Bool { isBeginning.load(ordering: .relaxed) }
+  /// The feed makes sets when they are asked for, and does not know what they will be.
+  var backlog: ReplicaLag { .none }
+
+  func next(maxBytes: Int) throws(PeerRefusal) -> ReplicaChange? {
+    do throws(StorageError) {
+      switch try feed.next(maxBytes: maxBytes) {
+      case .pages(let set):
+        isBeginning.store(false, ordering: .relaxed)
+        return .pages(set)
+      case .wantsPageHashes(let base):
+        isBeginning.store(true, ordering: .relaxed)
+        return .wantsPageHashes(segmentBase: base)
+      case .highWatermark(let offset): return .highWatermark(offset)
+      case nil: return nil
+      }
+    } catch { throw PeerRefusal(error) }
+  }
+
+  func pageHashes(segmentBase: Int64, _ hashes: [UInt64]) throws(PeerRefusal) {
+    feed.pageHashes(segmentBase: segmentBase, hashes)
+  }
+
+  func acknowledged(_ position: CommitPosition) { feed.acknowledged(position) }
+
+  func readFile(base: Int64, generation: Int64, offset: Int64, maxBytes: Int) throws(PeerRefusal) -> FileBytes {
+    do throws(StorageError) {
+      let (bytes, total) = try feed.readFile(base: base, generation: generation, offset: offset, maxBytes: maxBytes)
+      return FileBytes(bytes: bytes, totalBytes: total)
+    } catch { throw PeerRefusal(error) }
+  }
+
+  func close() { feed.close() }
+}
+
+extension PeerRefusal {
+  init(_ error: StorageError) {
+    let code: Code =
+      switch error {
+      case .unknownPartition: .unknownPartition
+      case .notLeader: .notLeader
+      case .closed: .stopping
+      default: .storage
+      }
+    self.init(code, "\(error)")
+  }
+}
+
+extension ReplicaStanding {
+  init(_ standing: FollowerStanding) {
+    self.init(position: standing.position, sum: standing.sum, pageCount: standing.pageCount)
+  }
+}

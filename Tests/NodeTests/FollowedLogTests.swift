@@ -1,0 +1,182 @@
+import Glibc
+import HistorySupport
+import Logging
+import Model
+import NIOCore
+import NIOPosix
+import Records
+import Shipping
+import Storage
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Node
+
+private let now: Int64 = 1_700_000_000_000
+private let topicID = TopicID(high: 4, low: 2)
+private let partitions = (Int32(0)..<3).map { TopicPartition(topic: "plays", partition: $0) }
+private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+private var configuration: TopicConfiguration {
+  var configuration = TopicConfiguration()
+  configuration.segmentBytes = 16 << 10
+  configuration.timestampAfterMaxMilliseconds = .max
+  return configuration
+}
+
+private func openStore(_ directory: String, _ node: Int32) throws -> LogStore {
+  var options = StoreOptions(dataDirectory: directory, nodeID: NodeID(node))
+  options.checkpointBytes = 64 << 10
+  return try LogStore.open(options, logger: quiet, now: { now })
+}
+
+/// A node that takes records.
+private final class Leader: Sendable {
+  let store: LogStore
+  let directory: String
+  private let ends = Mutex<[Int32: Int64]>([:])
+
+  init(_ directory: String) throws {
+    self.directory = directory
+    store = try openStore(directory, 1)
+    for partition in partitions {
+      try store.createPartition(partition, topicID: topicID, leaderEpoch: .zero, configuration: configuration)
+    }
+  }
+
+  private final class Arrival: AppendReceiver {
+    private let isThere = Mutex(false)
+    func appendsCompleted(_ group: [AppendRequest]) { isThere.withLock { $0 = true } }
+    func wait() { while !isThere.withLock({ $0 }) { usleep(100) } }
+  }
+
+  /// Ten records for each partition, and waits until they are appended.
+  func append() throws {
+    for partition in partitions {
+      let log = try #require(store.partition(partition))
+      let start = ends.withLock { $0[partition.partition, default: 0] }
+      let records = (0..<10).map { TestRecord(now + start + $0, "\(partition.partition) \(start + $0)", key: "k") }
+      let (bytes, summaries) = try BatchValidator.validate(
+        try MemoryHistory.Batch(records, at: 0).bytes, rules: ValidationRules(configuration: log.configuration, now: now))
+      let arrival = Arrival()
+      let request = AppendRequest(
+        partition: log, records: bytes, batches: summaries, requiredAcks: -1, receiver: arrival, context: nil)
+      store.append([request])
+      arrival.wait()
+      guard case .appended = request.outcome else { throw Failure("append: \(request.outcome)") }
+      ends.withLock { $0[partition.partition] = start + 10 }
+    }
+  }
+
+  func end(of partition: TopicPartition) -> Int64 { ends.withLock { $0[partition.partition, default: 0] } }
+
+  func listen(on port: Int = 0) async throws -> PeerListener {
+    try await PeerListener.start(
+      PeerListener.Configuration(host: "127.0.0.1", port: port, secret: nil),
+      identity: PeerIdentity(node: NodeID(1), clusterID: "c", leaderEpoch: LeaderEpoch(1)),
+      sources: LedPartitions(store: store) { (_, _) throws(PeerRefusal) in throw PeerRefusal(.staleEpoch, "not in this test") },
+      on: MultiThreadedEventLoopGroup.singleton, logger: quiet)
+  }
+}
+
+/// A node that follows it.
+private struct Follower {
+  let store: LogStore
+  let client: PeerClient
+
+  init(_ directory: String, port: Int) throws {
+    store = try openStore(directory, 2)
+    client = PeerClient.start(
+      PeerClient.Configuration(leader: HostPort(host: "127.0.0.1", port: port), secret: nil),
+      identity: PeerIdentity(node: NodeID(2), clusterID: "c", leaderEpoch: LeaderEpoch(1)),
+      on: MultiThreadedEventLoopGroup.singleton, logger: quiet, listener: { _ in })
+    for partition in partitions {
+      client.follow(
+        partition, topicID: topicID,
+        into: FollowedLog(try store.openReplica(of: partition, topicID: topicID, configuration: configuration)))
+    }
+  }
+
+  func stop() async throws {
+    await client.stop()
+    try store.close()
+  }
+
+  func end(of partition: TopicPartition) -> Int64 { store.partition(partition)?.offsets?.highWatermark.rawValue ?? 0 }
+}
+
+private struct Failure: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
+
+private func eventually(_ what: String, _ condition: () throws -> Bool) async throws {
+  let deadline = ContinuousClock.now + .seconds(90)
+  while try !condition() {
+    guard ContinuousClock.now < deadline else { throw Failure("never: \(what)") }
+    try await Task.sleep(for: .milliseconds(5))
+  }
+}
+
+@Suite("A node that follows another over its peer port")
+struct FollowedLogTests {
+  @Test("has what the other has, segment by segment the same bytes, also after either end was away")
+  func samePages() async throws {
+    try await withTemporaryDirectory { directory in try await follow(in: directory) }
+  }
+
+  private func follow(in directory: String) async throws {
+    let leader = try Leader(directory + "/leader")
+    try leader.append()
+    var listener = try await leader.listen()
+    let port = listener.address.port!
+    var follower = try Follower(directory + "/follower", port: port)
+    for _ in 0..<40 { try leader.append() }
+    try await caughtUp(leader, follower)
+    // The leader's port is closed for a while.
+    await listener.stop()
+    for _ in 0..<20 { try leader.append() }
+    listener = try await leader.listen(on: port)
+    try await caughtUp(leader, follower)
+    // The follower is.
+    try await follower.stop()
+    for _ in 0..<120 { try leader.append() }
+    follower = try Follower(directory + "/follower", port: port)
+    try await caughtUp(leader, follower)
+    // What is appended after that comes one commit after the other.
+    for _ in 0..<5 { try leader.append() }
+    try await caughtUp(leader, follower)
+    try await follower.stop()
+    await listener.stop()
+    try leader.store.close()
+    for partition in partitions {
+      let (ours, theirs) = ("\(directory)/leader/topics/\(partition)", "\(directory)/follower/topics/\(partition)")
+      let names = try directoryEntries(ours).sorted().filter { $0.hasSuffix(".db") }
+      #expect(try directoryEntries(theirs).sorted().filter { $0.hasSuffix(".db") } == names)
+      #expect(names.count > 1, "segments rolled")
+      for name in names.dropLast() { #expect(try content("\(ours)/\(name)") == content("\(theirs)/\(name)"), "\(partition) \(name)") }
+    }
+  }
+
+  private func content(_ path: String) throws -> [UInt8] {
+    let descriptor = open(path, O_RDONLY)
+    try #require(descriptor >= 0)
+    defer { close(descriptor) }
+    var bytes: [UInt8] = []
+    var piece = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = read(descriptor, &piece, piece.count)
+      if count <= 0 { return bytes }
+      bytes += piece[..<count]
+    }
+  }
+
+  private func caughtUp(_ leader: Leader, _ follower: Follower) async throws {
+    for partition in partitions {
+      try await eventually("\(partition) has \(leader.end(of: partition)), \(follower.end(of: partition)) of them here") {
+        follower.end(of: partition) == leader.end(of: partition)
+      }
+    }
+  }
+}
