@@ -75,7 +75,9 @@ public struct Metric: Sendable {
     Metric("quire_rebuilds_failed_total", .counter, "Attempts to rebuild a fenced partition that failed."),
     Metric("quire_damaged_reads_total", .counter, "Reads that met a damaged segment."),
     Metric("quire_replica_page_sets_total", .counter, "Page sets of leaders applied to replicas here."),
-    Metric("quire_replica_page_set_bytes_total", .counter, "Bytes of these page sets, as they travelled."),
+    Metric(
+      "quire_replica_page_set_bytes_total", .counter,
+      "Bytes of the page sets of leaders applied to replicas here, as they travelled."),
     Metric(
       "quire_replica_heals_total", .counter,
       "Databases of replicas that differed from their leader's and were brought back, by their pages or as whole files."),

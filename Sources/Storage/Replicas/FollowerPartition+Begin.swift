@@ -65,7 +65,8 @@ extension FollowerPartition {
     let isTolerated = configuration.durability == .os || configuration.isMirror
     guard extent.endOffset >= highWatermark || isTolerated else {
       throw .refused(
-        "the leader's log ends at \(extent.endOffset), although records up to \(highWatermark) were acknowledged: the replica keeps them")
+        "the leader's log ends at \(extent.endOffset), although records up to \(highWatermark) were acknowledged: the replica keeps them"
+      )
     }
   }
 

@@ -132,7 +132,7 @@ final class FollowerSegment {
   ///
   /// - Throws: they are not such that this segment can go on; then nothing less than every page will mend it.
   func look(of log: PartitionLog) throws(StorageError) {
-    let appender = try storage { () throws(SQLiteError) in try appender() }
+    let appender = try storage { () throws(SQLiteError) in try self.appender() }
     let (state, extent) = try Self.load(appender, file)
     try Self.check(state, file, of: log)
     guard Self.position(of: state) == position else {
@@ -153,7 +153,7 @@ final class FollowerSegment {
   }
 
   private func readSums() throws(SQLiteError) -> PageSums {
-    let appender = try appender()
+    let appender = try self.appender()
     let pageCount = try appender.pageCount()
     guard let size = PageSize(bytes: appender.pageSize) else {
       throw SQLiteError(code: Self.corrupt, message: "\(file.path) has pages of \(appender.pageSize) bytes")
