@@ -71,7 +71,9 @@ let package = Package(
     room("Replication", ["Model"]),
     room("KafkaClient", ["Model", "Bytes", "Records", "KafkaProtocol", nioCore, nioPosix]),
     // 3: data
-    room("Storage", ["Model", "Bytes", "SQLite", "Records", "Pages", "Coordination", nioCore, logging, collections, metrics]),
+    room(
+      "Storage",
+      ["Model", "Bytes", "SQLite", "Records", "Pages", "Replication", "Coordination", nioCore, logging, collections, metrics]),
     // 4
     room(
       "Cluster",

@@ -81,6 +81,9 @@ public struct Metric: Sendable {
     Metric(
       "quire_replica_heals_total", .counter,
       "Databases of replicas that differed from their leader's and were brought back, by their pages or as whole files."),
+    Metric(
+      "quire_replica_resyncs_total", .counter,
+      "Times a follower was sent the pages that it lacked, or all of them, instead of the next commits."),
     Metric("quire_producers_expired_total", .counter, "Idempotent producers forgotten because of their age or number."),
   ]
 

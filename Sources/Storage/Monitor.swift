@@ -24,6 +24,8 @@ final class Monitor: @unchecked Sendable {
 
   func lock() { pthread_mutex_lock(mutex) }
   func unlock() { pthread_mutex_unlock(mutex) }
+  /// - Returns: false where somebody else has it.
+  func tryLock() -> Bool { pthread_mutex_trylock(mutex) == 0 }
   func wait() { pthread_cond_wait(condition, mutex) }
   func signal() { pthread_cond_signal(condition) }
   func broadcast() { pthread_cond_broadcast(condition) }

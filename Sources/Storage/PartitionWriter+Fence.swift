@@ -19,6 +19,7 @@ extension PartitionWriter {
         "the fence could not be marked on disk", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
     }
     transaction = nil
+    endCapture(.failed(.fenced(reason)))
     if let segment {
       segment.rollback()
       segment.close(removesWAL: false)

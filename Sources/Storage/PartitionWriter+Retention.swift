@@ -86,6 +86,7 @@ extension PartitionWriter {
     guard file.claimRemoval() else { return false }
     store.readers.drop(file)
     if let index = closing.firstIndex(where: { $0.file === file }) {
+      closing[index].capture?.finish(.replaced)
       closeWriter(of: closing[index], removesWAL: false)
       closing.remove(at: index)
     }

@@ -113,6 +113,7 @@ extension PartitionWriter {
     state = next
     extent = ActiveExtent(endOffset: next.baseOffset)
     publishSegments(log.shared.withLock { $0.segments } + [file])
+    rollCapture(of: predecessor)
     store.metrics.segmentsRolled.increment()
     lane.watch(self)
   }
@@ -150,9 +151,11 @@ extension PartitionWriter {
       try segment.commit()
     } catch {
       segment.rollback()
+      capture?.noteRollback()
       if error.isSyncFailure { fence("its WAL could not be synced: \(error)") }
       throw .sqlite(error)
     }
+    noteCommit()
     let code = segment.sync()
     if code != 0 {
       let reason = "its WAL could not be synced: \(systemMessage(code))"

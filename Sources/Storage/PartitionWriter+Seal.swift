@@ -15,6 +15,8 @@ extension PartitionWriter {
     var isDistrusted = false
     var isBeingCopied = false
     var retry = RetryDelay(firstMilliseconds: 100, longestMilliseconds: 5_000)
+    /// Nil where nobody follows.
+    var capture: SegmentCapture?
 
     init(file: SegmentFile, writer: SegmentWriter?) {
       self.file = file
@@ -36,7 +38,7 @@ extension PartitionWriter {
   private func sealNext() {
     guard fenceReason == nil else { return }
     // What goes as soon as nobody reads it is not folded first: on a full disk there may be no room for that.
-    for segment in closing where !isBeingRemoved(segment.file) {
+    for segment in closing where !isBeingRemoved(segment.file) && !segment.awaitsCapture {
       guard segment.retry.isDue(), !segment.isBeingSealed, lane.mayStartSealing else { return }
       guard segment.isDistrusted else { return startSealing(segment) }
       startCopy(of: segment)

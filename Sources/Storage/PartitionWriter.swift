@@ -22,6 +22,8 @@ final class PartitionWriter {
   /// Files that no log needs any more, waiting for their last readers.
   var removals: [SegmentFile] = []
   var transaction: Transaction?
+  /// Nil while nobody follows the partition.
+  var capture: SegmentCapture?
   /// What failed the partition's part of the group that is being built.
   var groupFailure: StorageError?
   var fenceReason: String?
@@ -287,6 +289,7 @@ final class PartitionWriter {
     }
     tails.note(log, tailBytes: tailBytes)
     store.metrics.walBytes.record(segment?.walBytes ?? 0)
+    capture?.wake()
   }
 
   /// Rolls the partition's part of the group back; its appends are answered with `error`.
@@ -294,6 +297,7 @@ final class PartitionWriter {
     groupFailure = error
     transaction = nil
     segment?.rollback()
+    capture?.noteRollback()
     if case .sqlite(let cause) = error, cause.isSyncFailure { fence("its WAL could not be synced: \(cause)") }
     store.logger.error("append failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
   }
@@ -304,14 +308,19 @@ final class PartitionWriter {
   ///
   /// - Precondition: no transaction is open, and the high watermark is at the end: nothing past it may leave the WAL.
   func checkpoint() {
-    guard let segment, transaction == nil, store.reserve.allowsFolding(segment.uncheckpointedBytes) else { return }
+    guard let segment, transaction == nil, !awaitsCapture(), store.reserve.allowsFolding(segment.uncheckpointedBytes) else {
+      return
+    }
+    let isHeldBack = capture?.isBehind ?? false
+    giveUpCapture()
     let start = monotonicNanoseconds()
     do throws(SQLiteError) { _ = try segment.checkpoint(.passive) } catch {
       if error.isSyncFailure { fence("a checkpoint could not be synced: \(error)") }
       store.logger.warning("checkpoint failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
     }
     store.metrics.checkpointSeconds.recordNanoseconds(monotonicNanoseconds() - start)
-    if segment.walBytes > options.walBytesMax { rollForWAL() }
+    // A WAL that waited for a follower begins anew with the next commit.
+    if segment.walBytes > options.walBytesMax, !isHeldBack || !segment.isFullyCheckpointed { rollForWAL() }
   }
 
   // Closing
@@ -330,13 +339,16 @@ final class PartitionWriter {
     store.readers.drop(active)
     current.close(removesWAL: true)
     self.segment = nil
+    capture?.noteLogClosed()
     lane.noteClosed()
     return true
   }
 
   /// The end of the lane: syncs, folds and closes whatever is open.
   func closeForGood() {
+    endCapture(.failed(.closed))
     for closing in closing {
+      closing.capture?.finish(.failed(.closed))
       guard let writer = closing.writer else { continue }
       store.readers.drop(closing.file)
       // One that fails is folded anew by the next start.
@@ -353,7 +365,11 @@ final class PartitionWriter {
     transaction = nil
     if fenceReason != nil { store.noteFenced(-1) }
     fenceReason = nil
-    for closing in closing { closeWriter(of: closing, removesWAL: false) }
+    endCapture(.failed(.unknownPartition(log.topicPartition)))
+    for closing in closing {
+      closing.capture?.finish(.failed(.unknownPartition(log.topicPartition)))
+      closeWriter(of: closing, removesWAL: false)
+    }
     closing = []
     // The partition's list does not name them any more: nobody else closes their readers.
     for file in removals {

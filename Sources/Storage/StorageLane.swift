@@ -292,6 +292,7 @@ final class StorageLane: @unchecked Sendable {
     for writer in touched where writer.groupFailure == nil {
       do throws(StorageError) {
         try writer.commitAppends()
+        writer.noteCommit()
         committed.append(writer)
       } catch { writer.failGroup(error) }
     }
@@ -385,11 +386,8 @@ final class StorageLane: @unchecked Sendable {
 
   /// One partition a turn, the fullest first: with many partitions all WALs fill at the same time.
   private func checkpointFullest(_ touched: [PartitionWriter]) {
-    let open = touched.filter { $0.isOpen }
-    guard let fullest = open.max(by: { $0.uncheckpointedBytes < $1.uncheckpointedBytes }),
-      fullest.uncheckpointedBytes >= store.options.checkpointBytes
-    else { return }
-    fullest.checkpoint()
+    let full = touched.filter { $0.isOpen && $0.uncheckpointedBytes >= store.options.checkpointBytes && !$0.awaitsCapture() }
+    full.max { $0.uncheckpointedBytes < $1.uncheckpointedBytes }?.checkpoint()
   }
 
   /// After the last turn: everything durable and folded into its file.

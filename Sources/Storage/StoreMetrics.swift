@@ -20,5 +20,6 @@ struct StoreMetrics: Sendable {
   let replicaSets = Counter(label: "quire_replica_page_sets_total")
   let replicaBytes = Counter(label: "quire_replica_page_set_bytes_total")
   let replicaHeals = Counter(label: "quire_replica_heals_total")
+  let replicaResyncs = Counter(label: "quire_replica_resyncs_total")
   let producersExpired = Counter(label: "quire_producers_expired_total")
 }

@@ -31,6 +31,9 @@ public struct StoreOptions: Sendable {
   public var readAheadBytesMax = Limits.readAheadBytesMax
   /// Bytes kept back on the disk so that retention can commit when it is full.
   public var reserveBytes = 2 << 20
+  /// Bytes of pages that one set brings to a follower that cannot go on commit by commit; where there are more, the segment rolls, and the
+  /// follower copies it as a file.
+  public var replicaResyncBytesMax = Limits.replicaResyncBytesMax
   /// Milliseconds between checkpoints of the high watermarks in quire.db.
   public var highWatermarkCheckpointMilliseconds: Int64 = 1_000
   /// Idempotent producers a partition remembers.

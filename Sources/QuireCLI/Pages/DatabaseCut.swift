@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Model
 internal import Pages
+internal import Storage
 
 /// A database as it is after one commit: its file, and over it the -wal, read without SQLite and without locks, while others write.
 ///
@@ -177,6 +178,14 @@ struct DatabaseCut {
   /// What each page is for.
   func owners() throws -> PageOwners {
     try PageOwners(try currentHeader(), pageCount: pageCount) { number, page in try read(number, into: page) }
+  }
+
+  /// Where the database stands, if it says so.
+  func position(_ owners: PageOwners) throws -> CommitPosition? {
+    guard let place = SegmentPosition(try currentHeader(), owners) else { return nil }
+    var page = [UInt8](repeating: 0, count: pageSize.bytes)
+    try page.withUnsafeMutableBytes { try read(place.page, into: $0) }
+    return page.withUnsafeBytes { place.read($0) }
   }
 
   /// The header as of this cut: page 1 may lie in the -wal.

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Model
 internal import Pages
+internal import Storage
 
 /// Applies page sets to a database that nobody has open, in a copy that takes its place when all is right.
 struct PagesApply {

@@ -1,5 +1,6 @@
 internal import Model
 internal import Pages
+internal import Storage
 
 /// Makes page sets of what lies in a -wal, or of a whole database.
 struct PagesExtract {

@@ -82,6 +82,7 @@ extension FollowerPartition {
     let file = SegmentFile(directory: directory, name: newest, phase: .active, record: nil)
     if FenceMark.read(directory)?.name == newest {
       distrusted = file
+      hasDiverged = true
       store.logger.notice("a replica's active segment has to come anew", metadata: ["file": "\(file.path)"])
       return
     }
@@ -97,6 +98,7 @@ extension FollowerPartition {
       publish()
     } catch {
       distrusted = file
+      hasDiverged = true
       complain("what is here of a replica cannot be gone on with", error)
     }
   }
