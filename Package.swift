@@ -151,7 +151,9 @@ let package = Package(
     .target(
       name: "HistorySupport", dependencies: ["Model", "Records", "Query", nioCore], path: "Tests/HistorySupport",
       swiftSettings: strict),
-    tests("Query", ["HistorySupport", "Indexes", "Coordination", "Model", "Records", "SQLite", "Storage", nioCore, logging]),
+    tests(
+      "Query",
+      ["HistorySupport", "Indexes", "Coordination", "Model", "Records", "SQLite", "Pages", "Storage", nioCore, logging]),
     tests("Export", ["HistorySupport", "Model", "Records", "Query", "SQLite", nioCore]),
     tests("KafkaProtocol", ["FuzzTargets", "Model", "Bytes", nioCore]),
     tests("Coordination", ["Model"]),

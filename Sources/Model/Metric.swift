@@ -74,14 +74,16 @@ public struct Metric: Sendable {
     Metric("quire_fenced_partitions_total", .counter, "Times that a partition was fenced."),
     Metric("quire_rebuilds_failed_total", .counter, "Attempts to rebuild a fenced partition that failed."),
     Metric("quire_damaged_reads_total", .counter, "Reads that met a damaged segment."),
-    Metric(
-      "quire_replica_resyncs_total", .counter,
-      "Times a follower was sent the pages that it lacked, or all of them, instead of the next commits."),
     Metric("quire_replica_page_sets_total", .counter, "Page sets of leaders applied to replicas here."),
-    Metric("quire_replica_page_set_bytes_total", .counter, "Bytes of these page sets, as they travelled."),
+    Metric(
+      "quire_replica_page_set_bytes_total", .counter,
+      "Bytes of the page sets of leaders applied to replicas here, as they travelled."),
     Metric(
       "quire_replica_heals_total", .counter,
       "Databases of replicas that differed from their leader's and were brought back, by their pages or as whole files."),
+    Metric(
+      "quire_replica_resyncs_total", .counter,
+      "Times a follower was sent the pages that it lacked, or all of them, instead of the next commits."),
     Metric("quire_producers_expired_total", .counter, "Idempotent producers forgotten because of their age or number."),
   ]
 

@@ -17,9 +17,9 @@ struct StoreMetrics: Sendable {
   let segmentsSealed = Counter(label: "quire_segments_sealed_total")
   let segmentsRemoved = Counter(label: "quire_segments_removed_total")
   let damagedReads = Counter(label: "quire_damaged_reads_total")
-  let replicaResyncs = Counter(label: "quire_replica_resyncs_total")
   let replicaSets = Counter(label: "quire_replica_page_sets_total")
   let replicaBytes = Counter(label: "quire_replica_page_set_bytes_total")
   let replicaHeals = Counter(label: "quire_replica_heals_total")
+  let replicaResyncs = Counter(label: "quire_replica_resyncs_total")
   let producersExpired = Counter(label: "quire_producers_expired_total")
 }

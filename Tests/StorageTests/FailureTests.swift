@@ -64,7 +64,7 @@ enum SmallDisk {
   }
 
   /// Puts a pipe where descriptors of a -wal are, the node's own or those of SQLite: their next fdatasync fails.
-  private func breakSync(of path: String, ofSQLite: Bool = false) throws {
+  func breakSync(of path: String, ofSQLite: Bool = false) throws {
     var ends: [CInt] = [0, 0]
     pipe(&ends)
     let noFollow = 0o400000  // SQLite opens its own with O_NOFOLLOW

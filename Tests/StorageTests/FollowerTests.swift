@@ -55,10 +55,11 @@ struct Pair {
   private func sealed(_ store: TestStore) throws -> [String] {
     let path = "\(store.partitionDirectory())/\(try store.segmentNames().last!)"
     let connection = try Connection(path: path, mode: .readOnly)
-    defer { connection.close() }
     let rows = try connection.prepare("SELECT base_offset, generation FROM segment WHERE file_hash IS NOT NULL ORDER BY 1")
     var names: [String] = []
-    while try rows.step() { names.append(SegmentName(baseOffset: rows.integer(at: 0), generation: rows.integer(at: 1)).fileName) }
+    while try rows.step() {
+      names.append(SegmentName(baseOffset: rows.integer(at: 0), generation: rows.integer(at: 1)).fileName)
+    }
     return names
   }
 
@@ -191,7 +192,8 @@ private let filler = String(repeating: "x", count: 300)
       #expect(try pair.values() == pair.leader.readAll().map(\.value))
       for name in try pair.leader.segmentNames().dropLast() {
         #expect(
-          storedBytes("\(pair.follower.partitionDirectory())/\(name)") == storedBytes("\(pair.leader.partitionDirectory())/\(name)"))
+          storedBytes("\(pair.follower.partitionDirectory())/\(name)")
+            == storedBytes("\(pair.leader.partitionDirectory())/\(name)"))
       }
     }
   }

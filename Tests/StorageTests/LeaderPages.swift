@@ -77,7 +77,10 @@ final class LeaderPages {
     return try bytes.withUnsafeBytes { bytes in
       try sums.capture(
         pages: changed.enumerated().filter { $0.element < pages.count }.map {
-          (PageNumber(UInt32($0.element + 1)), UnsafeRawBufferPointer(rebasing: bytes[$0.offset * size..<($0.offset + 1) * size]))
+          (
+            PageNumber(UInt32($0.element + 1)),
+            UnsafeRawBufferPointer(rebasing: bytes[$0.offset * size..<($0.offset + 1) * size])
+          )
         }, pageCount: pages.count, before: before, after: position, resync: isResync
       ) { number, room in previous(Int(number.rawValue) - 1, room) }.get()
     }

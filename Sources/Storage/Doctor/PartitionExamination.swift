@@ -138,8 +138,9 @@ extension Doctor {
       guard !FileStamp(path).hasWAL else {
         examination.found(
           .notice(
-            path, "a -wal lies beside this sealed segment, which nobody reads",
-            remedy: "somebody wrote to it with another program; take the -wal away"))
+            path, "a -wal lies beside this sealed segment",
+            remedy: "on a replica it is folded when the node runs; else somebody wrote to it with another program: take it away"
+          ))
         return
       }
       let range = record.baseOffset...max(record.baseOffset, record.endOffset - 1)

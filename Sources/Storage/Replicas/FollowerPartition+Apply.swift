@@ -25,22 +25,29 @@ extension FollowerPartition {
         // Sent once more: it is here already.
         if case .diverged = error, isKnown, let sums = try? active.sums(), sums.total == set.header.sumAfter { return }
         if case .storage(let cause) = error, cause.isSyncFailure { distrustActive("its WAL could not be begun anew: \(cause)") }
+        if case .diverged = error { hasDiverged = true }
         throw error
       }
       count(set)
-      if set.header.flags.contains(.resync) { noteHeal("pages", to: set.header.after) }
+      if set.header.flags.contains(.resync) { noteResync("pages", to: set.header.after) }
     }
   }
 
-  private func count(_ set: PageSet) {
+  func count(_ set: PageSet) {
     store.metrics.replicaSets.increment()
     store.metrics.replicaBytes.increment(by: set.encodedByteCount)
   }
 
-  func noteHeal(_ what: String, to position: CommitPosition) {
-    store.metrics.replicaHeals.increment()
+  /// What was here is replaced by what the leader has: one that was merely behind has caught up.
+  func noteResync(_ what: String, to position: CommitPosition) {
     // What was read ahead may be of the pages that were.
     store.readAhead.drop(log)
+    if hasDiverged { noteHeal(what, to: position) }
+    hasDiverged = false
+  }
+
+  func noteHeal(_ what: String, to position: CommitPosition) {
+    store.metrics.replicaHeals.increment()
     store.logger.warning(
       "a replica differed from its leader and was brought back",
       metadata: ["partition": "\(log.topicPartition)", "by": "\(what)", "position": "\(position)"])
@@ -104,6 +111,7 @@ extension FollowerPartition {
       complain("a replica's fence could not be marked on disk", error)
     }
     distrusted = active.file
+    hasDiverged = true
     letGoOfActive()
     store.logger.error(
       "a replica's active segment has to come anew", metadata: ["partition": "\(log.topicPartition)", "reason": "\(reason)"])

@@ -20,6 +20,7 @@ extension FollowerPartition {
       try? SegmentBuilder.removeDatabase(draft)
       throw error
     }
+    count(set)
   }
 
   /// Writes the pages as a file, synced.
@@ -65,7 +66,8 @@ extension FollowerPartition {
     let isTolerated = configuration.durability == .os || configuration.isMirror
     guard extent.endOffset >= highWatermark || isTolerated else {
       throw .refused(
-        "the leader's log ends at \(extent.endOffset), although records up to \(highWatermark) were acknowledged: the replica keeps them")
+        "the leader's log ends at \(extent.endOffset), although records up to \(highWatermark) were acknowledged: the replica keeps them"
+      )
     }
   }
 
@@ -77,6 +79,7 @@ extension FollowerPartition {
     let name = SegmentName(baseOffset: state.baseOffset, generation: state.generation)
     let path = "\(log.directory)/\(name.fileName)"
     var predecessor = active?.file ?? distrusted
+    let predecessorEnd = active?.extent.endOffset ?? durableEnd
     distrusted = predecessor
     letGoOfActive()
     // A file of the same name is written over; those behind it would be the active segment after a crash.
@@ -87,7 +90,8 @@ extension FollowerPartition {
     }
     if predecessor?.isGone == true { predecessor = nil }
     older.removeAll { $0.file.isGone }
-    if FileSystem.exists(path) { noteHeal("a full state", to: FollowerSegment.position(of: state)) }
+    if FileSystem.exists(path) { noteResync("a full state", to: FollowerSegment.position(of: state)) }
+    hasDiverged = false
     // Also a -wal alone: it would be replayed into the new file.
     try SegmentBuilder.removeDatabase(path)
     try FileSystem.rename(draft, to: path)
@@ -101,7 +105,7 @@ extension FollowerPartition {
     active = segment
     distrusted = nil
     durableEnd = segment.extent.endOffset
-    takeSegments(of: segment.state, predecessor: predecessor)
+    takeSegments(of: segment.state, predecessor: predecessor, endOffset: predecessorEnd)
     publish()
   }
 }

@@ -84,6 +84,7 @@ extension FollowerPartition {
     file.becomeSealed()
     older[index] = OlderSegment(record: segment.record, file: file, stage: .settled)
     if segment.file.name != segment.name { removals.append((segment.file, active?.extent.endOffset ?? 0)) }
+    store.readAhead.drop(log)
     if segment.isDifferent, let active { noteHeal("a file", to: active.position) }
     publish()
   }

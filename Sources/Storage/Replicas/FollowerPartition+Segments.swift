@@ -24,6 +24,8 @@ extension FollowerPartition {
     var stage: Stage
     /// It was here, and was not the leader's.
     var isDifferent = false
+    /// What came of it ends before it does: only the file helps.
+    var isIncomplete = false
     var retry = RetryDelay(firstMilliseconds: 100, longestMilliseconds: 5_000)
 
     var name: SegmentName { SegmentName(baseOffset: record.baseOffset, generation: record.generation) }
@@ -31,11 +33,20 @@ extension FollowerPartition {
 
   /// Takes the older segments from the rows; what they name no longer is removed when nobody reads it.
   ///
-  /// - Parameter predecessor: what was the active segment until now.
-  func takeSegments(of state: PartitionState, predecessor: SegmentFile?) {
+  /// - Parameters:
+  ///   - predecessor: what was the active segment until now.
+  ///   - endOffset: where that ends here.
+  func takeSegments(of state: PartitionState, predecessor: SegmentFile?, endOffset: Int64 = .max) {
     var known = Dictionary(older.map { ($0.record.baseOffset, $0) }) { $1 }
     older = state.segments.map { record in
       segment(of: record, known: known.removeValue(forKey: record.baseOffset), predecessor: predecessor)
+    }
+    for index in older.indices {
+      if let predecessor, older[index].file === predecessor {
+        older[index].isIncomplete = endOffset < older[index].record.endOffset
+      }
+      let isHopeless = older[index].isIncomplete && older[index].stage == .closing && older[index].record.seal != nil
+      if isHopeless { older[index].stage = .wanted }
     }
     var gone = known.values.map(\.file)
     if let predecessor { gone.append(predecessor) }

@@ -31,6 +31,8 @@ public final class FollowerPartition: @unchecked Sendable {
   var durableEnd: Int64 = 0
   /// Sealings that the folding thread has.
   var jobsInFlight = 0
+  /// A set did not go on from what was here: what brings it back is a heal, not a follower that catches up.
+  var hasDiverged = false
   private(set) var isClosed = false
 
   init(_ log: PartitionLog, highWatermark: Int64) {

@@ -153,7 +153,7 @@ final class FollowerSegment {
   }
 
   private func readSums() throws(SQLiteError) -> PageSums {
-    let appender = try appender()
+    let appender = try self.appender()
     let pageCount = try appender.pageCount()
     guard let size = PageSize(bytes: appender.pageSize) else {
       throw SQLiteError(code: Self.corrupt, message: "\(file.path) has pages of \(appender.pageSize) bytes")

@@ -15,6 +15,8 @@ extension LogStore {
     if isClosed.withLock({ $0 }) { throw .closed }
     var log = partition(topicPartition)
     if let known = log, known.topicID != topicID { throw .refused(.inconsistentTopicID) }
+    // What readers of this life, or of the one before, have seen.
+    let seen = log?.offsets?.highWatermark
     if let known = log, !known.isReplica {
       // Whoever holds on to it learns that it is gone, and finds the new one.
       try release(known)
@@ -32,8 +34,7 @@ extension LogStore {
     } else {
       replica = try attachReplica(topicPartition, topicID: topicID, configuration: configuration)
     }
-    let seen = replica.offsets?.highWatermark ?? replica.checkpointed
-    let follower = FollowerPartition(replica, highWatermark: seen?.rawValue ?? 0)
+    let follower = FollowerPartition(replica, highWatermark: (seen ?? replica.checkpointed)?.rawValue ?? 0)
     try follower.recover()
     shared.remember(follower)
     return follower
@@ -81,6 +82,7 @@ extension FollowerPartition {
     let file = SegmentFile(directory: directory, name: newest, phase: .active, record: nil)
     if FenceMark.read(directory)?.name == newest {
       distrusted = file
+      hasDiverged = true
       store.logger.notice("a replica's active segment has to come anew", metadata: ["file": "\(file.path)"])
       return
     }
@@ -96,6 +98,7 @@ extension FollowerPartition {
       publish()
     } catch {
       distrusted = file
+      hasDiverged = true
       complain("what is here of a replica cannot be gone on with", error)
     }
   }
