@@ -328,8 +328,10 @@ extension PartitionLog {
       guard let offsets = shared.offsets, shared.isLoaded, !shared.isDeleted else { return nil }
       var references: [SegmentReference] = []
       for (index, file) in shared.segments.enumerated() {
-        let end = index + 1 < shared.segments.count ? shared.segments[index + 1].baseOffset : offsets.highWatermark.rawValue
-        guard end > offsets.logStartOffset.rawValue || index + 1 == shared.segments.count, file.pin() else { continue }
+        let limit = offsets.highWatermark.rawValue
+        let isLast = index + 1 == shared.segments.count
+        let end = max(file.baseOffset, isLast ? limit : min(shared.segments[index + 1].baseOffset, limit))
+        guard end > offsets.logStartOffset.rawValue || isLast, file.pin() else { continue }
         pinned.append(file)
         let record = file.currentRecord
         references.append(

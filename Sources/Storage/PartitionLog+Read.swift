@@ -13,9 +13,10 @@ extension PartitionLog {
     var segments: [SegmentFile]
     var active: ActiveExtent
 
-    /// The offset behind the last record of segment `index`.
+    /// The offset behind the last record of segment `index` that may be read: below its beginning where it has none.
     func end(of index: Int) -> Int64 {
-      index + 1 < segments.count ? segments[index + 1].baseOffset : offsets.highWatermark.rawValue
+      let limit = offsets.highWatermark.rawValue
+      return index + 1 < segments.count ? min(segments[index + 1].baseOffset, limit) : limit
     }
     func maxTimestamp(of index: Int) -> Int64 { segments[index].currentRecord?.maxTimestamp ?? active.maxTimestamp }
     /// The segment that holds `offset`.

@@ -30,6 +30,8 @@ public final class PartitionLog: Sendable {
     /// Why nothing can be appended: fenced, or deleted.
     var failure: String?
     var isDeleted = false
+    /// Nil where the log is this node's alone.
+    var replicas: ReplicaSet?
     var isLoaded: Bool { !segments.isEmpty }
   }
   let shared: Mutex<Shared>
@@ -56,6 +58,9 @@ public final class PartitionLog: Sendable {
 
   /// The partition is gone, with all it had.
   public var isDeleted: Bool { shared.withLock { $0.isDeleted } }
+
+  /// Other nodes must have what is appended before it counts as replicated.
+  public var hasReplicas: Bool { shared.withLock { $0.replicas != nil } }
 
   public var configuration: TopicConfiguration { shared.withLock { $0.configuration } }
 
@@ -98,7 +103,9 @@ public final class PartitionLog: Sendable {
     let inTail: TailRead = shared.withLock {
       guard let offsets = $0.offsets, !$0.isDeleted else { return .notInMemory }
       if offset >= offsets.highWatermark { return .atEnd }
-      guard offset >= offsets.logStartOffset, let records = $0.tail.read(from: offset.rawValue, maxBytes: maxBytes) else {
+      guard offset >= offsets.logStartOffset,
+        let records = $0.tail.read(from: offset.rawValue, below: offsets.highWatermark.rawValue, maxBytes: maxBytes)
+      else {
         return .notInMemory
       }
       return .batches(records)
