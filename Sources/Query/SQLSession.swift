@@ -247,7 +247,7 @@ public final class SQLSession {
   private static func registerTopics(
     of history: any HistoryCatalog, _ cuts: TopicCuts, taken: Set<String>, on connection: Connection, context: ScanContext
   ) throws(SQLiteError) {
-    let system = history.makeSystemTables()
+    let system = history.makeSystemTables { () throws(HistoryError) in try cuts.all() }
     for table in system {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in SystemVirtualTable(table, context) }
     }
