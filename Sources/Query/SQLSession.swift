@@ -214,7 +214,7 @@ public final class SQLSession {
   }
 
   private func timeIsOver() -> QueryError {
-    let seconds = limits.time.map { "\($0)" } ?? "its limit"
+    let seconds = (control.time ?? limits.time).map { "\($0)" } ?? "its limit"
     return QueryError(.limit(.time), "the query took longer than its limit of \(seconds)")
   }
 
