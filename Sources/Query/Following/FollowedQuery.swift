@@ -80,6 +80,8 @@ public final class FollowedQuery {
   private static func program(of sql: String, _ session: SQLSession) throws(QueryError) -> FollowedProgram {
     let explained: Statement
     do throws(QueryError) { explained = try session.prepare("EXPLAIN \(sql)") } catch {
+      // What is wrong with the statement itself is said as always.
+      _ = try session.prepare(sql)
       throw QueryError(.notPermitted, "the statement cannot be followed: it is no plain SELECT")
     }
     var instructions: [(name: String, operand: Int64)] = []
