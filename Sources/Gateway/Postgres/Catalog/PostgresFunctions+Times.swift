@@ -30,7 +30,9 @@ extension PostgresFunctions {
     RowFunction("pg_add_interval", argumentCount: 3) { (values) throws(Failure) in
       guard let time = milliseconds(values[0]), let sign = number(values[1]), let text = text(values[2]) else { return .null }
       let interval = try interval(text)
-      return result(try CivilTime(time).adding(months: Int(sign) * interval.months).adding(interval.milliseconds * sign))
+      let factor: Int64 = sign < 0 ? -1 : 1
+      return result(
+        try CivilTime(time).adding(months: Int(factor) * interval.months).adding(interval.milliseconds * factor))
     },
     RowFunction("pg_at_time_zone", argumentCount: 2) { (values) throws(Failure) in
       guard let zone = text(values[1]) else { return .null }
@@ -45,7 +47,10 @@ extension PostgresFunctions {
     RowFunction("transaction_timestamp", argumentCount: 0, isDeterministic: false) { _ in result(PostgresTime.now()) },
     RowFunction("to_timestamp", argumentCount: 1) { (values) throws(Failure) in
       switch values[0] {
-      case .integer(let seconds): return result(seconds.multipliedReportingOverflow(by: 1000).partialValue)
+      case .integer(let seconds):
+        let (milliseconds, overflow) = seconds.multipliedReportingOverflow(by: 1000)
+        if overflow { throw Failure("timestamp out of range") }
+        return result(milliseconds)
       case .real(let seconds):
         guard let milliseconds = Int64(exactly: (seconds * 1000).rounded()) else { throw Failure("timestamp out of range") }
         return result(milliseconds)

@@ -201,7 +201,7 @@ enum PostgresFunctions {
         return .null
       }
       // Vectors count from 0, arrays from 1.
-      let place = array.hasPrefix("{") ? Int(clamping: index) - 1 : Int(clamping: index)
+      let place = array.hasPrefix("{") ? max(0, Int(clamping: index)) - 1 : Int(clamping: index)
       guard elements.indices.contains(place), let element = elements[place] else { return .null }
       return Int64(element).map(SQLParameter.integer) ?? .text(element)
     },

@@ -188,6 +188,8 @@ struct SQLLevel {
 
   mutating func symbol(_ symbol: String, at place: Int) throws(PostgresError) {
     if symbol == "::" { return try cast(at: place) }
+    // SQLite would take it for a parameter, and a parameter that nobody gives for NULL.
+    if symbol.contains("?") { throw translator.failure(.syntaxError, "syntax error at or near \"\(symbol)\"", at: place) }
     if SQLWords.comparisons.contains(symbol), let word = node(0)?.word, word == "any" || word == "some" || word == "all",
       let group = node(1)?.parenthesized
     {
@@ -240,9 +242,13 @@ struct SQLLevel {
       text = [SQLPiece(text: SQLTranslator.literal(literal), source: place)]
       index += 3
     } else if let number = node(0)?.parameter, node(1)?.symbol == "::", node(2)?.word == "interval" {
-      translator.parameter(number, is: .text)
+      translator.parameter(number, is: .interval)
       text = [SQLPiece(text: "?\(number)", source: place)]
       index += 3
+    } else if let number = node(0)?.parameter, node(1)?.symbol != "::", typeOf(operand) == .timestamptz {
+      translator.parameter(number, is: .interval)
+      text = [SQLPiece(text: "?\(number)", source: place)]
+      index += 1
     } else {
       return false
     }

@@ -48,6 +48,7 @@ struct SelectList {
     item.name = alias ?? name
     item.type = type
     item.typedAs = source
+    if expression.count == 1 { item.parameter = expression.first?.parameter }
     if let first = expression.first, let last = expression.last { item.range = first.start..<end(of: last) }
     return item
   }
@@ -198,6 +199,9 @@ struct SelectList {
         if symbol == "||" { isText = true }
         let isSum = symbol == "+" || symbol == "-"
         if isSum, index + 1 < nodes.endIndex, nodes[index + 1].word == "interval" { return .timestamptz }
+        if isSum, index + 1 < nodes.endIndex, nodes[index + 1].parameter != nil, meaning(nodes[..<index]).type == .timestamptz {
+          return .timestamptz
+        }
       }
     }
     return isText ? .text : nil
