@@ -172,7 +172,8 @@ private final class Conversation {
   func move() throws {
     let talk = try Conversation()
     let answer = talk.query(
-      "begin; declare c scroll cursor for select \"offset\" from plays; move 3 in c; fetch next from c; move forward all c; commit")
+      "begin; declare c scroll cursor for select \"offset\" from plays; move 3 in c; fetch next from c; move forward all c; commit"
+    )
     #expect(
       answer == [
         "C BEGIN", "C DECLARE CURSOR", "C MOVE 3", "T offset:int8", "D 3", "C FETCH 1", "C MOVE 6", "C COMMIT", "Z I",
@@ -273,6 +274,21 @@ private final class Conversation {
   @Test("a time that cannot be is an error, never another time")
   func impossibleTime() throws {
     #expect(try Conversation().query("select to_timestamp(18446744073709552)").contains { $0.hasPrefix("E 22003") })
+  }
+
+  @Test("times are compared as moments, moved by intervals, and never calculated with as numbers")
+  func times() throws {
+    let talk = try Conversation()
+    func one(_ sql: String) -> String { talk.query(sql).first { $0.hasPrefix("D") || $0.hasPrefix("E") } ?? "" }
+    #expect(one("select count(*) from plays having max(time) > '2023-11-14 22:13:21'") == "")
+    #expect(one("select count(*) from plays having max(time) > '2023-11-14 22:13:20'") == "D 10")
+    #expect(one("select count(*) from plays where time > now() - 7 * interval '1 day'") == "D 0")
+    #expect(one("select '2024-05-01'::timestamptz + interval '1 day 1 hour' * 2.5") == "D 2024-05-03 14:30:00+00")
+    #expect(one("select max(time) - min(time) from plays").hasPrefix("E 0A000 a time is no number"))
+    #expect(one("select max(time) - 2 from (select 5 as time)") == "D 3")
+    #expect(
+      talk.query("select count(*) + 1, 2 * 1.5, -1, 7 / 2, extract(year from time) - 1 from plays")[0].filter { $0 != "?" }
+        == "T column:int8 column:float8 column:int8 column:int8 column:float8")
   }
 
   @Test("what is no array does not go out as one")

@@ -37,6 +37,15 @@ import Testing
       ("select extract(epoch from time)", "select date_part('epoch', time)"),
       ("select time - interval '1 hour'", "select pg_add_interval(time, -1, '1 hour')"),
       ("select now() + $1, key - $2", "select pg_add_interval(now(), 1, ?1), key - ?2"),
+      (
+        "select cast(a as timestamptz) + $1::interval, max(time) - 2 * interval '1 day', now() + interval '1 h' * 3",
+        "select pg_add_interval(pg_timestamptz(a), 1, ?1), pg_add_interval(max(time), -1, pg_scaled_interval('1 day', 2)), pg_add_interval(now(), 1, pg_scaled_interval('1 h', 3))"
+      ),
+      ("select time - a, offset - 1, -time", "select pg_number(time) - a, offset - 1, -time"),
+      (
+        "select 1 from t group by key having max(t.time) > '2024-05-01' and coalesce(min(time), now()) < $1",
+        "select 1 from t group by key having max(t.time) > pg_time('2024-05-01') and coalesce(min(time), now()) < pg_time(?1)"
+      ),
       ("select time >= '2024-05-01'", "select time >= pg_time('2024-05-01')"),
       ("select '2024-05-01' < t.time", "select pg_time('2024-05-01') < t.time"),
       ("select time between 'a' and 'b' and key = 'c'", "select time between pg_time('a') and pg_time('b') and key = 'c'"),
@@ -82,6 +91,8 @@ import Testing
     arguments: [
       ("select 'x", 8), ("select (1", 10), ("select ä, a::nope", 14), ("selec 1", 1),
       ("select ?", 8), ("select value ? 'a'", 14), ("select ä, ?1", 11),
+      ("select 2 * interval '1 day'", 12), ("select a - '1 day'::interval / 2", 30), ("select interval '1 day' + time", 25),
+      ("select 2 * '1 day'::interval", 19),
       ("select distinct on (a) a, b from t order by a", 8), ("select 1 from unnest(x) with ordinality as u(e, n)", 25),
       ("select 1 from (select 1) as t(a int)", 30),
     ])

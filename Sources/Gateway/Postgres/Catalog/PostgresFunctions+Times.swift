@@ -2,6 +2,7 @@ import Query
 
 /// Times and intervals. A time in SQL here is the text that the column `time` has.
 extension PostgresFunctions {
+  static let noNumber = "a time is no number"
   static let times: [RowFunction] = [
     RowFunction("pg_timestamptz", argumentCount: 1) { (values) throws(Failure) in
       if values[0] == .null { return .null }
@@ -33,6 +34,30 @@ extension PostgresFunctions {
       let factor: Int64 = sign < 0 ? -1 : 1
       return result(
         try CivilTime(time).adding(months: Int(factor) * interval.months).adding(interval.milliseconds * factor))
+    },
+    RowFunction("pg_scaled_interval", argumentCount: 2) { (values) throws(Failure) in
+      guard let text = text(values[0]) else { return .null }
+      let factor: Double
+      switch values[1] {
+      case .integer(let number): factor = Double(number)
+      case .real(let number): factor = number
+      case .text(let text):
+        guard let number = Double(text) else { throw Failure("invalid input syntax for type double precision: \"\(text)\"") }
+        factor = number
+      default: return .null
+      }
+      let interval = try interval(text)
+      guard let months = Int(exactly: Double(interval.months) * factor),
+        let milliseconds = Int64(exactly: (Double(interval.milliseconds) * factor).rounded())
+      else { throw Failure("interval out of range") }
+      return .text("\(months) mons \(milliseconds) ms")
+    },
+    // In front of an arithmetic operator.
+    RowFunction("pg_number", argumentCount: 1) { (values) throws(Failure) in
+      if case .text(let text) = values[0], text.utf8.count >= 10, PostgresTime.parse(text) != nil {
+        throw Failure("\(noNumber): add an interval, or calculate with the column timestamp, which has milliseconds")
+      }
+      return values[0]
     },
     RowFunction("pg_at_time_zone", argumentCount: 2) { (values) throws(Failure) in
       guard let zone = text(values[1]) else { return .null }

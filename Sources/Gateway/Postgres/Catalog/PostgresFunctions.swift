@@ -11,7 +11,7 @@ enum PostgresFunctions {
       return .invalidDatetime
     }
     if message.hasPrefix("invalid input syntax") { return .invalidTextRepresentation }
-    if message.hasPrefix("set-returning functions") { return .featureNotSupported }
+    if message.hasPrefix("set-returning functions") || message.hasPrefix(noNumber) { return .featureNotSupported }
     if message.contains("out of range") { return .numericOutOfRange }
     if message.hasPrefix("time zone") || message.hasPrefix("unit ") { return .invalidParameterValue }
     return nil
