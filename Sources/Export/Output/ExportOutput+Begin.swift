@@ -99,7 +99,8 @@ extension ExportOutput {
       return
     }
     if journal.content.isEmpty { journal.remove() }
-    let advice = resuming ? "there is nothing to go on with; name a new directory" : "name a new directory, or go on with --resume"
+    let advice =
+      resuming ? "there is nothing to go on with; name a new directory" : "name a new directory, or go on with --resume"
     throw .refused("'\(plan.path)' is not empty ('\(strange)'): \(advice)")
   }
 }
