@@ -68,7 +68,9 @@ public final class SQLSession {
       likePatternBytes: Limits.queryLikePatternBytes, parameters: Limits.queryParameters)
     let context = self.context
     connection.setAuthorizer { Self.permits($0, context) }
-    connection.setProgressHandler(steps: Self.progressSteps) { control.isCancelled || control.isLate }
+    connection.setProgressHandler(steps: Self.progressSteps) {
+      control.isCancelled || control.isLate || context.output?.flushIfDue() == false
+    }
   }
 
   /// Over a cut that was taken already.
@@ -107,6 +109,8 @@ public final class SQLSession {
     let statement = try prepare(sql)
     try Self.bind(parameters, to: statement)
     var summary = Summary()
+    context.output = writer.output
+    defer { context.output = nil }
     let row = ResultRow(statement)
     // The first row is computed before anything is written, so that most failures leave no output at all.
     var hasRow = try step(statement)
@@ -184,6 +188,9 @@ public final class SQLSession {
   private func explain(_ error: SQLiteError, position: Int?) -> QueryError {
     if memory.isExhausted {
       return QueryError(.limit(.memory), "the query needs more than its limit of \(limits.memoryBytes) bytes of memory")
+    }
+    if let failure = context.output?.failure {
+      return failure as? QueryError ?? QueryError(.output, "the rows could not be written: \(failure)", cause: failure)
     }
     if let failure = context.failure {
       switch failure.reason {
