@@ -12,8 +12,7 @@ public final class PreparedQuery {
   }
 
   private let session: SQLSession
-  /// Nil only while this is torn down.
-  private var statement: Statement?
+  private let statement: Statement
   public let columns: [Column]
   private var rowCount = 0
 
@@ -27,21 +26,19 @@ public final class PreparedQuery {
 
   deinit {
     // Before its session, which closes the connection.
-    statement = nil
+    statement.finalize()
   }
 
   /// The highest number of a parameter.
-  public var parameterCount: Int { statement?.parameterCount ?? 0 }
+  public var parameterCount: Int { statement.parameterCount }
 
   /// Gives parameters their values by number, the first being number 1; those without a value are NULL.
   public func bind(_ values: [SQLParameter]) {
-    guard let statement else { return }
     for (index, value) in values.prefix(statement.parameterCount).enumerated() { statement.bind(value, at: index + 1) }
   }
 
   /// - Returns: whether there is a row; after false there is none any more.
   public func step() throws(QueryError) -> Bool {
-    guard let statement else { return false }
     let hasRow = try session.step(statement)
     if hasRow {
       rowCount += 1
@@ -52,7 +49,6 @@ public final class PreparedQuery {
 
   /// Calls `body` with the row that `step` found.
   public func withRow<R, E: Error>(_ body: (borrowing ResultRow) throws(E) -> R) throws(E) -> R {
-    guard let statement else { preconditionFailure("a row of a statement that is gone") }
     return try body(ResultRow(statement))
   }
 }

@@ -69,12 +69,31 @@ public final class OutputBuffer {
   public private(set) var bytesWritten = 0
   /// Nil: without bound.
   var bytesMax: Int?
+  /// Why rows could not be handed on while the next was looked for.
+  private(set) var failure: (any Error)?
   private let sink: ([UInt8]) throws -> Void
+  private var flushed = SteadyClock.coarseMilliseconds
+
+  /// How long rows wait for others, where those are long in coming.
+  static let patience: Int64 = 200
 
   public init(sink: @escaping ([UInt8]) throws -> Void) { self.sink = sink }
 
+  /// Hands on what is a chunk, or has waited long enough.
   public func flushIfFull() throws {
-    if bytes.count >= Self.chunkBytes { try flush() }
+    if bytes.count >= Self.chunkBytes || isDue { try flush() }
+  }
+
+  private var isDue: Bool { !bytes.isEmpty && SteadyClock.coarseMilliseconds - flushed >= Self.patience }
+
+  /// Hands on, from within the search for the next row, what has waited long enough.
+  ///
+  /// - Returns: false where that failed, as `failure` says.
+  func flushIfDue() -> Bool {
+    guard failure == nil else { return false }
+    guard isDue else { return true }
+    do { try flush() } catch { failure = error }
+    return failure == nil
   }
 
   /// - Throws: what the sink throws; `QueryError` past `bytesMax`, with nothing beyond it handed on.
@@ -86,5 +105,6 @@ public final class OutputBuffer {
     try sink(bytes)
     bytesWritten += bytes.count
     bytes.removeAll(keepingCapacity: true)
+    flushed = SteadyClock.coarseMilliseconds
   }
 }

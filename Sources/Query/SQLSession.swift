@@ -68,7 +68,9 @@ public final class SQLSession {
       likePatternBytes: Limits.queryLikePatternBytes, parameters: Limits.queryParameters)
     let context = self.context
     connection.setAuthorizer { Self.permits($0, context) }
-    connection.setProgressHandler(steps: Self.progressSteps) { control.isCancelled || control.isLate }
+    connection.setProgressHandler(steps: Self.progressSteps) {
+      control.isCancelled || control.isLate || context.output?.flushIfDue() == false
+    }
   }
 
   /// Over a cut that was taken already.
@@ -107,6 +109,8 @@ public final class SQLSession {
     let statement = try prepare(sql)
     try Self.bind(parameters, to: statement)
     var summary = Summary()
+    context.output = writer.output
+    defer { context.output = nil }
     let row = ResultRow(statement)
     // The first row is computed before anything is written, so that most failures leave no output at all.
     var hasRow = try step(statement)
@@ -185,6 +189,9 @@ public final class SQLSession {
     if memory.isExhausted {
       return QueryError(.limit(.memory), "the query needs more than its limit of \(limits.memoryBytes) bytes of memory")
     }
+    if let failure = context.output?.failure {
+      return failure as? QueryError ?? QueryError(.output, "the rows could not be written: \(failure)", cause: failure)
+    }
     if let failure = context.failure {
       switch failure.reason {
       case .cancelled: return QueryError(.cancelled, "the query was cancelled")
@@ -214,7 +221,7 @@ public final class SQLSession {
   }
 
   private func timeIsOver() -> QueryError {
-    let seconds = limits.time.map { "\($0)" } ?? "its limit"
+    let seconds = (control.time ?? limits.time).map { "\($0)" } ?? "its limit"
     return QueryError(.limit(.time), "the query took longer than its limit of \(seconds)")
   }
 
@@ -247,7 +254,7 @@ public final class SQLSession {
   private static func registerTopics(
     of history: any HistoryCatalog, _ cuts: TopicCuts, taken: Set<String>, on connection: Connection, context: ScanContext
   ) throws(SQLiteError) {
-    let system = history.makeSystemTables()
+    let system = history.makeSystemTables { () throws(HistoryError) in try cuts.all() }
     for table in system {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in SystemVirtualTable(table, context) }
     }

@@ -21,6 +21,8 @@ final class ScanContext {
   var needsOnePass = false
   /// The cursor that was opened last.
   weak var cursor: TopicCursor?
+  /// Where the rows of the statement go that is run now.
+  var output: OutputBuffer?
   /// For text that is made on the way to SQLite.
   var text: [UInt8] = []
 

@@ -12,6 +12,13 @@ public enum WallClock {
 
 /// The clock that only goes forward.
 public enum SteadyClock {
+  /// To some milliseconds, for next to nothing.
+  static var coarseMilliseconds: Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
+    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+  }
+
   static var nanoseconds: UInt64 {
     let time = now
     return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)

@@ -6,6 +6,7 @@ internal import CSQLite
 public final class Statement {
   public let handle: OpaquePointer
   let connection: Connection
+  private var isFinalized = false
 
   /// - Throws: SQL that SQLite does not understand; also text without a statement.
   init(_ connection: Connection, _ sql: String, isPersistent: Bool) throws(SQLiteError) {
@@ -24,7 +25,15 @@ public final class Statement {
     self.connection = connection
   }
 
-  deinit { sqlite3_finalize(handle) }
+  deinit { finalize() }
+
+  /// Lets go of it now, whoever still holds it: the optimizer may release references later than the text says, and its connection
+  /// can only be closed without it. Nothing but this may be called afterwards.
+  public func finalize() {
+    if isFinalized { return }
+    isFinalized = true
+    sqlite3_finalize(handle)
+  }
 
   public var sql: String { String(cString: sqlite3_sql(handle)) }
 

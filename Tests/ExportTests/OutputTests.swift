@@ -155,6 +155,32 @@ struct OutputTests {
     }
   }
 
+  @Test("a split output that was killed before anything was noted down is begun anew, and leaves nothing of what was begun")
+  func killedEarly() throws {
+    let history = try numbered(2, batches: 10)
+    try withTemporaryDirectory { directory in
+      let path = "\(directory)/lake"
+      var plan = plan(path)
+      plan.split = OutputSplit(time: .day, bytes: nil)
+      let folder = "\(path)/topic=t/date=1999-01-01"
+      for part in ["/lake", "/lake/topic=t", "/lake/topic=t/date=1999-01-01", "/lake/topic=empty"] {
+        #expect(mkdir(directory + part, 0o755) == 0)
+      }
+      for name in [".0-0.jsonl.quire-partial", ".0-0.db.quire-partial", ".0-0.db.quire-partial-journal", ".mine"] {
+        try write([1], to: "\(folder)/\(name)")
+      }
+      do {
+        let beginning = try ExportOutput.begin(plan, resuming: true)
+        #expect(beginning.note?.contains("beginning anew") == true)
+        try run(history, beginning)
+      }
+      #expect(try directoryEntries(folder) == [".mine"])
+      #expect(try directoryEntries(path).sorted() == ["topic=empty", "topic=t"])
+      #expect { try ExportOutput.begin(plan, resuming: true) } throws: { "\($0)".contains("nothing to go on with") }
+      #expect { try ExportOutput.begin(plan, resuming: false) } throws: { "\($0)".contains("or go on with --resume") }
+    }
+  }
+
   @Test("a split output has each record once, in the folder of its day, in files of a size")
   func split() throws {
     var history = MemoryHistory()

@@ -171,6 +171,18 @@ struct FollowTests {
     }
   }
 
+  @Test("a statement that is wrong is told so, and not that it cannot be followed")
+  func wrong() throws {
+    try withTemporaryDirectory { directory in
+      let topic = try StoredTopic(directory, segmentBytes: 16 << 10)
+      let catalog = StoreCatalog(topic.store)
+      let refused = Self.follow("SELECT * FROM nope", from: .bound(.beginning), catalog, count: 1)
+      #expect(refused.error?.kind == .sql && refused.error?.message == "no such table: nope")
+      #expect(Self.follow("EXPLAIN SELECT * FROM plays", from: .bound(.end), catalog, count: 1).error?.kind == .notPermitted)
+      try topic.store.close()
+    }
+  }
+
   @Test("who names a partition that is not there is told so, instead of waiting for it")
   func noPartition() throws {
     try withTemporaryDirectory { directory in

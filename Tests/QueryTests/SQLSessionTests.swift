@@ -66,6 +66,27 @@ struct SQLSessionTests {
     #expect(failure(smallHistory(), "SELECT * FROM nowhere")?.message == "no such table: nowhere")
   }
 
+  @Test("rows do not wait for others that are long in coming, and a reader that is gone ends the search for them")
+  func rowsAsTheyCome() throws {
+    struct Gone: Error {}
+    var limits = SQLLimits()
+    limits.time = .seconds(40)
+    for isGone in [false, true] {
+      let control = ScanControl()
+      let session = try SQLSession(source: smallHistory(), limits: limits, control: control)
+      var text = ""
+      let writer = OutputFormat.jsonl.makeWriter { bytes in
+        text += String(decoding: bytes, as: UTF8.self)
+        if isGone { throw Gone() }
+        control.cancel()
+      }
+      let sql = "\(endless) SELECT i FROM n WHERE i < 3"
+      let error = #expect(throws: QueryError.self) { try session.run(sql, parameters: [:], into: writer) }
+      #expect(text == "{\"i\":1}\n{\"i\":2}\n")
+      #expect(isGone ? error?.cause is Gone : error?.kind == .cancelled)
+    }
+  }
+
   @Test("binds named parameters, all and no others")
   func parameters() throws {
     let history = smallHistory()

@@ -35,6 +35,17 @@ import Testing
     }
   }
 
+  @Test("closes once its statements are let go of, whoever still holds them")
+  func finalized() throws {
+    let connection = try Connection(path: ":memory:", mode: .create)
+    let statement = try connection.prepare("SELECT 1")
+    #expect(try statement.step())
+    statement.finalize()
+    statement.finalize()
+    connection.close()
+    _ = statement
+  }
+
   @Test("reports the extended code and the statement that failed")
   func errors() throws {
     try withTemporaryDirectory { directory in

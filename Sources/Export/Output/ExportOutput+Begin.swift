@@ -26,7 +26,7 @@ extension ExportOutput {
     let journal = ExportJournal(file.content)
     if journal == nil && !file.content.isEmpty { throw .refused("'\(file.path)' is no journal of an export") }
     guard resuming, let journal else {
-      try refuseFullDirectory(plan, journal: file)
+      try emptyDirectory(plan, resuming: resuming, journal: file)
       // First of all: what it says must not be believed of the files that are begun now.
       if !file.content.isEmpty { try file.replace([]) }
       for begun in journal?.open ?? [] { OutputFile.remove(OutputFile.temporaryPath(for: begun.path)) }
@@ -90,12 +90,18 @@ extension ExportOutput {
     return "\(directory)/.\(name).quire-export"
   }
 
-  private static func refuseFullDirectory(_ plan: OutputPlan, journal: StateFile) throws(ExportError) {
+  /// Sees to it that a directory has no file in it. What an interrupted export has begun has no name yet, and goes.
+  private static func emptyDirectory(_ plan: OutputPlan, resuming: Bool, journal: StateFile) throws(ExportError) {
     guard plan.split != nil else { return }
-    let strange = FilePresence.names(in: plan.path)?.filter { $0.first != "." }.min()
-    guard let strange else { return }
+    let files = FilePresence.files(under: plan.path)
+    guard let strange = files.named.min() else {
+      for begun in files.hidden where OutputFile.isTemporary(begun) { OutputFile.remove("\(plan.path)/\(begun)") }
+      return
+    }
     if journal.content.isEmpty { journal.remove() }
-    throw .refused("'\(plan.path)' is not empty ('\(strange)'): name a new directory, or go on with --resume")
+    let advice =
+      resuming ? "there is nothing to go on with; name a new directory" : "name a new directory, or go on with --resume"
+    throw .refused("'\(plan.path)' is not empty ('\(strange)'): \(advice)")
   }
 }
 

@@ -22,6 +22,27 @@ enum FilePresence {
     try OutputFile.syncDirectory(of: path)
   }
 
+  /// Files below a directory, by their paths from there; folders whose names begin with a dot are not looked into, and no more is
+  /// looked at once a file is found that has a name.
+  static func files(under path: String) -> (named: [String], hidden: [String]) {
+    var found: (named: [String], hidden: [String]) = ([], [])
+    var folders = [""]
+    while let folder = folders.popLast(), found.named.isEmpty {
+      for name in names(in: path + "/" + folder) ?? [] {
+        var status = stat()
+        let isFolder = lstat("\(path)/\(folder)\(name)", &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+        if isFolder {
+          if name.first != "." { folders.append("\(folder)\(name)/") }
+        } else if name.first == "." {
+          found.hidden.append(folder + name)
+        } else {
+          found.named.append(folder + name)
+        }
+      }
+    }
+    return found
+  }
+
   /// The names in a directory, without `.` and `..`; nil where it cannot be read.
   static func names(in path: String) -> [String]? {
     guard let directory = opendir(path) else { return nil }

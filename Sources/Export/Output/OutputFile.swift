@@ -71,6 +71,12 @@ public final class OutputFile {
   /// What a database keeps beside itself while it is written.
   private static let companions = ["-journal", "-wal", "-shm"]
 
+  /// Whether a file has such a name, or is a companion of one.
+  static func isTemporary(_ path: String) -> Bool {
+    let name = split(path).name
+    return name.first == "." && ([""] + companions).contains { name.hasSuffix(".quire-partial" + $0) }
+  }
+
   deinit {
     if !isComplete && !isKept, let temporaryPath { Self.remove(temporaryPath) }
     if descriptor > STDERR_FILENO { close(descriptor) }

@@ -7,7 +7,6 @@ internal import SQLite
 public final class FollowedQuery {
   private let catalog: any HistoryCatalog
   private let shown: FollowedCatalog
-  // In front of its session, and so destroyed before that closes the connection.
   private let statement: Statement
   private let session: SQLSession
   private let topic: String
@@ -72,11 +71,17 @@ public final class FollowedQuery {
     control.onCancel { watch.wake() }
   }
 
-  deinit { control.onCancel(nil) }
+  deinit {
+    control.onCancel(nil)
+    // Before its session, which closes the connection.
+    statement.finalize()
+  }
 
   private static func program(of sql: String, _ session: SQLSession) throws(QueryError) -> FollowedProgram {
     let explained: Statement
     do throws(QueryError) { explained = try session.prepare("EXPLAIN \(sql)") } catch {
+      // What is wrong with the statement itself is said as always.
+      _ = try session.prepare(sql)
       throw QueryError(.notPermitted, "the statement cannot be followed: it is no plain SELECT")
     }
     var instructions: [(name: String, operand: Int64)] = []
@@ -204,7 +209,6 @@ public final class FollowedQuery {
       statement.reset()
       session.cuts.forget()
     }
-    let row = ResultRow(statement)
     var reached: Int32?
     while try session.step(statement) {
       if let place = session.context.cursor?.place {
@@ -217,7 +221,7 @@ public final class FollowedQuery {
       willWrite(position)
       rows += 1
       try write {
-        try writer.write(row)
+        try writer.write(ResultRow(statement))
         try writer.output.flushIfFull()
       }
       // A reader that is slow is not the statement's fault.

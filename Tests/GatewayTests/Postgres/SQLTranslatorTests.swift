@@ -36,6 +36,16 @@ import Testing
       ("select x[1], array[1,'b']", "select pg_subscript(x, 1), pg_array(1, 'b')"),
       ("select extract(epoch from time)", "select date_part('epoch', time)"),
       ("select time - interval '1 hour'", "select pg_add_interval(time, -1, '1 hour')"),
+      ("select now() + $1, key - $2", "select pg_add_interval(now(), 1, ?1), key - ?2"),
+      (
+        "select cast(a as timestamptz) + $1::interval, max(time) - 2 * interval '1 day', now() + interval '1 h' * 3",
+        "select pg_add_interval(pg_timestamptz(a), 1, ?1), pg_add_interval(max(time), -1, pg_scaled_interval('1 day', 2)), pg_add_interval(now(), 1, pg_scaled_interval('1 h', 3))"
+      ),
+      ("select time - a, offset - 1, -time", "select pg_number(time) - a, offset - 1, -time"),
+      (
+        "select 1 from t group by key having max(t.time) > '2024-05-01' and coalesce(min(time), now()) < $1",
+        "select 1 from t group by key having max(t.time) > pg_time('2024-05-01') and coalesce(min(time), now()) < pg_time(?1)"
+      ),
       ("select time >= '2024-05-01'", "select time >= pg_time('2024-05-01')"),
       ("select '2024-05-01' < t.time", "select pg_time('2024-05-01') < t.time"),
       ("select time between 'a' and 'b' and key = 'c'", "select time between pg_time('a') and pg_time('b') and key = 'c'"),
@@ -80,6 +90,9 @@ import Testing
     "an error in the text is told with its place",
     arguments: [
       ("select 'x", 8), ("select (1", 10), ("select ä, a::nope", 14), ("selec 1", 1),
+      ("select ?", 8), ("select value ? 'a'", 14), ("select ä, ?1", 11),
+      ("select 2 * interval '1 day'", 12), ("select a - '1 day'::interval / 2", 30), ("select interval '1 day' + time", 25),
+      ("select 2 * '1 day'::interval", 19),
       ("select distinct on (a) a, b from t order by a", 8), ("select 1 from unnest(x) with ordinality as u(e, n)", 25),
       ("select 1 from (select 1) as t(a int)", 30),
     ])
@@ -122,7 +135,7 @@ import Testing
       "BEGIN; select ';' ; ; set a.b = 'x;'; show \"Time Zone\"; copy t (a) to stdout csv; fetch forward 5 from c; commit"
     let statements = try PostgresScript.parse(script, columnType: { _ in nil })
     #expect(statements.count == 7)
-    guard case .copyOut(let text, let format) = statements[4], case .fetch("c", 5) = statements[5] else {
+    guard case .copyOut(let text, let format) = statements[4], case .fetch("c", 5, isMove: false) = statements[5] else {
       Issue.record("\(statements)")
       return
     }

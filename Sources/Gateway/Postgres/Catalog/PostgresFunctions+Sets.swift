@@ -17,11 +17,12 @@ extension PostgresFunctions {
   static let aggregates: [RowAggregate] = [
     RowAggregate("array_agg") { rows in rows.isEmpty ? .null : .text(ArrayText.text(rows.map { $0.first.flatMap(text) })) },
     RowAggregate("pg_ordered_array_agg") { rows in
-      rows.isEmpty ? .null : .text(ArrayText.text(sorted(rows, behind: 1).map { text($0[0]) }))
+      rows.isEmpty ? .null : .text(ArrayText.text(sorted(rows, behind: 1).map { $0.first.flatMap(text) }))
     },
     RowAggregate("pg_ordered_string_agg") { rows in
       var result: String?
-      for row in sorted(rows, behind: 2) {
+      // Whoever calls it by its name may leave out what the translation never does.
+      for row in sorted(rows, behind: 2) where row.count > 1 {
         guard let part = text(row[0]) else { continue }
         result = result.map { $0 + (text(row[1]) ?? "") + part } ?? part
       }

@@ -2,6 +2,7 @@ import Query
 
 /// Times and intervals. A time in SQL here is the text that the column `time` has.
 extension PostgresFunctions {
+  static let noNumber = "a time is no number"
   static let times: [RowFunction] = [
     RowFunction("pg_timestamptz", argumentCount: 1) { (values) throws(Failure) in
       if values[0] == .null { return .null }
@@ -30,7 +31,33 @@ extension PostgresFunctions {
     RowFunction("pg_add_interval", argumentCount: 3) { (values) throws(Failure) in
       guard let time = milliseconds(values[0]), let sign = number(values[1]), let text = text(values[2]) else { return .null }
       let interval = try interval(text)
-      return result(try CivilTime(time).adding(months: Int(sign) * interval.months).adding(interval.milliseconds * sign))
+      let factor: Int64 = sign < 0 ? -1 : 1
+      return result(
+        try CivilTime(time).adding(months: Int(factor) * interval.months).adding(interval.milliseconds * factor))
+    },
+    RowFunction("pg_scaled_interval", argumentCount: 2) { (values) throws(Failure) in
+      guard let text = text(values[0]) else { return .null }
+      let factor: Double
+      switch values[1] {
+      case .integer(let number): factor = Double(number)
+      case .real(let number): factor = number
+      case .text(let text):
+        guard let number = Double(text) else { throw Failure("invalid input syntax for type double precision: \"\(text)\"") }
+        factor = number
+      default: return .null
+      }
+      let interval = try interval(text)
+      guard let months = Int(exactly: Double(interval.months) * factor),
+        let milliseconds = Int64(exactly: (Double(interval.milliseconds) * factor).rounded())
+      else { throw Failure("interval out of range") }
+      return .text("\(months) mons \(milliseconds) ms")
+    },
+    // In front of an arithmetic operator.
+    RowFunction("pg_number", argumentCount: 1) { (values) throws(Failure) in
+      if case .text(let text) = values[0], text.utf8.count >= 10, PostgresTime.parse(text) != nil {
+        throw Failure("\(noNumber): add an interval, or calculate with the column timestamp, which has milliseconds")
+      }
+      return values[0]
     },
     RowFunction("pg_at_time_zone", argumentCount: 2) { (values) throws(Failure) in
       guard let zone = text(values[1]) else { return .null }
@@ -45,7 +72,10 @@ extension PostgresFunctions {
     RowFunction("transaction_timestamp", argumentCount: 0, isDeterministic: false) { _ in result(PostgresTime.now()) },
     RowFunction("to_timestamp", argumentCount: 1) { (values) throws(Failure) in
       switch values[0] {
-      case .integer(let seconds): return result(seconds.multipliedReportingOverflow(by: 1000).partialValue)
+      case .integer(let seconds):
+        let (milliseconds, overflow) = seconds.multipliedReportingOverflow(by: 1000)
+        if overflow { throw Failure("timestamp out of range") }
+        return result(milliseconds)
       case .real(let seconds):
         guard let milliseconds = Int64(exactly: (seconds * 1000).rounded()) else { throw Failure("timestamp out of range") }
         return result(milliseconds)

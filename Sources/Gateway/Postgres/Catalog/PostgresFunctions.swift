@@ -11,7 +11,7 @@ enum PostgresFunctions {
       return .invalidDatetime
     }
     if message.hasPrefix("invalid input syntax") { return .invalidTextRepresentation }
-    if message.hasPrefix("set-returning functions") { return .featureNotSupported }
+    if message.hasPrefix("set-returning functions") || message.hasPrefix(noNumber) { return .featureNotSupported }
     if message.contains("out of range") { return .numericOutOfRange }
     if message.hasPrefix("time zone") || message.hasPrefix("unit ") { return .invalidParameterValue }
     return nil
@@ -201,7 +201,7 @@ enum PostgresFunctions {
         return .null
       }
       // Vectors count from 0, arrays from 1.
-      let place = array.hasPrefix("{") ? Int(clamping: index) - 1 : Int(clamping: index)
+      let place = array.hasPrefix("{") ? max(0, Int(clamping: index)) - 1 : Int(clamping: index)
       guard elements.indices.contains(place), let element = elements[place] else { return .null }
       return Int64(element).map(SQLParameter.integer) ?? .text(element)
     },

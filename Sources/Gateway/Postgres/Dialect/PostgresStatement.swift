@@ -3,7 +3,8 @@ enum PostgresStatement: Sendable {
   case query(QueryText)
   case copyOut(QueryText, CopyFormat)
   case declare(cursor: String, QueryText)
-  case fetch(cursor: String, count: Int?)
+  /// FETCH, or MOVE, which passes over rows without sending them; nil is all that are left.
+  case fetch(cursor: String, count: Int?, isMove: Bool)
   case closeCursor(String?)
   case begin(tag: String)
   case commit
@@ -83,7 +84,7 @@ struct PostgresScript {
       return .deallocate(nodes.last?.word == "all" ? nil : name)
     case "close": return .closeCursor(second == "all" ? nil : nodes.last?.name ?? "")
     case "declare": return try declare(nodes)
-    case "fetch", "move": return fetch(nodes)
+    case "fetch", "move": return try fetch(nodes, isMove: words[0] == "move")
     case "copy": return try copy(nodes)
     case "listen", "unlisten", "notify", "checkpoint", "analyze", "vacuum", "lock":
       return .nothing(tag: words[0].uppercased())
@@ -147,14 +148,24 @@ struct PostgresScript {
     return .declare(cursor: cursor, try query(Array(nodes[(separator + 1)...]), tag: "SELECT"))
   }
 
-  /// `FETCH [NEXT | n | ALL | FORWARD n | FORWARD ALL] [FROM | IN] cursor`.
-  private func fetch(_ nodes: [SQLNode]) -> PostgresStatement {
-    var count: Int? = 1
-    for node in nodes.dropFirst().dropLast() {
-      if node.word == "all" { count = nil }
-      if case .token(let token) = node, case .number(let text) = token.kind { count = Int(text) ?? 1 }
+  /// `FETCH [NEXT | n | ALL | FORWARD [n | ALL]] [FROM | IN] cursor`, and the same of MOVE. Rows are not kept, so nothing goes back.
+  private func fetch(_ nodes: [SQLNode], isMove: Bool) throws(PostgresError) -> PostgresStatement {
+    guard nodes.count > 1, let cursor = nodes.last?.name else {
+      throw PostgresError(.syntaxError, "syntax error in \(isMove ? "MOVE" : "FETCH")", position: position(nodes[0]))
     }
-    return .fetch(cursor: nodes.last?.name ?? "", count: count)
+    var rest = nodes[1...].dropLast()
+    if let word = rest.last?.word, word == "from" || word == "in" { rest.removeLast() }
+    if rest.first?.word == "forward" || (rest.first?.word == "next" && rest.count == 1) { rest.removeFirst() }
+    guard let first = rest.first else { return .fetch(cursor: cursor, count: 1, isMove: isMove) }
+    if rest.count == 1 {
+      if first.word == "all" { return .fetch(cursor: cursor, count: nil, isMove: isMove) }
+      if case .token(let token) = first, case .number(let text) = token.kind, let count = Int(text) {
+        return .fetch(cursor: cursor, count: count, isMove: isMove)
+      }
+    }
+    throw PostgresError(
+      .objectNotInPrerequisiteState, "cursor can only scan forward",
+      hint: "FETCH and MOVE take NEXT, a number, ALL or FORWARD here.", position: position(first))
   }
 
   private func copy(_ nodes: [SQLNode]) throws(PostgresError) -> PostgresStatement {

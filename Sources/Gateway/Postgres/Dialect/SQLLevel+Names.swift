@@ -123,7 +123,10 @@ extension SQLLevel {
       }
       index += 1
     }
-    push(pieces, SQLWords.functionTypes[name] == .timestamptz ? .typed(.timestamptz) : .other)
+    let isTime =
+      SQLWords.functionTypes[name] == .timestamptz
+      || (SQLWords.transparent.contains(name) && isTime(SQLNode.split(arguments).first ?? []))
+    push(pieces, isTime ? .typed(.timestamptz) : .other)
   }
 
   /// `array_agg(x ORDER BY y DESC)`: what to order by follows the arguments, behind a text that says which way.
@@ -169,7 +172,7 @@ extension SQLLevel {
       }
       let isConstant = separator == 1 && (inside[0].string != nil || inside[0].parameter != nil)
       let (before, after) = type.around(isConstant: isConstant)
-      return (around(before, operand, after), .other)
+      return (around(before, operand, after), .cast(to: type.type))
     case "extract":
       guard let separator = inside.firstIndex(where: { $0.word == "from" }),
         let field = inside.first?.name ?? inside.first?.string
@@ -235,13 +238,14 @@ extension SQLLevel {
     guard isTyped, let (type, count) = try TypeName.read(nodes[index...], in: translator.text),
       let constant = node(count)?.string
     else { return nil }
+    if type.type == .interval { try admitInterval(behind: out.count, at: place) }
     index += count + 1
     let (before, after) = type.around(isConstant: true)
     return (
       [
         SQLPiece(text: before, source: place), SQLPiece(text: SQLTranslator.literal(constant), source: place),
         SQLPiece(text: after, source: place),
-      ], .other
+      ], .cast(to: type.type)
     )
   }
 }

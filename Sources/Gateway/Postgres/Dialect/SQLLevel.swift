@@ -12,6 +12,15 @@ struct SQLLevel {
       /// A call or cast that is known to give this.
       case typed(PostgresType)
       case other
+
+      /// Of casts, those to times and intervals are known for what they are.
+      static func cast(to type: PostgresType) -> Kind {
+        switch type {
+        case .timestamptz, .timestamp: .typed(.timestamptz)
+        case .interval: .typed(.interval)
+        default: .other
+        }
+      }
     }
     /// Where it begins in `out`.
     var start: Int
@@ -188,12 +197,14 @@ struct SQLLevel {
 
   mutating func symbol(_ symbol: String, at place: Int) throws(PostgresError) {
     if symbol == "::" { return try cast(at: place) }
+    // SQLite would take it for a parameter, and a parameter that nobody gives for NULL.
+    if symbol.contains("?") { throw translator.failure(.syntaxError, "syntax error at or near \"\(symbol)\"", at: place) }
     if SQLWords.comparisons.contains(symbol), let word = node(0)?.word, word == "any" || word == "some" || word == "all",
       let group = node(1)?.parenthesized
     {
       return try quantified(symbol, word, group, at: place)
     }
-    if symbol == "+" || symbol == "-", let operand, try interval(symbol, behind: operand) { return }
+    if let operand, ["+", "-", "*", "/", "%"].contains(symbol), try calculate(symbol, behind: operand, at: place) { return }
     if let matching = SQLWords.matching[symbol], operand != nil {
       emit(matching, at: place)
       operand = nil
@@ -226,31 +237,8 @@ struct SQLLevel {
     if case .parameter(let number) = operand.kind { translator.parameter(number, is: type.type) }
     let (before, after) = type.around(isConstant: operand.isConstant)
     wrap(operand, before, after)
-    self.operand = Operand(start: operand.start, kind: type.type == .timestamptz ? .typed(.timestamptz) : .other)
-  }
-
-  /// `time - interval '1 hour'`; false if what follows is no interval.
-  private mutating func interval(_ sign: String, behind operand: Operand) throws(PostgresError) -> Bool {
-    var text: [SQLPiece]
-    let place = source
-    if node(0)?.word == "interval", let literal = node(1)?.string {
-      text = [SQLPiece(text: SQLTranslator.literal(literal), source: place)]
-      index += 2
-    } else if let literal = node(0)?.string, node(1)?.symbol == "::", node(2)?.word == "interval" {
-      text = [SQLPiece(text: SQLTranslator.literal(literal), source: place)]
-      index += 3
-    } else if let number = node(0)?.parameter, node(1)?.symbol == "::", node(2)?.word == "interval" {
-      translator.parameter(number, is: .text)
-      text = [SQLPiece(text: "?\(number)", source: place)]
-      index += 3
-    } else {
-      return false
-    }
-    wrap(operand, "pg_add_interval(", sign == "-" ? ", -1," : ", 1,")
-    text.append(SQLPiece(text: ")", source: place))
-    out += text
-    self.operand = Operand(start: operand.start, kind: .typed(.timestamptz))
-    return true
+    self.operand = Operand(start: operand.start, kind: .cast(to: type.type))
+    if type.type == .interval { try admitInterval(behind: operand.start, at: place) }
   }
 
   /// `x = ANY (…)`, `x <> ALL (…)`.
@@ -426,7 +414,7 @@ struct SQLLevel {
       throw translator.failure(.featureNotSupported, "AT TIME ZONE wants a constant", at: place)
     }
     index += 1
-    self.operand = Operand(start: operand.start, kind: .other)
+    self.operand = Operand(start: operand.start, kind: .typed(.timestamptz))
   }
 
   /// Items of this SELECT that have no name of their own get the one Postgres would give them, for the query around this one.

@@ -46,6 +46,8 @@ struct SelectItem: Hashable, Sendable {
   /// As Postgres would call the column; nil where it is the name that SQLite gives.
   var name: String?
   var type: PostgresType?
+  /// The number of the parameter that it is.
+  var parameter: Int?
   /// An argument whose type this item has: `max(time)` is what `time` is. Bytes of the client's text.
   var typedAs: Range<Int>?
   /// The item itself, without its alias.

@@ -48,6 +48,7 @@ struct SelectList {
     item.name = alias ?? name
     item.type = type
     item.typedAs = source
+    if expression.count == 1 { item.parameter = expression.first?.parameter }
     if let first = expression.first, let last = expression.last { item.range = first.start..<end(of: last) }
     return item
   }
@@ -180,6 +181,13 @@ struct SelectList {
     return isName(nodes) || call(nodes) != nil || (nodes.first?.word == "case" && nodes.last?.word == "end")
   }
 
+  /// `… + interval '1 hour'`, or a time and a parameter.
+  private func isTimePlus(_ nodes: ArraySlice<SQLNode>, at index: Int) -> Bool {
+    let rest = nodes[(index + 1)...]
+    if rest.contains(where: { $0.word == "interval" }) { return true }
+    return rest.first?.parameter != nil && meaning(nodes[..<index]).type == .timestamptz
+  }
+
   /// What the operator that binds least gives.
   private func typeOfOperators(_ nodes: ArraySlice<SQLNode>) -> PostgresType? {
     var isText = false
@@ -197,9 +205,25 @@ struct SelectList {
         if SQLWords.comparisons.contains(symbol) || SQLWords.matching[symbol] != nil { return .bool }
         if symbol == "||" { isText = true }
         let isSum = symbol == "+" || symbol == "-"
-        if isSum, index + 1 < nodes.endIndex, nodes[index + 1].word == "interval" { return .timestamptz }
+        if isSum, index > nodes.startIndex, isTimePlus(nodes, at: index) { return .timestamptz }
       }
     }
-    return isText ? .text : nil
+    return isText ? .text : typeOfArithmetic(nodes)
+  }
+
+  /// Numbers of known types, calculated with: SQLite gives whole numbers for whole ones. (Where it does not, past 64 bits, that is a
+  /// misfit.)
+  private func typeOfArithmetic(_ nodes: ArraySlice<SQLNode>) -> PostgresType? {
+    let parts = nodes.split(omittingEmptySubsequences: false) { ["+", "-", "*", "/", "%"].contains($0.symbol) }
+    guard parts.count > 1 else { return nil }
+    var isWhole = true
+    for part in parts where !part.isEmpty {
+      switch meaning(part).type {
+      case .int2, .int4, .int8: break
+      case .float4, .float8: isWhole = false
+      default: return nil
+      }
+    }
+    return isWhole ? .int8 : .float8
   }
 }

@@ -87,7 +87,8 @@ struct TypeName {
   var resultType: PostgresType {
     switch type {
     case .regclass, .regtype, .regproc: .text
-    case .date, .time, .interval, .unknown, .bpchar: .text
+    case .date, .time, .interval, .unknown, .bpchar, .uuid: .text
+    case .dateArray, .numericArray, .uuidArray: .textArray
     case .numeric: .float8
     default: type
     }

@@ -134,8 +134,8 @@ extension PostgresSession {
       guard let portal = portals[name] else { throw noPortal(name) }
       switch portal.statement {
       case .show(let name): out.writeRowDescription(try columnsOfShow(name), formats: portal.resultFormats)
-      case .copyOut: out.writeNoData()
-      case .fetch(let cursor, _):
+      case .copyOut, .fetch(_, _, isMove: true): out.writeNoData()
+      case .fetch(let cursor, _, _):
         guard let target = portals[cursor], let rows = try start(target) else { throw noCursor(cursor) }
         out.writeRowDescription(rows.columns, formats: portal.resultFormats)
       default:
@@ -148,16 +148,20 @@ extension PostgresSession {
   func noPortal(_ name: String) -> PostgresError { PostgresError(.invalidCursorName, "portal \"\(name)\" does not exist") }
 
   /// The columns of a statement before its parameters are known: without any, the first row tells what nothing else does; with some,
-  /// what is not known is text, which any value but bytes can be.
+  /// a column that is a parameter has its type, and what is not known is text, which any value but bytes can be.
   private func columns(of prepared: Prepared) throws(PostgresError) -> [ResultColumn]? {
     switch prepared.statement {
     case .query(let text):
       var open = try open(text)
-      if !prepared.parameterTypes.isEmpty { open.known = open.known.map { $0 ?? .text } }
+      if !prepared.parameterTypes.isEmpty {
+        open.known = zip(open.known, open.parameters).map { known, parameter in
+          known ?? parameter.map { TypeName(type: prepared.parameterTypes[$0 - 1]).resultType } ?? .text
+        }
+      }
       defer { running.end() }
       return try rows(of: open, text).columns
     case .show(let name): return try columnsOfShow(name)
-    case .fetch(let cursor, _):
+    case .fetch(let cursor, _, isMove: false):
       guard let target = portals[cursor] else { return nil }
       return try start(target)?.columns
     default: return nil
@@ -203,15 +207,9 @@ extension PostgresSession {
       activity = Activity(
         rows: rows, cut: cut, form: .copy(format), purpose: .copy, tag: "COPY", rowsMax: 0, isExtended: true,
         portal: portal, text: text)
-    case .fetch(let cursor, let count):
+    case .fetch(let cursor, let count, let isMove):
       guard let target = portals[cursor] else { throw noCursor(cursor) }
-      guard let rows = try start(target), let cut = target.open?.cut, count != 0 else {
-        return out.writeCommandComplete("FETCH 0")
-      }
-      try startClock(cut, target.text)
-      activity = Activity(
-        rows: rows, cut: cut, form: .rows(portal.resultFormats), purpose: .fetch, tag: "FETCH", rowsMax: count ?? 0,
-        isExtended: true, portal: target, text: target.text)
+      try fetch(target, count: count, isMove ? .skipped : .rows(portal.resultFormats), isExtended: true, into: &out)
     case .show(let name): writeShown(name, into: &out)
     case .declare(let cursor, let text): try declare(cursor, text, parameters: portal.parameters, into: &out)
     default: try runUtility(statement, into: &out)

@@ -11,6 +11,8 @@ extension PostgresSession {
     var names: [String]
     /// What is known of the columns before a row is looked at.
     var known: [PostgresType?]
+    /// The number of the parameter that a column is, where it is one.
+    var parameters: [Int?]
   }
 
   /// The block's cut, or a new one.
@@ -33,8 +35,8 @@ extension PostgresSession {
     try startClock(cut, text)
     do throws(QueryError) {
       let query = try cut.session.prepareQuery(text.translated.sql)
-      let (names, known) = describe(query, text, on: cut)
-      return OpenQuery(query: query, cut: cut, names: names, known: known)
+      let (names, known, parameters) = describe(query, text, on: cut)
+      return OpenQuery(query: query, cut: cut, names: names, known: known, parameters: parameters)
     } catch {
       if error.message == "no such column: user", let other = text.withUserFunction(PostgresCatalog.columnType) {
         return try open(other)
@@ -68,7 +70,7 @@ extension PostgresSession {
   /// Names and types of columns, from the select list where it tells and from the tables' declarations.
   private func describe(
     _ query: PreparedQuery, _ text: QueryText, on cut: PostgresCut
-  ) -> (names: [String], known: [PostgresType?]) {
+  ) -> (names: [String], known: [PostgresType?], parameters: [Int?]) {
     let columns = query.columns
     let items = Self.spread(text.translated.items ?? [], over: columns.count)
     var names = columns.map(\.name)
@@ -81,7 +83,7 @@ extension PostgresSession {
     if !open.isEmpty, let probed = probe(text, on: cut), probed.count == columns.count {
       for index in open { types[index] = PostgresType(declared: probed[index].declaredType) }
     }
-    return (names, types)
+    return (names, types, items.map { $0?.parameter })
   }
 
   /// Items by column: a star takes what the others leave. All nil where that cannot be told.

@@ -18,17 +18,28 @@ extension PostgresSession {
       startCopy(rows, format, into: &out)
       activity = Activity(
         rows: rows, cut: open.cut, form: .copy(format), purpose: .copy, tag: "COPY", rowsMax: 0, portal: nil, text: text)
-    case .fetch(let cursor, let count):
+    case .fetch(let cursor, let count, let isMove):
       guard let portal = portals[cursor] else { throw noCursor(cursor) }
-      guard let rows = try start(portal) else { return out.writeCommandComplete("FETCH 0") }
-      out.writeRowDescription(rows.columns, formats: [])
-      guard count != 0, let cut = portal.open?.cut else { return out.writeCommandComplete("FETCH 0") }
-      try startClock(cut, portal.text)
-      activity = Activity(
-        rows: rows, cut: cut, form: .rows([]), purpose: .fetch, tag: "FETCH", rowsMax: count ?? 0, portal: portal,
-        text: portal.text)
+      if !isMove, let rows = try start(portal) { out.writeRowDescription(rows.columns, formats: []) }
+      try fetch(portal, count: count, isMove ? .skipped : .rows([]), isExtended: false, into: &out)
     default: try runUtility(statement, into: &out)
     }
+  }
+
+  /// Begins FETCH, or MOVE, on a cursor.
+  ///
+  /// - Parameter count: nil for all rows that are left.
+  func fetch(
+    _ portal: Portal, count: Int?, _ form: RowStream.Form, isExtended: Bool, into out: inout ByteBuffer
+  ) throws(PostgresError) {
+    let tag = if case .skipped = form { "MOVE" } else { "FETCH" }
+    guard let rows = try start(portal), let cut = portal.open?.cut, count != 0 else {
+      return out.writeCommandComplete("\(tag) 0")
+    }
+    try startClock(cut, portal.text)
+    activity = Activity(
+      rows: rows, cut: cut, form: form, purpose: .fetch, tag: tag, rowsMax: count ?? 0, isExtended: isExtended,
+      portal: portal, text: portal.text)
   }
 
   func startCopy(_ rows: RowStream, _ format: CopyFormat, into out: inout ByteBuffer) {

@@ -22,6 +22,8 @@ final class RowStream {
   enum Form {
     case rows([ValueFormat])
     case copy(CopyFormat)
+    /// Rows are passed over.
+    case skipped
   }
 
   private let query: PreparedQuery
@@ -54,7 +56,7 @@ final class RowStream {
 
   /// Writes rows until there are no more, `rowsMax` were written (0: without bound), or `out` is full.
   ///
-  /// - Parameter rowsWritten: counted up for each row.
+  /// - Parameter rowsWritten: counted up for each row, also one that is passed over.
   func write(
     _ form: Form, rowsMax: Int, rowsWritten: inout Int, into out: inout ByteBuffer
   ) throws -> Stop {
@@ -70,6 +72,10 @@ final class RowStream {
         rowNumber += 1
       }
       hasRow = false
+      if case .skipped = form {
+        rowsWritten += 1
+        continue
+      }
       let start = out.writerIndex
       do throws(MisfitInColumn) {
         try query.withRow { (row) throws(MisfitInColumn) in try write(row, form, into: &out) }
@@ -94,6 +100,7 @@ final class RowStream {
         } catch { throw MisfitInColumn(column: index, misfit: error) }
       }
     case .copy(let format): try format.write(row, columns, to: &out)
+    case .skipped: break
     }
     out.setInteger(UInt32(truncatingIfNeeded: out.writerIndex - start), at: start)
   }

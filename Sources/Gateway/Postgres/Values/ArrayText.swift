@@ -40,6 +40,20 @@ enum ArrayText {
     }
   }
 
+  /// Whether `text` is an array in braces whose elements can be of that type.
+  static func isArray(_ text: String, of element: PostgresType) -> Bool {
+    guard text.utf8.first == UInt8(ascii: "{"), let elements = elements(text) else { return false }
+    return elements.allSatisfy { text in
+      guard let text else { return true }
+      return switch element {
+      case .int2, .int4, .int8, .oid: Int64(text) != nil
+      case .float4, .float8: Double(text) != nil
+      case .bool: ParameterReader.truth(text) != nil
+      default: true
+      }
+    }
+  }
+
   static func text(_ elements: [String?]) -> String {
     "{"
       + elements.map { element in
@@ -72,9 +86,19 @@ enum ArrayText {
         case .int8: out.writeInteger(number)
         default: out.writeInteger(Int32(truncatingIfNeeded: number))
         }
-      default:
+      case .float8:
+        guard let number = Double(value) else { throw Misfit(found: "an array element that is no number") }
+        out.writeMultipleIntegers(Int32(8), number.bitPattern)
+      case .float4:
+        guard let number = Float(value) else { throw Misfit(found: "an array element that is no number") }
+        out.writeMultipleIntegers(Int32(4), number.bitPattern)
+      case .bool:
+        guard let truth = ParameterReader.truth(value) else { throw Misfit(found: "an array element that is no boolean") }
+        out.writeMultipleIntegers(Int32(1), UInt8(truth ? 1 : 0))
+      case .text, .varchar, .name, .char:
         out.writeInteger(Int32(value.utf8.count))
         out.writeString(value)
+      default: throw Misfit(found: "an array of \(element.sqlName), which has no binary form here")
       }
     }
   }

@@ -119,6 +119,27 @@ enum ParameterReader {
       }
       return try parse(text, as: .numeric)
     case .text, .varchar, .bpchar, .name, .char, .json, .unknown: return try text(bytes, .text)
+    case .date:
+      guard let date = PostgresTime.dateText(daysSince2000: try fixed(Int32.self)) else {
+        throw PostgresError(.invalidDatetime, "date out of range")
+      }
+      return .text(date)
+    case .time:
+      let microseconds = try fixed(Int64.self)
+      guard (0...86_400_000_000).contains(microseconds) else { throw PostgresError(.invalidDatetime, "time out of range") }
+      return .text(PostgresTime.clockText(microseconds: microseconds))
+    case .interval:
+      guard buffer.readableBytes == 16,
+        let (microseconds, days, months) = buffer.readMultipleIntegers(as: (Int64, Int32, Int32).self)
+      else { throw PostgresError(.invalidBinaryRepresentation, "incorrect binary data format for type interval") }
+      return .text(PostgresTime.intervalText(months: months, days: days, microseconds: microseconds))
+    case .uuid:
+      guard bytes.count == 16 else {
+        throw PostgresError(.invalidBinaryRepresentation, "incorrect binary data format for type uuid")
+      }
+      let digits = bytes.flatMap { [ValueWriter.hexDigits[Int($0 >> 4)], ValueWriter.hexDigits[Int($0 & 15)]] }
+      let groups = [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(decoding: digits[$0], as: UTF8.self) }
+      return .text(groups.joined(separator: "-"))
     default:
       if type.element != nil {
         guard let array = ArrayText.text(binary: bytes) else {

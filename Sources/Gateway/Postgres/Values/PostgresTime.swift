@@ -39,6 +39,31 @@ enum PostgresTime {
     return String(decoding: bytes, as: UTF8.self) + (zone ? "+00" : "")
   }
 
+  /// `2024-05-01`; nil where a date has no text.
+  static func dateText(daysSince2000 days: Int32) -> String? {
+    sqlText(epochMilliseconds + Int64(days) * 86_400_000).map { String($0.prefix(10)) }
+  }
+
+  /// `09:00:00`, with the fraction of the second where there is one.
+  static func clockText(microseconds: Int64) -> String {
+    func padded(_ number: UInt64, _ digits: Int) -> String {
+      String(repeating: "0", count: max(0, digits - String(number).count)) + String(number)
+    }
+    let count = microseconds.magnitude
+    let (seconds, fraction) = count.quotientAndRemainder(dividingBy: 1_000_000)
+    return (microseconds < 0 ? "-" : "") + padded(seconds / 3600, 2) + ":" + padded(seconds / 60 % 60, 2) + ":"
+      + padded(seconds % 60, 2) + (fraction == 0 ? "" : "." + padded(fraction, 6))
+  }
+
+  /// `1 mons 2 days -03:00:00`, which `pg_interval` reads.
+  static func intervalText(months: Int32, days: Int32, microseconds: Int64) -> String {
+    var parts: [String] = []
+    if months != 0 { parts.append("\(months) mons") }
+    if days != 0 { parts.append("\(days) days") }
+    if microseconds != 0 || parts.isEmpty { parts.append(clockText(microseconds: microseconds)) }
+    return parts.joined(separator: " ")
+  }
+
   /// `microseconds` since 2000 as milliseconds since 1970; rounded up as texts are, and nil where a time has no text.
   static func milliseconds(microsecondsSince2000 microseconds: Int64) -> Int64? {
     let (quotient, rest) = microseconds.quotientAndRemainder(dividingBy: 1000)

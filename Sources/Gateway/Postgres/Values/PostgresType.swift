@@ -36,12 +36,15 @@ enum PostgresType: UInt32, Hashable, Sendable, CaseIterable {
   case time = 1083
   case timestamp = 1114
   case timestamptz = 1184
+  case dateArray = 1182
   case timestamptzArray = 1185
   case interval = 1186
+  case numericArray = 1231
   case numeric = 1700
   case regclass = 2205
   case regtype = 2206
   case uuid = 2950
+  case uuidArray = 2951
   case jsonb = 3802
 
   var oid: UInt32 { rawValue }
@@ -65,7 +68,7 @@ enum PostgresType: UInt32, Hashable, Sendable, CaseIterable {
     switch self {
     case .nodeTree: "pg_node_tree"
     case .boolArray, .byteaArray, .charArray, .nameArray, .int2Array, .int4Array, .textArray, .varcharArray, .int8Array,
-      .float4Array, .float8Array, .oidArray, .timestamptzArray:
+      .float4Array, .float8Array, .oidArray, .timestamptzArray, .dateArray, .numericArray, .uuidArray:
       "_" + (element?.catalogName ?? "")
     case .aclitemArray: "_aclitem"
     default: "\(self)"
@@ -108,6 +111,9 @@ enum PostgresType: UInt32, Hashable, Sendable, CaseIterable {
     case .float8Array: .float8
     case .oidArray, .oidvector: .oid
     case .timestamptzArray: .timestamptz
+    case .dateArray: .date
+    case .numericArray: .numeric
+    case .uuidArray: .uuid
     default: nil
     }
   }

@@ -47,7 +47,12 @@ enum ValueWriter {
       }
       out.writeString(text)
     default:
-      try writeCharacters(row, column, to: &out)
+      guard let element = type.element, type != .int2vector, type != .oidvector else {
+        return try writeCharacters(row, column, to: &out)
+      }
+      let text = try characters(row, column)
+      guard ArrayText.isArray(text, of: element) else { throw Misfit(found: "a TEXT that is no array of the type") }
+      out.writeString(text)
     }
   }
 

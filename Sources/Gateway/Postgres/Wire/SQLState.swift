@@ -33,6 +33,7 @@ struct SQLState: Hashable, Sendable {
   static let configurationLimit = SQLState("53400")
   static let programLimit = SQLState("54000")
   static let statementTooComplex = SQLState("54001")
+  static let objectNotInPrerequisiteState = SQLState("55000")
   static let queryCanceled = SQLState("57014")
   static let adminShutdown = SQLState("57P01")
   static let dataCorrupted = SQLState("XX001")
