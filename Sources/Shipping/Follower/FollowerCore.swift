@@ -158,7 +158,8 @@ final class FollowerCore: @unchecked Sendable {
     guard !partition.isLeaving, let conversation, conversation.isFollowing else { return }
     conversation.unfollow(partition)
     partition.wantsToBegin = true
-    partition.state = .starting
+    // One that failed shows that until something comes.
+    if case .failed = partition.state {} else { partition.state = .starting }
     work(on: partition)
   }
 
@@ -241,8 +242,6 @@ final class FollowerCore: @unchecked Sendable {
       partition.retry.reset()
       partition.forgetsStanding = false
       if outcome.divergence == nil { partition.divergences = 0 }
-    } else if began, outcome.standing != nil {
-      partition.state = .streaming
     }
     if let divergence = outcome.divergence { diverged(partition, divergence.segmentBase, divergence.words, conversation) }
     if let hashes = outcome.hashes { conversation.send(hashes, of: partition) }
@@ -278,7 +277,7 @@ final class FollowerCore: @unchecked Sendable {
   private func setState(_ state: LeaderStatus.State) { shared.withLock { $0.status.state = state } }
 
   private func reportLater(_ conversation: FollowerConversation) {
-    loop.scheduleTask(in: configuration.timing.pingInterval) {
+    loop.scheduleTask(in: configuration.timing.tickInterval) {
       guard self.conversation === conversation else { return }
       self.report()
       self.reportLater(conversation)

@@ -32,8 +32,9 @@ extension LeaderConversation {
   /// What a thread has read of a stream.
   func wasRead(_ stream: LeaderStream, _ outcome: LeaderWork.Outcome) {
     let now = NIODeadline.now()
-    let since = stream.notifiedSince ?? now
-    if outcome.isDrained { stream.notifiedSince = nil }
+    let since = stream.readingSince ?? now
+    stream.readingSince = nil
+    if !outcome.isDrained { stream.notifiedSince = since }
     for set in outcome.sets { stream.unacknowledged.append(before: set.before, after: set.after, bytes: set.bytes, since: since) }
     stream.outgoing += outcome.outgoing
     if outcome.isResync {

@@ -185,7 +185,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
       stream.source = source
       stream.isBusy = false
       // What was there before anybody could notify.
-      if stream.notifiedSince == nil { stream.notifiedSince = .now() }
+      notified(stream)
       work(on: stream)
     case .failure(let refusal):
       stream.isBusy = false
@@ -196,8 +196,12 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
 
   private func notified(_ id: StreamID) {
     guard let stream = streams[id] else { return }
-    if stream.notifiedSince == nil { stream.notifiedSince = .now() }
+    notified(stream)
     work(on: stream)
+  }
+
+  private func notified(_ stream: LeaderStream) {
+    if stream.notifiedSince == nil { stream.notifiedSince = .now() }
   }
 
   // Work with sources
@@ -216,11 +220,17 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     }
     if work.isEmpty { return }
     stream.acknowledged = nil
-    stream.hashes = nil
+    if stream.hashes != nil {
+      // The answer is the next thing to be read, whether the source says so or not.
+      stream.hashes = nil
+      notified(stream)
+    }
     stream.isBusy = true
     if work.readBytes != nil {
       // Before the look: what comes later notifies anew.
       stream.wakeUp.lower()
+      stream.readingSince = stream.notifiedSince
+      stream.notifiedSince = nil
       stream.wantsResync = false
     }
     core.pool.submit { [work] _ in

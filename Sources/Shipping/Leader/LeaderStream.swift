@@ -23,6 +23,8 @@ final class LeaderStream: @unchecked Sendable {
   // What it may have
   /// Since when there may be something to read; nil if not.
   var notifiedSince: NIODeadline?
+  /// The same of what a thread is reading: what is notified meanwhile may be behind what it finds.
+  var readingSince: NIODeadline?
   var isQueuedToRead = false
   /// What comes next needs the connection's turn for large sets.
   var wantsResync = false
@@ -54,7 +56,7 @@ final class LeaderStream: @unchecked Sendable {
   }
 
   func lag(at now: NIODeadline) -> ReplicaLag {
-    unacknowledged.lag(at: now, backlog: backlog, waitingSince: notifiedSince)
+    unacknowledged.lag(at: now, backlog: backlog, waitingSince: readingSince ?? notifiedSince)
   }
 
   /// Takes some of the hashes of a database; they are complete when their last ones are there.
