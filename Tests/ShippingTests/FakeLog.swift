@@ -104,7 +104,8 @@ final class FakeSource: ReplicaSource {
     let pages = log.pages
     let first: Next =
       if let standing {
-        standing == pages.standing || log.state.withLock({ $0.sets[standing.position.commitSequence]?.header.sumBefore == standing.sum })
+        standing == pages.standing
+          || log.state.withLock({ $0.sets[standing.position.commitSequence]?.header.sumBefore == standing.sum })
           ? .stream : .askHashes
       } else { .full }
     next = Mutex((first, standing?.position ?? .zero, nil))

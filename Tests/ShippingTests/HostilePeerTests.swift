@@ -51,7 +51,9 @@ import Testing
     await client.stop()
   }
 
-  @Test("whoever has another secret, or none, is told so, and comes no further", arguments: [nil, PeerSecret(Array("0123456789abcdef".utf8))])
+  @Test(
+    "whoever has another secret, or none, is told so, and comes no further",
+    arguments: [nil, PeerSecret(Array("0123456789abcdef".utf8))])
   func wrongSecret(other: PeerSecret?) async throws {
     let leader = FakeLeader()
     let listener = try await startListener(leader)
@@ -63,7 +65,9 @@ import Testing
     await listener.stop()
   }
 
-  @Test("garbage, huge lengths, messages out of place and lies about what was agreed cost the connection they came over, and no other")
+  @Test(
+    "garbage, huge lengths, messages out of place and lies about what was agreed cost the connection they came over, and no other"
+  )
   func garbage() async throws {
     try await Pair.run { pair in
       let (log, sink) = pair.follow(partition(0))

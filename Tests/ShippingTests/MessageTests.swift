@@ -67,7 +67,9 @@ import Testing
     for length in 0..<payload.readableBytes {
       let part = payload.getSlice(at: 0, length: length)!
       let read = try? PeerMessage.decode(part)
-      #expect(read == nil || hasRest || read?.kind == .proof || read?.kind == .welcome, "the first \(length) bytes of \(message.kind)")
+      #expect(
+        read == nil || hasRest || read?.kind == .proof || read?.kind == .welcome, "the first \(length) bytes of \(message.kind)"
+      )
       #expect(read != message)
     }
     var longer = payload
@@ -86,7 +88,9 @@ import Testing
       var messages: [PeerMessage] = []
       while rest.readableBytes > 0 {
         decoder.append(rest.readSlice(length: min(size, rest.readableBytes))!)
-        while let payload = try? decoder.next() { if let message = try? PeerMessage.decode(payload) { messages.append(message) } }
+        while let payload = try? decoder.next() {
+          if let message = try? PeerMessage.decode(payload) { messages.append(message) }
+        }
       }
       #expect(messages == Self.all)
     }
@@ -197,11 +201,11 @@ import Testing
       sets.append(before: position(sequence), after: position(sequence + 1), bytes: 10, since: now)
     }
     let later = now + .milliseconds(70)
-    #expect(sets.lag(at: later, backlog: .none, waitingSince: nil) == ReplicaLag(commits: 1000, bytes: 10_000, milliseconds: 70))
+    #expect(
+      sets.lag(at: later, backlog: .none, waitingSince: nil) == ReplicaLag(commits: 1000, bytes: 10_000, milliseconds: 70))
     sets.acknowledge(position(100))
     #expect(sets.lag(at: later, backlog: .none, waitingSince: nil).commits == 900)
     sets.acknowledge(position(1000))
     #expect(sets.isEmpty && sets.lag(at: later, backlog: .none, waitingSince: nil) == .none)
   }
 }
-

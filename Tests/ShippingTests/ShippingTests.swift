@@ -42,7 +42,9 @@ import Testing
       try await eventually("it follows") { sink.pages == log.pages }
       sink.hold(true)
       for round in 0..<10 as Range<UInt8> { try log.commit(page: 0, filledWith: round) }
-      @Sendable func isBehind(_ lag: ReplicaLag?) -> Bool { lag?.commits == 10 && (lag?.bytes ?? 0) > 1000 && (lag?.milliseconds ?? 0) > 0 }
+      @Sendable func isBehind(_ lag: ReplicaLag?) -> Bool {
+        lag?.commits == 10 && (lag?.bytes ?? 0) > 1000 && (lag?.milliseconds ?? 0) > 0
+      }
       try await eventually("the leader knows") { isBehind(pair.listener.followers.first?.partitions.first?.lag) }
       try await eventually("the follower knows") { isBehind(pair.client.status.partitions.first?.lag) }
       sink.hold(false)

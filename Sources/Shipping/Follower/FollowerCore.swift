@@ -247,7 +247,8 @@ final class FollowerCore: @unchecked Sendable {
     if let hashes = outcome.hashes { conversation.send(hashes, of: partition) }
     if outcome.hasFileEnded { partition.file = nil }
     if let failure = outcome.fileFailure {
-      logger.warning("a file could not be taken over", metadata: ["partition": "\(partition.partition)", "reason": "\(failure)"])
+      logger.warning(
+        "a file could not be taken over", metadata: ["partition": "\(partition.partition)", "reason": "\(failure)"])
       lookForFilesLater(partition)
     } else if let file = outcome.wantedFiles?.first {
       conversation.want(file, of: partition)

@@ -79,7 +79,9 @@ final class ReplicaApplier: @unchecked Sendable {
     outcome.credit = work.incoming.reduce(0) { $0 + $1.byteCount }
     do throws(SinkError) {
       try take(work.incoming, &outcome)
-      if let base = work.hashesOf { outcome.hashes = PageHashes(segmentBase: base, hashes: try sink.pageHashes(segmentBase: base)) }
+      if let base = work.hashesOf {
+        outcome.hashes = PageHashes(segmentBase: base, hashes: try sink.pageHashes(segmentBase: base))
+      }
     } catch { outcome.failure = "\(error)" }
     if outcome.failure == nil, work.looksForFiles || outcome.hasFileEnded || outcome.appliedSets > 0 {
       outcome.wantedFiles = sink.wantedFiles

@@ -35,7 +35,9 @@ extension LeaderConversation {
     let since = stream.readingSince ?? now
     stream.readingSince = nil
     if !outcome.isDrained { stream.notifiedSince = since }
-    for set in outcome.sets { stream.unacknowledged.append(before: set.before, after: set.after, bytes: set.bytes, since: since) }
+    for set in outcome.sets {
+      stream.unacknowledged.append(before: set.before, after: set.after, bytes: set.bytes, since: since)
+    }
     stream.outgoing += outcome.outgoing
     if outcome.isResync {
       stream.resync = outcome.sets.last?.after

@@ -158,7 +158,8 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     lastStream = request.stream.rawValue
     let id = request.stream
     let stream = LeaderStream(
-      request, wakeUp: WakeUp { [weak self] in
+      request,
+      wakeUp: WakeUp { [weak self] in
         guard let self else { return }
         loop.execute { self.notified(id) }
       })
@@ -326,7 +327,8 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     let partitions = streams.values.map { stream in
       PartitionShipping(
         partition: stream.partition, topicID: stream.topicID,
-        state: stream.source == nil ? .starting : stream.resync != nil || stream.wantsResync ? .resyncing : .streaming, durable: stream.durable,
+        state: stream.source == nil ? .starting : stream.resync != nil || stream.wantsResync ? .resyncing : .streaming,
+        durable: stream.durable,
         highWatermark: stream.highWatermark, lag: stream.lag(at: now), bytes: stream.sentBytes)
     }
     return FollowerStatus(
