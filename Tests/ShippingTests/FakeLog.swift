@@ -111,15 +111,6 @@ final class FakeSource: ReplicaSource {
     next = Mutex((first, standing?.position ?? .zero, nil))
   }
 
-  var isResyncNext: Bool {
-    next.withLock { next in
-      switch next.next {
-      case .full, .repair: true
-      default: false
-      }
-    }
-  }
-
   var backlog: ReplicaLag {
     let end = log.pages.position.commitSequence
     return ReplicaLag(commits: next.withLock { max(0, end - $0.position.commitSequence) })
@@ -169,7 +160,11 @@ final class FakeSource: ReplicaSource {
     }
   }
 
-  func pageHashes(segmentBase: Int64, _ hashes: [UInt64]) { next.withLock { $0.next = .repair(hashes) } }
+  func pageHashes(segmentBase: Int64, _ hashes: [UInt64]) {
+    next.withLock { next in
+      if case .waitForHashes = next.next { next.next = .repair(hashes) }
+    }
+  }
   func acknowledged(_ position: CommitPosition) { log.state.withLock { $0.acknowledged = position } }
 
   func readFile(base: Int64, generation: Int64, offset: Int64, maxBytes: Int) throws(PeerRefusal) -> FileBytes {
@@ -264,7 +259,7 @@ final class FakeSink: ReplicaSink {
       }
       return refusal
     }
-    if let refusal { throw .diverged(segmentBase: 0, "\(refusal)") }
+    if let refusal { throw .diverged("\(refusal)") }
   }
 
   func sync() -> CommitPosition? { standing?.position }

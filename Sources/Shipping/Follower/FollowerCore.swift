@@ -243,7 +243,7 @@ final class FollowerCore: @unchecked Sendable {
       partition.forgetsStanding = false
       if outcome.divergence == nil { partition.divergences = 0 }
     }
-    if let divergence = outcome.divergence { diverged(partition, divergence.segmentBase, divergence.words, conversation) }
+    if let words = outcome.divergence { return diverged(partition, words) }
     if let hashes = outcome.hashes { conversation.send(hashes, of: partition) }
     if outcome.hasFileEnded { partition.file = nil }
     if let failure = outcome.fileFailure {
@@ -256,22 +256,19 @@ final class FollowerCore: @unchecked Sendable {
     if began { partition.looksForFiles = true }
   }
 
-  private func diverged(
-    _ partition: FollowedPartition, _ segmentBase: Int64, _ words: String, _ conversation: FollowerConversation
-  ) {
+  private func diverged(_ partition: FollowedPartition, _ words: String) {
     metrics.divergences.increment()
     logger.warning(
-      "a copy differs from its leader's, and is repaired",
-      metadata: ["partition": "\(partition.partition)", "segment": "\(segmentBase)", "reason": "\(words)"])
+      "a copy differs from its leader's", metadata: ["partition": "\(partition.partition)", "reason": "\(words)"])
     partition.divergences += 1
-    if partition.divergences < Self.repairsMax { return conversation.wantHashes(of: partition, segmentBase) }
+    if partition.divergences < Self.divergencesMax { return begin(partition) }
     partition.divergences = 0
     partition.forgetsStanding = true
-    failed(partition, "the copy still differs after \(Self.repairsMax - 1) repairs: it is begun anew")
+    failed(partition, "the copy differs again and again, and is begun anew")
   }
 
-  /// Divergences in a row at which a copy is not repaired any more, but begun anew.
-  private static let repairsMax = 4
+  /// Divergences in a row at which a copy is not compared any more, but begun anew.
+  private static let divergencesMax = 4
 
   // Status
 

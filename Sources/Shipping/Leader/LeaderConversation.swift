@@ -214,16 +214,18 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     var work = LeaderWork()
     work.acknowledged = stream.acknowledged
     work.hashes = stream.hashes
+    // What is read behind them repairs the copy: once it is the partition's turn.
     if let request = stream.fileRequest, isReadingFile, fileReaders.first == stream.id { work.file = request }
-    if let readBytes = mayRead(stream) {
+    if stream.hashes == nil, let readBytes = mayRead(stream) {
       work.readBytes = readBytes
-      work.mayResync = resyncing == stream.id
+      work.isResyncNext = stream.isResyncNext
     }
     if work.isEmpty { return }
     stream.acknowledged = nil
     if stream.hashes != nil {
       // The answer is the next thing to be read, whether the source says so or not.
       stream.hashes = nil
+      stream.isResyncNext = true
       notified(stream)
     }
     stream.isBusy = true
@@ -232,7 +234,6 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
       stream.wakeUp.lower()
       stream.readingSince = stream.notifiedSince
       stream.notifiedSince = nil
-      stream.wantsResync = false
     }
     core.pool.submit { [work] _ in
       let outcome = work.run(source)
@@ -327,7 +328,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     let partitions = streams.values.map { stream in
       PartitionShipping(
         partition: stream.partition, topicID: stream.topicID,
-        state: stream.source == nil ? .starting : stream.resync != nil || stream.wantsResync ? .resyncing : .streaming,
+        state: stream.source == nil ? .starting : stream.resync != nil || stream.isResyncNext ? .resyncing : .streaming,
         durable: stream.durable,
         highWatermark: stream.highWatermark, lag: stream.lag(at: now), bytes: stream.sentBytes)
     }

@@ -26,8 +26,8 @@ final class LeaderStream: @unchecked Sendable {
   /// The same of what a thread is reading: what is notified meanwhile may be behind what it finds.
   var readingSince: NIODeadline?
   var isQueuedToRead = false
-  /// What comes next needs the connection's turn for large sets.
-  var wantsResync = false
+  /// The next set begins or repairs a copy, and needs the connection's turn for large sets.
+  var isResyncNext: Bool
   var fileRequest: FileRequest?
 
   // What is to be sent
@@ -52,6 +52,7 @@ final class LeaderStream: @unchecked Sendable {
     partition = request.partition
     topicID = request.topicID
     durable = request.standing?.position
+    isResyncNext = request.standing == nil
     self.wakeUp = wakeUp
   }
 
