@@ -138,6 +138,8 @@ final class FollowerCore: @unchecked Sendable {
   func follow(_ partition: FollowedPartition) {
     precondition(partitions[partition.partition] == nil, "a partition is followed once")
     partitions[partition.partition] = partition
+    // Too late: its sink is closed like the others.
+    if isStopping { return leave(partition, loop.makePromise()) }
     begin(partition)
   }
 
