@@ -175,7 +175,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "HistorySupport", "Model", "Bytes", "Records", "Pages", "KafkaProtocol", "Shipping", "Query", "Export", "Gateway", nioCore,
+        "HistorySupport", "Model", "Bytes", "Records", "Pages", "KafkaProtocol", "Shipping", "Query", "Export", "Gateway",
+        nioCore,
       ],
       path: "Tests/FuzzTargets",
       swiftSettings: strict),

@@ -16,6 +16,8 @@ public struct PeerTiming: Hashable, Sendable {
   public init() {}
 
   var pingInterval: TimeAmount { TimeAmount(deadAfter / 4) }
+  /// How often a connection looks at the clock.
+  var tickInterval: TimeAmount { min(pingInterval, TimeAmount(lagInterval)) }
 }
 
 /// When to try again.

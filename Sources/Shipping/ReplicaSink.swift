@@ -17,8 +17,9 @@ public struct WantedFile: Hashable, Sendable {
 
 /// Why a follower's copy did not take what it was given.
 public enum SinkError: Error, Hashable, Sendable {
-  /// The copy is not what the set was made against, or did not become what it should: its pages are to be compared. Nothing is changed.
-  case diverged(segmentBase: Int64, String)
+  /// The copy is not what the set was made against, or did not become what it should. Nothing is changed; the partition is followed anew
+  /// from where the copy stands, and the leader finds out what it lacks.
+  case diverged(String)
   /// Anything else. The stream is begun anew after a while.
   case failed(String)
 }

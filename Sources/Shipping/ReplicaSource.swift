@@ -36,8 +36,6 @@ public struct FileBytes: Sendable {
 
 /// One partition as its leader gives it to one follower. Its calls may block; they come from one thread at a time, not always the same.
 public protocol ReplicaSource: AnyObject, Sendable {
-  /// Whether `next` would give a set of any size, because it begins or repairs a copy. Few of those are made at once.
-  var isResyncNext: Bool { get }
   /// What `next` has yet to give, as far as it is known: for the lag. Its `milliseconds` are not looked at.
   var backlog: ReplicaLag { get }
 
@@ -46,7 +44,7 @@ public protocol ReplicaSource: AnyObject, Sendable {
   /// - Parameter maxBytes: commits are merged into one set up to this; a single one may be larger.
   /// - Throws: when the stream cannot go on; it is closed then.
   func next(maxBytes: Int) throws(PeerRefusal) -> ReplicaChange?
-  /// The answer to `wantsPageHashes`, or what a follower sends on its own when it finds that its copy differs. The next set repairs it.
+  /// The answer to `wantsPageHashes`: the next set repairs the copy.
   func pageHashes(segmentBase: Int64, _ hashes: [UInt64]) throws(PeerRefusal)
   /// The follower has made everything up to there durable.
   func acknowledged(_ position: CommitPosition)
@@ -54,6 +52,10 @@ public protocol ReplicaSource: AnyObject, Sendable {
   func readFile(base: Int64, generation: Int64, offset: Int64, maxBytes: Int) throws(PeerRefusal) -> FileBytes
   /// The last call.
   func close()
+}
+
+extension ReplicaSource {
+  public var backlog: ReplicaLag { .none }
 }
 
 /// The partitions that this node leads. Calls may block.

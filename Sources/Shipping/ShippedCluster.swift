@@ -42,7 +42,9 @@ public struct ShippedCluster: Hashable, Sendable {
     for id in known.keys.filter({ topics[$0] == nil }).sorted(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) }) {
       messages.append(.topicRemoved(id))
     }
-    for topic in topics.values.filter({ known[$0.id] != $0 }).sorted(by: { $0.name < $1.name }) { messages.append(.topic(topic)) }
+    for topic in topics.values.filter({ known[$0.id] != $0 }).sorted(by: { $0.name < $1.name }) {
+      messages.append(.topic(topic))
+    }
     messages.append(.clusterEnds(ClusterHead(identity: identity, version: version, settings: settings)))
     return messages
   }

@@ -44,7 +44,8 @@ public enum ShippingFuzzing {
   /// Nobody gets past a greeting without the secret.
   private static func greet(_ payloads: [ByteBuffer]) {
     let credentials = PeerCredentials(
-      identity: PeerIdentity(node: NodeID(1), clusterID: "c", leaderEpoch: .zero), secret: PeerSecret(1...32), isLoopback: false,
+      identity: PeerIdentity(node: NodeID(1), clusterID: "c", leaderEpoch: .zero), secret: PeerSecret(1...32),
+      isLoopback: false,
       nonce: [UInt8](repeating: 7, count: PeerMessage.nonceByteCount))
     var leader = LeaderHandshake(credentials)
     var follower = FollowerHandshake(credentials, intent: .follow)

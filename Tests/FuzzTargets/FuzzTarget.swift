@@ -7,6 +7,7 @@ internal import NIOCore
 internal import Pages
 internal import Query
 internal import Records
+internal import Shipping
 
 /// What reads bytes or text from outside, each behind one call for a fuzzer, and for the tests that replay what fuzzers found.
 ///
@@ -46,6 +47,10 @@ public final class FuzzTarget {
     case repairedPageSet = "repaired-page-set"
     /// A -wal file, or a database.
     case pages
+    /// A stream of another node's bytes, from its greeting on.
+    case peerStream = "peer-stream"
+    /// One message of another node without the frame around it.
+    case peerMessage = "peer-message"
   }
 
   public let kind: Kind
@@ -72,6 +77,8 @@ public final class FuzzTarget {
     case .pageSets: PagesFuzzing.sets(bytes, repairs: false)
     case .repairedPageSet: PagesFuzzing.sets(bytes, repairs: true)
     case .pages: PagesFuzzing.log(bytes)
+    case .peerStream: ShippingFuzzing.stream(bytes)
+    case .peerMessage: ShippingFuzzing.message(bytes)
     }
   }
 

@@ -104,19 +104,11 @@ final class FakeSource: ReplicaSource {
     let pages = log.pages
     let first: Next =
       if let standing {
-        standing == pages.standing || log.state.withLock({ $0.sets[standing.position.commitSequence]?.header.sumBefore == standing.sum })
+        standing == pages.standing
+          || log.state.withLock({ $0.sets[standing.position.commitSequence]?.header.sumBefore == standing.sum })
           ? .stream : .askHashes
       } else { .full }
     next = Mutex((first, standing?.position ?? .zero, nil))
-  }
-
-  var isResyncNext: Bool {
-    next.withLock { next in
-      switch next.next {
-      case .full, .repair: true
-      default: false
-      }
-    }
   }
 
   var backlog: ReplicaLag {
@@ -168,7 +160,11 @@ final class FakeSource: ReplicaSource {
     }
   }
 
-  func pageHashes(segmentBase: Int64, _ hashes: [UInt64]) { next.withLock { $0.next = .repair(hashes) } }
+  func pageHashes(segmentBase: Int64, _ hashes: [UInt64]) {
+    next.withLock { next in
+      if case .waitForHashes = next.next { next.next = .repair(hashes) }
+    }
+  }
   func acknowledged(_ position: CommitPosition) { log.state.withLock { $0.acknowledged = position } }
 
   func readFile(base: Int64, generation: Int64, offset: Int64, maxBytes: Int) throws(PeerRefusal) -> FileBytes {
@@ -263,7 +259,7 @@ final class FakeSink: ReplicaSink {
       }
       return refusal
     }
-    if let refusal { throw .diverged(segmentBase: 0, "\(refusal)") }
+    if let refusal { throw .diverged("\(refusal)") }
   }
 
   func sync() -> CommitPosition? { standing?.position }

@@ -13,7 +13,7 @@ func pause() { usleep(5000) }
 /// Waits for what will be so before long, on however slow a machine.
 func eventually(
   _ what: Comment, within limit: Duration = .seconds(60), at location: SourceLocation = #_sourceLocation,
-  _ condition: @Sendable () throws -> Bool
+  _ condition: () throws -> Bool
 ) async throws {
   let end = ContinuousClock.now + limit
   while try !condition() {
@@ -45,13 +45,6 @@ var patient: PeerTiming {
   timing.stalledAfter = .seconds(80)
   timing.retryAfter = .milliseconds(10) ... .milliseconds(50)
   timing.lagInterval = .milliseconds(20)
-  return timing
-}
-
-/// As patient, but it looks often: reports are made when it does.
-var lively: PeerTiming {
-  var timing = patient
-  timing.deadAfter = .seconds(10)
   return timing
 }
 

@@ -19,9 +19,7 @@ final class FollowedLog: ReplicaSink {
 
   func apply(_ set: PageSet) throws(SinkError) {
     do throws(ReplicaError) { try follower.apply(set) } catch {
-      if case .diverged(let difference) = error {
-        throw .diverged(segmentBase: set.header.after.segmentBase.rawValue, "\(difference)")
-      }
+      if case .diverged(let difference) = error { throw .diverged("\(difference)") }
       throw .failed("\(error)")
     }
   }

@@ -2,7 +2,6 @@ import Model
 import Pages
 import Shipping
 import Storage
-import Synchronization
 
 /// The partitions of this node as followers are sent them.
 struct LedPartitions: ReplicaSources {
@@ -27,26 +26,16 @@ struct LedPartitions: ReplicaSources {
 /// One of them, for one follower.
 private final class LedPartition: ReplicaSource {
   private let feed: ReplicaFeed
-  /// The next set may be of any size: there was none yet, or pages are to be compared.
-  private let isBeginning = Atomic(true)
 
   init(_ feed: ReplicaFeed) { self.feed = feed }
 
-  var isResyncNext: Bool { isBeginning.load(ordering: .relaxed) }
-  /// The feed makes sets when they are asked for, and does not know what they will be.
-  var backlog: ReplicaLag { .none }
-
   func next(maxBytes: Int) throws(PeerRefusal) -> ReplicaChange? {
     do throws(StorageError) {
-      switch try feed.next(maxBytes: maxBytes) {
-      case .pages(let set):
-        isBeginning.store(false, ordering: .relaxed)
-        return .pages(set)
-      case .wantsPageHashes(let base):
-        isBeginning.store(true, ordering: .relaxed)
-        return .wantsPageHashes(segmentBase: base)
-      case .highWatermark(let offset): return .highWatermark(offset)
-      case nil: return nil
+      return switch try feed.next(maxBytes: maxBytes) {
+      case .pages(let set): .pages(set)
+      case .wantsPageHashes(let base): .wantsPageHashes(segmentBase: base)
+      case .highWatermark(let offset): .highWatermark(offset)
+      case nil: nil
       }
     } catch { throw PeerRefusal(error) }
   }

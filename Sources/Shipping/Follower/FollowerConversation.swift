@@ -58,7 +58,10 @@ final class FollowerConversation: PeerRole, @unchecked Sendable {
       else { throw .malformed("a piece of a file that nobody asked for") }
       try take(.file(piece), piece.stream)
     case .highWatermark(let id, let offset):
-      streams[id]?.highWatermark = offset
+      if let partition = streams[id] {
+        partition.highWatermark = offset
+        if partition.state != .resyncing { partition.state = .streaming }
+      }
       try take(.highWatermark(offset), id)
     case .wantPageHashes(let id, let segmentBase):
       guard let partition = streams[id] else { return }

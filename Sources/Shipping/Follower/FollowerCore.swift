@@ -138,6 +138,8 @@ final class FollowerCore: @unchecked Sendable {
   func follow(_ partition: FollowedPartition) {
     precondition(partitions[partition.partition] == nil, "a partition is followed once")
     partitions[partition.partition] = partition
+    // Too late: its sink is closed like the others.
+    if isStopping { return leave(partition, loop.makePromise()) }
     begin(partition)
   }
 
@@ -158,7 +160,8 @@ final class FollowerCore: @unchecked Sendable {
     guard !partition.isLeaving, let conversation, conversation.isFollowing else { return }
     conversation.unfollow(partition)
     partition.wantsToBegin = true
-    partition.state = .starting
+    // One that failed shows that until something comes.
+    if case .failed = partition.state {} else { partition.state = .starting }
     work(on: partition)
   }
 
@@ -241,14 +244,13 @@ final class FollowerCore: @unchecked Sendable {
       partition.retry.reset()
       partition.forgetsStanding = false
       if outcome.divergence == nil { partition.divergences = 0 }
-    } else if began, outcome.standing != nil {
-      partition.state = .streaming
     }
-    if let divergence = outcome.divergence { diverged(partition, divergence.segmentBase, divergence.words, conversation) }
+    if let words = outcome.divergence { return diverged(partition, words) }
     if let hashes = outcome.hashes { conversation.send(hashes, of: partition) }
     if outcome.hasFileEnded { partition.file = nil }
     if let failure = outcome.fileFailure {
-      logger.warning("a file could not be taken over", metadata: ["partition": "\(partition.partition)", "reason": "\(failure)"])
+      logger.warning(
+        "a file could not be taken over", metadata: ["partition": "\(partition.partition)", "reason": "\(failure)"])
       lookForFilesLater(partition)
     } else if let file = outcome.wantedFiles?.first {
       conversation.want(file, of: partition)
@@ -256,29 +258,26 @@ final class FollowerCore: @unchecked Sendable {
     if began { partition.looksForFiles = true }
   }
 
-  private func diverged(
-    _ partition: FollowedPartition, _ segmentBase: Int64, _ words: String, _ conversation: FollowerConversation
-  ) {
+  private func diverged(_ partition: FollowedPartition, _ words: String) {
     metrics.divergences.increment()
     logger.warning(
-      "a copy differs from its leader's, and is repaired",
-      metadata: ["partition": "\(partition.partition)", "segment": "\(segmentBase)", "reason": "\(words)"])
+      "a copy differs from its leader's", metadata: ["partition": "\(partition.partition)", "reason": "\(words)"])
     partition.divergences += 1
-    if partition.divergences < Self.repairsMax { return conversation.wantHashes(of: partition, segmentBase) }
+    if partition.divergences < Self.divergencesMax { return begin(partition) }
     partition.divergences = 0
     partition.forgetsStanding = true
-    failed(partition, "the copy still differs after \(Self.repairsMax - 1) repairs: it is begun anew")
+    failed(partition, "the copy differs again and again, and is begun anew")
   }
 
-  /// Divergences in a row at which a copy is not repaired any more, but begun anew.
-  private static let repairsMax = 4
+  /// Divergences in a row at which a copy is not compared any more, but begun anew.
+  private static let divergencesMax = 4
 
   // Status
 
   private func setState(_ state: LeaderStatus.State) { shared.withLock { $0.status.state = state } }
 
   private func reportLater(_ conversation: FollowerConversation) {
-    loop.scheduleTask(in: configuration.timing.pingInterval) {
+    loop.scheduleTask(in: configuration.timing.tickInterval) {
       guard self.conversation === conversation else { return }
       self.report()
       self.reportLater(conversation)

@@ -35,7 +35,8 @@ struct FollowerWork: Sendable {
     /// What the leader may send anew.
     var credit = 0
     var durable: CommitPosition?
-    var divergence: (segmentBase: Int64, words: String)?
+    /// The copy differs: nothing of the stream was taken from there on.
+    var divergence: String?
     var hashes: PageHashes?
     /// Nil if nobody looked.
     var wantedFiles: [WantedFile]?
@@ -59,8 +60,8 @@ final class ReplicaApplier: @unchecked Sendable {
   private let sink: any ReplicaSink
   private var decoder = PageSetDecoder()
   private var arrivingBytes = 0
-  /// The copy differs: nothing helps but a set that repairs it.
-  private var awaitsResync = false
+  /// The copy differs from what the stream goes on from.
+  private var hasDiverged = false
   private var highWatermark: Offset?
   /// A file could not be written; the rest of the piece is let pass.
   private var isFileBroken = false
@@ -72,14 +73,16 @@ final class ReplicaApplier: @unchecked Sendable {
     if work.begins {
       decoder = PageSetDecoder()
       arrivingBytes = 0
-      awaitsResync = false
+      hasDiverged = false
       isFileBroken = false
       outcome.standing = work.forgetsStanding ? nil : sink.standing
     }
     outcome.credit = work.incoming.reduce(0) { $0 + $1.byteCount }
     do throws(SinkError) {
       try take(work.incoming, &outcome)
-      if let base = work.hashesOf { outcome.hashes = PageHashes(segmentBase: base, hashes: try sink.pageHashes(segmentBase: base)) }
+      if let base = work.hashesOf {
+        outcome.hashes = PageHashes(segmentBase: base, hashes: try sink.pageHashes(segmentBase: base))
+      }
     } catch { outcome.failure = "\(error)" }
     if outcome.failure == nil, work.looksForFiles || outcome.hasFileEnded || outcome.appliedSets > 0 {
       outcome.wantedFiles = sink.wantedFiles
@@ -105,21 +108,20 @@ final class ReplicaApplier: @unchecked Sendable {
   }
 
   private func append(_ bytes: ByteBuffer, _ outcome: inout FollowerWork.Outcome) throws(SinkError) {
+    if hasDiverged { return }
     bytes.withUnsafeReadableBytes { decoder.append($0) }
     arrivingBytes += bytes.readableBytes
     while let set = try next() {
       arrivingBytes -= set.encodedByteCount
-      if awaitsResync, !set.header.flags.contains(.resync) { continue }
       do throws(SinkError) {
         try sink.apply(set)
-        awaitsResync = false
-        outcome.divergence = nil
         outcome.appliedSets += 1
         outcome.appliedBytes += set.encodedByteCount
       } catch {
-        guard case .diverged(let base, let words) = error else { throw error }
-        awaitsResync = true
-        outcome.divergence = (base, words)
+        guard case .diverged(let words) = error else { throw error }
+        hasDiverged = true
+        outcome.divergence = words
+        return
       }
     }
   }
@@ -152,7 +154,7 @@ final class ReplicaApplier: @unchecked Sendable {
 extension SinkError: CustomStringConvertible {
   public var description: String {
     switch self {
-    case .diverged(_, let words), .failed(let words): words
+    case .diverged(let words), .failed(let words): words
     }
   }
 }

@@ -17,8 +17,12 @@ extension LeaderConversation {
   /// How much may be read of a stream now; nil for nothing. What has to wait is called again.
   func mayRead(_ stream: LeaderStream) -> Int? {
     guard stream.notifiedSince != nil, stream.outgoing.isEmpty, !isClosed else { return nil }
-    if stream.wantsResync {
-      guard resyncing == stream.id else { return nil }
+    if stream.isResyncNext {
+      guard resyncing == stream.id else {
+        if !resyncers.contains(stream.id) { resyncers.append(stream.id) }
+        beginResync()
+        return nil
+      }
     } else if waitingBytes >= Limits.peerReadAheadBytesMax {
       if !stream.isQueuedToRead {
         stream.isQueuedToRead = true
@@ -32,23 +36,22 @@ extension LeaderConversation {
   /// What a thread has read of a stream.
   func wasRead(_ stream: LeaderStream, _ outcome: LeaderWork.Outcome) {
     let now = NIODeadline.now()
-    let since = stream.notifiedSince ?? now
-    if outcome.isDrained { stream.notifiedSince = stream.isNotifiedAnew ? now : nil }
-    for set in outcome.sets { stream.unacknowledged.append(before: set.before, after: set.after, bytes: set.bytes, since: since) }
+    let since = stream.readingSince ?? now
+    stream.readingSince = nil
+    if !outcome.isDrained { stream.notifiedSince = since }
+    for set in outcome.sets {
+      stream.unacknowledged.append(before: set.before, after: set.after, bytes: set.bytes, since: since)
+    }
     stream.outgoing += outcome.outgoing
     if outcome.isResync {
       stream.resync = outcome.sets.last?.after
       stream.isResyncSent = false
+      stream.isResyncNext = false
     } else {
       stream.outgoingBytes += outcome.outgoingBytes
       waitingBytes += outcome.outgoingBytes
-      // It had its turn, and had nothing large after all.
+      // It had its turn, and nothing large yet: others may have theirs.
       if stream.resync == nil { endResync(of: stream) }
-    }
-    if outcome.wantsResync {
-      stream.wantsResync = true
-      if !resyncers.contains(stream.id) { resyncers.append(stream.id) }
-      beginResync()
     }
     giveTurn(stream)
     send()
@@ -59,9 +62,9 @@ extension LeaderConversation {
   private func beginResync() {
     guard resyncing == nil, !isClosed else { return }
     while let id = resyncers.popFirst() {
-      guard let stream = streams[id], !stream.isClosing, stream.wantsResync else { continue }
+      guard let stream = streams[id], !stream.isClosing, stream.isResyncNext else { continue }
       resyncing = id
-      // After the outcome that is being looked at.
+      // After what is being looked at.
       loop.execute { if let stream = self.streams[id] { self.work(on: stream) } }
       return
     }
@@ -174,7 +177,7 @@ extension LeaderConversation {
     waitingBytes -= stream.outgoingBytes
     stream.outgoing.removeAll()
     stream.outgoingBytes = 0
-    stream.wantsResync = false
+    stream.isResyncNext = false
     stream.fileRequest = nil
     endResync(of: stream)
   }

@@ -158,7 +158,8 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     lastStream = request.stream.rawValue
     let id = request.stream
     let stream = LeaderStream(
-      request, wakeUp: WakeUp { [weak self] in
+      request,
+      wakeUp: WakeUp { [weak self] in
         guard let self else { return }
         loop.execute { self.notified(id) }
       })
@@ -185,7 +186,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
       stream.source = source
       stream.isBusy = false
       // What was there before anybody could notify.
-      if stream.notifiedSince == nil { stream.notifiedSince = .now() }
+      notified(stream)
       work(on: stream)
     case .failure(let refusal):
       stream.isBusy = false
@@ -196,9 +197,12 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
 
   private func notified(_ id: StreamID) {
     guard let stream = streams[id] else { return }
-    stream.isNotifiedAnew = true
-    if stream.notifiedSince == nil { stream.notifiedSince = .now() }
+    notified(stream)
     work(on: stream)
+  }
+
+  private func notified(_ stream: LeaderStream) {
+    if stream.notifiedSince == nil { stream.notifiedSince = .now() }
   }
 
   // Work with sources
@@ -210,20 +214,26 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     var work = LeaderWork()
     work.acknowledged = stream.acknowledged
     work.hashes = stream.hashes
+    // What is read behind them repairs the copy: once it is the partition's turn.
     if let request = stream.fileRequest, isReadingFile, fileReaders.first == stream.id { work.file = request }
-    if let readBytes = mayRead(stream) {
+    if stream.hashes == nil, let readBytes = mayRead(stream) {
       work.readBytes = readBytes
-      work.mayResync = resyncing == stream.id
+      work.isResyncNext = stream.isResyncNext
     }
     if work.isEmpty { return }
     stream.acknowledged = nil
-    stream.hashes = nil
+    if stream.hashes != nil {
+      // The answer is the next thing to be read, whether the source says so or not.
+      stream.hashes = nil
+      stream.isResyncNext = true
+      notified(stream)
+    }
     stream.isBusy = true
     if work.readBytes != nil {
       // Before the look: what comes later notifies anew.
       stream.wakeUp.lower()
-      stream.isNotifiedAnew = false
-      stream.wantsResync = false
+      stream.readingSince = stream.notifiedSince
+      stream.notifiedSince = nil
     }
     core.pool.submit { [work] _ in
       let outcome = work.run(source)
@@ -318,7 +328,8 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     let partitions = streams.values.map { stream in
       PartitionShipping(
         partition: stream.partition, topicID: stream.topicID,
-        state: stream.source == nil ? .starting : stream.resync != nil || stream.wantsResync ? .resyncing : .streaming, durable: stream.durable,
+        state: stream.source == nil ? .starting : stream.resync != nil || stream.isResyncNext ? .resyncing : .streaming,
+        durable: stream.durable,
         highWatermark: stream.highWatermark, lag: stream.lag(at: now), bytes: stream.sentBytes)
     }
     return FollowerStatus(

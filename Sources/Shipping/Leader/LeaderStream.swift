@@ -23,11 +23,11 @@ final class LeaderStream: @unchecked Sendable {
   // What it may have
   /// Since when there may be something to read; nil if not.
   var notifiedSince: NIODeadline?
-  /// There was another notice while a thread read, which may have come too late for it.
-  var isNotifiedAnew = false
+  /// The same of what a thread is reading: what is notified meanwhile may be behind what it finds.
+  var readingSince: NIODeadline?
   var isQueuedToRead = false
-  /// What comes next needs the connection's turn for large sets.
-  var wantsResync = false
+  /// The next set begins or repairs a copy, and needs the connection's turn for large sets.
+  var isResyncNext: Bool
   var fileRequest: FileRequest?
 
   // What is to be sent
@@ -52,11 +52,12 @@ final class LeaderStream: @unchecked Sendable {
     partition = request.partition
     topicID = request.topicID
     durable = request.standing?.position
+    isResyncNext = request.standing == nil
     self.wakeUp = wakeUp
   }
 
   func lag(at now: NIODeadline) -> ReplicaLag {
-    unacknowledged.lag(at: now, backlog: backlog, waitingSince: notifiedSince)
+    unacknowledged.lag(at: now, backlog: backlog, waitingSince: readingSince ?? notifiedSince)
   }
 
   /// Takes some of the hashes of a database; they are complete when their last ones are there.

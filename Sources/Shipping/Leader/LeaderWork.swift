@@ -30,7 +30,8 @@ struct LeaderWork: Sendable {
   var file: FileRequest?
   /// Bytes of page sets to read at most, but for a single set; nil for none.
   var readBytes: Int?
-  var mayResync = false
+  /// The next set begins or repairs a copy: it may be of any size, and is sent under other rules.
+  var isResyncNext = false
 
   var isEmpty: Bool { acknowledged == nil && hashes == nil && file == nil && readBytes == nil }
 
@@ -41,8 +42,7 @@ struct LeaderWork: Sendable {
     var hasRead = false
     /// There was nothing more to read.
     var isDrained = false
-    /// What comes next begins or repairs a copy, for which it has to be this partition's turn.
-    var wantsResync = false
+    /// There is a set that begins or repairs a copy, alone.
     var isResync = false
     var file: Result<FileBytes, PeerRefusal>?
     var backlog = ReplicaLag.none
@@ -64,39 +64,26 @@ struct LeaderWork: Sendable {
   private func read(_ source: any ReplicaSource, upTo limit: Int, _ outcome: inout Outcome) throws(PeerRefusal) {
     outcome.hasRead = true
     var payload: [UInt8] = []
-    func endPages(_ outcome: inout Outcome, isResync: Bool = false) {
-      if payload.isEmpty { return }
-      outcome.outgoing.append(.pages(ByteBuffer(bytes: payload), isResync: isResync))
-      payload = []
+    // The last of several says it all. It may come late, but not before the pages it was raised for.
+    var highWatermark: Offset?
+    func endPages(_ outcome: inout Outcome) {
+      if !payload.isEmpty { outcome.outgoing.append(.pages(ByteBuffer(bytes: payload), isResync: outcome.isResync)) }
+      if let highWatermark { outcome.outgoing.append(.highWatermark(highWatermark)) }
+      (payload, highWatermark) = ([], nil)
     }
-    while outcome.outgoingBytes < limit {
-      let isResync = source.isResyncNext
-      if isResync {
-        outcome.wantsResync = !mayResync
-        // Alone, because it is sent under other rules.
-        if !mayResync || outcome.outgoingBytes > 0 { break }
-      }
+    while outcome.outgoingBytes < limit, !outcome.isResync {
       guard let change = try source.next(maxBytes: limit - outcome.outgoingBytes) else {
         outcome.isDrained = true
         break
       }
       switch change {
       case .pages(let set):
-        let start = payload.count
         set.encode(into: &payload)
-        let byteCount = payload.count - start
-        outcome.outgoingBytes += byteCount
-        outcome.sets.append(ShippedSet(before: set.header.before, after: set.header.after, bytes: byteCount))
-        if isResync {
-          endPages(&outcome, isResync: true)
-          outcome.isResync = true
-          return
-        }
-      case .highWatermark(let offset):
-        endPages(&outcome)
-        // The last of several in a row says it all.
-        if case .highWatermark? = outcome.outgoing.last { outcome.outgoing.removeLast() }
-        outcome.outgoing.append(.highWatermark(offset))
+        outcome.outgoingBytes += set.encodedByteCount
+        outcome.sets.append(
+          ShippedSet(before: set.header.before, after: set.header.after, bytes: set.encodedByteCount))
+        outcome.isResync = isResyncNext
+      case .highWatermark(let offset): highWatermark = offset
       case .wantsPageHashes(let segmentBase):
         endPages(&outcome)
         outcome.outgoing.append(.wantPageHashes(segmentBase: segmentBase))

@@ -157,7 +157,7 @@ final class PeerConnection: ChannelInboundHandler, @unchecked Sendable {
   // Life
 
   private func tickLater() {
-    loop.scheduleTask(in: timing.pingInterval) {
+    loop.scheduleTask(in: timing.tickInterval) {
       guard self.channel.isActive else { return }
       self.tick(.now())
       self.tickLater()
@@ -167,7 +167,7 @@ final class PeerConnection: ChannelInboundHandler, @unchecked Sendable {
   private func tick(_ now: NIODeadline) {
     if isClosed { return }
     // This node itself stood still: what the peer has sent meanwhile is read first.
-    let isLate = now - lastTick > timing.pingInterval * 3
+    let isLate = now - lastTick > TimeAmount(timing.deadAfter / 2)
     lastTick = now
     if isLate { return }
     if isGreeting {
@@ -181,8 +181,8 @@ final class PeerConnection: ChannelInboundHandler, @unchecked Sendable {
       close(PeerRefusal(.silent, "the peer takes nothing, or does not finish what it says"))
     } else {
       role.tick(now)
-      // Half an interval ago, because this comes once in an interval.
-      if isWritable, (now - lastSent) * 2 >= timing.pingInterval { send(.ping) }
+      // Not a whole interval, because this may come once in an interval.
+      if isWritable, (now - lastSent) * 4 >= timing.pingInterval * 3 { send(.ping) }
     }
   }
 }
