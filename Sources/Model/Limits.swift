@@ -58,6 +58,8 @@ public enum Limits {
   // Replication
   /// Bytes of the entries of one page set: every page of the largest segment file, as a full state has them.
   public static let pageSetBytesMax = segmentFileBytesMax + (8 << 20)
+  /// Bytes of page sets of one partition that its followers have still to take: who falls further behind gets pages by their hashes.
+  public static let replicaWaitingBytesMax = 16 << 20
   /// Bytes of pages that one set brings to a follower that cannot go on commit by commit: they are in memory on both sides at once.
   public static let replicaResyncBytesMax = 64 << 20
 

@@ -39,6 +39,8 @@ public final class AppendRequest: @unchecked Sendable {
   public let batches: [BatchSummary]
   public let placement: AppendPlacement
   public let requiredAcks: Int16
+  /// For how long acks=all waits for followers, milliseconds.
+  public let timeoutMilliseconds: Int64
   public let receiver: any AppendReceiver
   /// The maker's own, for instance where its part of a response goes.
   public let context: (any AnyObject & Sendable)?
@@ -46,7 +48,7 @@ public final class AppendRequest: @unchecked Sendable {
 
   public init(
     partition: PartitionLog, records: ByteBuffer, batches: [BatchSummary], placement: AppendPlacement = .atEnd,
-    requiredAcks: Int16,
+    requiredAcks: Int16, timeoutMilliseconds: Int64 = 30_000,
     receiver: any AppendReceiver, context: (any AnyObject & Sendable)?
   ) {
     self.partition = partition
@@ -54,6 +56,7 @@ public final class AppendRequest: @unchecked Sendable {
     self.batches = batches
     self.placement = placement
     self.requiredAcks = requiredAcks
+    self.timeoutMilliseconds = timeoutMilliseconds
     self.receiver = receiver
     self.context = context
     byteCount = records.readableBytes

@@ -39,8 +39,9 @@ struct LogTail {
 
   /// Whole batches from the one that contains `offset` on, the first whatever its size; nil if it is older than the tail.
   ///
+  /// - Parameter limit: what begins there may not be read yet.
   /// - Precondition: `offset` is below the end of the tail, and so of what may be read.
-  func read(from offset: Int64, maxBytes: Int) -> FetchedRecords? {
+  func read(from offset: Int64, below limit: Int64, maxBytes: Int) -> FetchedRecords? {
     guard let start = startOffset, offset >= start else { return nil }
     var low = 0
     var high = batches.count
@@ -53,6 +54,7 @@ struct LogTail {
       chunks: [], byteCount: 0, firstOffset: Offset(batches[low].baseOffset), nextOffset: Offset(offset))
     while low < batches.count {
       let batch = batches[low]
+      if batch.baseOffset >= limit { break }
       if !records.chunks.isEmpty, records.byteCount + batch.bytes.readableBytes > maxBytes { break }
       records.chunks.append(batch.bytes)
       records.byteCount += batch.bytes.readableBytes

@@ -33,6 +33,8 @@ public final class PartitionLog: Sendable {
     var isDeleted = false
     /// Page sets of a leader elsewhere are its only writes: no lane opens it.
     var isReplica = false
+    /// Nil where the log is this node's alone.
+    var replicas: ReplicaSet?
     var isLoaded: Bool { !segments.isEmpty }
   }
   let shared: Mutex<Shared>
@@ -71,6 +73,9 @@ public final class PartitionLog: Sendable {
       ($0.segments, $0.offsets, $0.failure) = ([], nil, nil)
     }
   }
+
+  /// Other nodes must have what is appended before it counts as replicated.
+  public var hasReplicas: Bool { shared.withLock { $0.replicas != nil } }
 
   public var configuration: TopicConfiguration { shared.withLock { $0.configuration } }
 
@@ -113,7 +118,9 @@ public final class PartitionLog: Sendable {
     let inTail: TailRead = shared.withLock {
       guard let offsets = $0.offsets, !$0.isDeleted else { return .notInMemory }
       if offset >= offsets.highWatermark { return .atEnd }
-      guard offset >= offsets.logStartOffset, let records = $0.tail.read(from: offset.rawValue, maxBytes: maxBytes) else {
+      guard offset >= offsets.logStartOffset,
+        let records = $0.tail.read(from: offset.rawValue, below: offsets.highWatermark.rawValue, maxBytes: maxBytes)
+      else {
         return .notInMemory
       }
       return .batches(records)

@@ -13,6 +13,7 @@ extension PartitionWriter {
   func fence(_ reason: String) {
     guard fenceReason == nil else { return }
     fenceReason = reason
+    fenceCount += 1
     log.shared.withLock { $0.failure = reason }
     do throws(StorageError) { try FenceMark(name: active.name, endOffset: extent.endOffset).write(log.directory) } catch {
       store.logger.error(
@@ -20,6 +21,7 @@ extension PartitionWriter {
     }
     transaction = nil
     endCapture(.failed(.fenced(reason)))
+    failWaiting(.kafkaStorageError, reason)
     if let segment {
       segment.rollback()
       segment.close(removesWAL: false)
@@ -85,6 +87,8 @@ extension PartitionWriter {
       state = rebuilt
       self.extent = extent
       fenceReason = nil
+      // Followers may have commits that are lost here: what they said counts no more.
+      if let replicas { beginReplication(replicas.set, highWatermark: replicas.highWatermark) }
       rebuildRetry.reset()
       rebuildComplaint = nil
       store.noteFenced(-1)

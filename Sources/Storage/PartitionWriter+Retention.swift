@@ -28,7 +28,7 @@ extension PartitionWriter {
     for record in state.segments {
       let isExpired = isOlder(than: configuration.retentionMilliseconds, newest(of: record), now)
       let isTooMuch = configuration.retentionBytes >= 0 && total - record.batchBytes >= configuration.retentionBytes
-      guard isExpired || isTooMuch || record.endOffset <= state.logStartOffset else { break }
+      guard isExpired || isTooMuch || record.endOffset <= state.logStartOffset, record.endOffset <= highWatermark else { break }
       total -= record.batchBytes
       count += 1
     }
@@ -117,9 +117,9 @@ extension PartitionWriter {
   /// - Returns: the log start offset.
   func deleteRecords(before offset: Int64) throws(StorageError) -> Int64 {
     if let fenceReason { throw .fenced(fenceReason) }
-    let target = offset == -1 ? extent.endOffset : offset
-    guard target >= 0, target <= extent.endOffset else {
-      throw .offsetOutOfRange(Offset(offset), start: Offset(state.logStartOffset), end: Offset(extent.endOffset))
+    let target = offset == -1 ? highWatermark : offset
+    guard target >= 0, target <= highWatermark else {
+      throw .offsetOutOfRange(Offset(offset), start: Offset(state.logStartOffset), end: Offset(highWatermark))
     }
     if target > state.logStartOffset { try moveLogStart(to: target) }
     return state.logStartOffset

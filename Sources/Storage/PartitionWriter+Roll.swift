@@ -163,6 +163,8 @@ extension PartitionWriter {
       throw .fenced(reason)
     }
     state = next
+    replicas?.noteDurable(sequence: state.commitSequence, endOffset: extent.endOffset)
     publish()
+    capture?.wake()
   }
 }

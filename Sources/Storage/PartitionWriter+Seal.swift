@@ -31,7 +31,8 @@ extension PartitionWriter {
     if fenceReason != nil { startRebuild() }
     removals = removals.filter { !remove($0) }
     sealNext()
-    return closing.isEmpty && removals.isEmpty && fenceReason == nil
+    answerReplicated()
+    return closing.isEmpty && removals.isEmpty && fenceReason == nil && !(replicas?.hasWaiting ?? false)
   }
 
   /// Begins with the oldest closing segment, one at a time: on a full disk each of them would fail.

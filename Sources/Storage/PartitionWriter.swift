@@ -24,9 +24,14 @@ final class PartitionWriter {
   var transaction: Transaction?
   /// Nil while nobody follows the partition.
   var capture: SegmentCapture?
+  /// Nil while nobody has to have what is appended but this node.
+  var replicas: PartitionReplicas?
+  /// Feeds that are open, by their followers.
+  var followers: [NodeID: Int] = [:]
   /// What failed the partition's part of the group that is being built.
   var groupFailure: StorageError?
   var fenceReason: String?
+  var fenceCount = 0
   var isRebuilding = false
   var rebuildRetry = RetryDelay(firstMilliseconds: 5_000, longestMilliseconds: 600_000)
   /// Why the last try to rebuild failed: said once, not at each try.
@@ -74,6 +79,8 @@ final class PartitionWriter {
     segment = recovered.writer
     closing = recovered.closing.map { ClosingSegment(file: $0, writer: nil) }
     if segment != nil { lane.noteOpened() }
+    // What lies behind the last high watermark may be there on this node alone.
+    if let set = log.shared.withLock({ $0.replicas }) { beginReplication(set, highWatermark: log.checkpointed?.rawValue ?? 0) }
     publishSegments((recovered.sealed + recovered.closing).sorted { $0.baseOffset < $1.baseOffset } + [active])
     if let reason = recovered.fenceReason { stayFenced(reason) }
     if !closing.isEmpty { lane.watch(self) }
@@ -119,7 +126,7 @@ final class PartitionWriter {
 
   private var currentOffsets: LogOffsets {
     LogOffsets(
-      logStartOffset: Offset(state.logStartOffset), highWatermark: Offset(extent.endOffset),
+      logStartOffset: Offset(state.logStartOffset), highWatermark: Offset(highWatermark),
       logEndOffset: Offset(extent.endOffset), leaderEpoch: LeaderEpoch(leaderEpoch))
   }
 
@@ -150,6 +157,7 @@ final class PartitionWriter {
       return .rejected(
         .policyViolation, message: "the topic mirrors \(configuration.mirrorSource) and takes no records but from there")
     }
+    if let refusal = replicaRefusal(of: request) { return refusal }
     let start = Offset(state.logStartOffset)
     for batch in request.batches where batch.header.hasProducerID && batch.header.baseSequence >= 0 {
       let known = transaction?.producers[batch.header.producerID] ?? state.producers[batch.header.producerID]
@@ -274,6 +282,7 @@ final class PartitionWriter {
     state.producers.merge(transaction.producers) { $1 }
     for id in transaction.forgotten { state.producers[id] = nil }
     if let epoch = transaction.epoch { state.epochs.append(epoch) }
+    replicas?.noteDurable(sequence: state.commitSequence, endOffset: extent.endOffset)
     let offsets = currentOffsets
     let batches = transaction.batches.map { ($0.bytes.detachedIfSmall(), $0.baseOffset, $0.nextOffset) }
     let tailMax = tails.bytesPerPartitionMax
@@ -306,12 +315,15 @@ final class PartitionWriter {
 
   /// Folds the WAL into the file as far as readers allow.
   ///
-  /// - Precondition: no transaction is open, and the high watermark is at the end: nothing past it may leave the WAL.
-  func checkpoint() {
-    guard let segment, transaction == nil, !awaitsCapture(), store.reserve.allowsFolding(segment.uncheckpointedBytes) else {
+  /// - Precondition: no transaction is open, and everything is synced.
+  ///
+  /// - Parameter isForced: followers are waited for no longer.
+  func checkpoint(isForced: Bool = false) {
+    guard let segment, transaction == nil, isForced || !isHeldBack, store.reserve.allowsFolding(segment.uncheckpointedBytes)
+    else {
       return
     }
-    let isHeldBack = capture?.isBehind ?? false
+    let wasHeldBack = capture?.isBehind ?? false
     giveUpCapture()
     let start = monotonicNanoseconds()
     do throws(SQLiteError) { _ = try segment.checkpoint(.passive) } catch {
@@ -320,7 +332,7 @@ final class PartitionWriter {
     }
     store.metrics.checkpointSeconds.recordNanoseconds(monotonicNanoseconds() - start)
     // A WAL that waited for a follower begins anew with the next commit.
-    if segment.walBytes > options.walBytesMax, !isHeldBack || !segment.isFullyCheckpointed { rollForWAL() }
+    if segment.walBytes > options.walBytesMax, !wasHeldBack || !segment.isFullyCheckpointed { rollForWAL() }
   }
 
   // Closing
@@ -333,7 +345,7 @@ final class PartitionWriter {
       fence("its WAL could not be synced: \(systemMessage(code))")
       return true
     }
-    if !segment.isFullyCheckpointed { checkpoint() }
+    if !segment.isFullyCheckpointed { checkpoint(isForced: true) }
     // The checkpoint may have rolled or fenced.
     guard let current = self.segment, current === segment, current.isFullyCheckpointed else { return self.segment == nil }
     store.readers.drop(active)
@@ -346,6 +358,7 @@ final class PartitionWriter {
 
   /// The end of the lane: syncs, folds and closes whatever is open.
   func closeForGood() {
+    failWaiting(.notLeaderOrFollower, "the node is stopping")
     endCapture(.failed(.closed))
     for closing in closing {
       closing.capture?.finish(.failed(.closed))
@@ -365,6 +378,9 @@ final class PartitionWriter {
     transaction = nil
     if fenceReason != nil { store.noteFenced(-1) }
     fenceReason = nil
+    failWaiting(.unknownTopicOrPartition, "the topic was deleted")
+    if replicas != nil { lane.noteReplicated(-1) }
+    replicas = nil
     endCapture(.failed(.unknownPartition(log.topicPartition)))
     for closing in closing {
       closing.capture?.finish(.failed(.unknownPartition(log.topicPartition)))

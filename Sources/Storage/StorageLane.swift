@@ -19,6 +19,8 @@ final class StorageLane: @unchecked Sendable {
   private var jobs = Deque<Job>()
   /// One of them runs in a turn that has no other job, and in each sixteenth.
   private var backgroundJobs = Deque<Job>()
+  /// What followers said; all of it is taken in each turn.
+  private var words: [FollowerWord] = []
   private var turn = 0
   private var isWaiting = false
   private var isStopping = false
@@ -34,6 +36,8 @@ final class StorageLane: @unchecked Sendable {
   /// Closing segments that the folding thread has or will come to.
   var sealingsInFlight = 0
   private var tails: TailBudget
+  /// Partitions that have followers to wait for.
+  private var replicatedCount = 0
 
   /// Nanoseconds between two looks at what is unfinished.
   private static let tickInterval: Int64 = 100_000_000
@@ -87,6 +91,15 @@ final class StorageLane: @unchecked Sendable {
     if wake { monitor.signal() }
   }
 
+  /// Passes on what a follower said.
+  func submit(_ word: FollowerWord) {
+    monitor.lock()
+    if !isStopping { words.append(word) }
+    let wake = isWaiting
+    monitor.unlock()
+    if wake { monitor.signal() }
+  }
+
   /// Finishes what was submitted, closes every file and ends the thread.
   func stop() {
     monitor.lock()
@@ -104,7 +117,12 @@ final class StorageLane: @unchecked Sendable {
 
   private func run() {
     var group: [AppendRequest] = []
-    while waitForWork(&group) {
+    var words: [FollowerWord] = []
+    while waitForWork(&group, &words) {
+      if !words.isEmpty {
+        hear(words)
+        words.removeAll(keepingCapacity: true)
+      }
       if let job = nextJob() { job(self) }
       if !group.isEmpty {
         let begin = threadProcessorNanoseconds()
@@ -121,16 +139,17 @@ final class StorageLane: @unchecked Sendable {
   /// Blocks until there is something to do, and takes a group of appends, bounded in bytes.
   ///
   /// - Returns: false when the lane has stopped and nothing is left.
-  private func waitForWork(_ group: inout [AppendRequest]) -> Bool {
+  private func waitForWork(_ group: inout [AppendRequest], _ said: inout [FollowerWord]) -> Bool {
     monitor.lock()
     defer { monitor.unlock() }
-    while queue.isEmpty, jobs.isEmpty, backgroundJobs.isEmpty {
+    while queue.isEmpty, jobs.isEmpty, backgroundJobs.isEmpty, words.isEmpty {
       if isStopping { return false }
       isWaiting = true
       if unfinished.isEmpty { monitor.wait() } else { monitor.wait(until: nextTick) }
       isWaiting = false
       if !unfinished.isEmpty, monotonicNanoseconds() >= nextTick { return true }
     }
+    swap(&words, &said)
     var take = 0
     var bytes = 0
     while take < queue.count, take == 0 || bytes + queue[take].byteCount <= store.options.groupCommitBytesMax {
@@ -311,7 +330,7 @@ final class StorageLane: @unchecked Sendable {
     }
     for writer in touched { writer.groupFailure = nil }
     count(answered)
-    handBack(answered)
+    handBack(replicatedCount == 0 ? answered : replicated(answered, committed))
     if !moved.isEmpty { store.highWatermarksMoved(of: moved) }
     checkpointFullest(touched)
     return taken
@@ -367,7 +386,36 @@ final class StorageLane: @unchecked Sendable {
     store.metrics.appendedBatches.increment(by: answered.reduce(0) { $0 + $1.batches.count })
   }
 
-  private func handBack(_ requests: [AppendRequest]) {
+  // Followers
+
+  func noteReplicated(_ change: Int) { replicatedCount += change }
+
+  /// What of a group can be answered now, with what has waited for it; the rest waits for followers.
+  private func replicated(_ answered: [AppendRequest], _ committed: [PartitionWriter]) -> [AppendRequest] {
+    var ready = committed.flatMap { writer in
+      writer.replicas?.takeReplicated(inSyncMin: Int(writer.configuration.minInSyncReplicas)) ?? []
+    }
+    for request in answered {
+      if let writer = loadedWriter(of: request.partition), let replicas = writer.replicas, replicas.keeps(request) {
+        watch(writer)
+      } else {
+        ready.append(request)
+      }
+    }
+    return ready
+  }
+
+  private func hear(_ words: [FollowerWord]) {
+    var moved: [PartitionWriter] = []
+    for word in words {
+      if let writer = loadedWriter(of: word.log), writer.hear(word), moved.last !== writer { moved.append(writer) }
+    }
+    guard !moved.isEmpty else { return }
+    store.highWatermarksMoved(of: moved.map(\.log))
+    for writer in moved { writer.answerReplicated() }
+  }
+
+  func handBack(_ requests: [AppendRequest]) {
     guard let first = requests.first else { return }
     if requests.allSatisfy({ $0.receiver === first.receiver }) { return first.receiver.appendsCompleted(requests) }
     var groups: [(receiver: any AppendReceiver, requests: [AppendRequest])] = []
@@ -386,7 +434,7 @@ final class StorageLane: @unchecked Sendable {
 
   /// One partition a turn, the fullest first: with many partitions all WALs fill at the same time.
   private func checkpointFullest(_ touched: [PartitionWriter]) {
-    let full = touched.filter { $0.isOpen && $0.uncheckpointedBytes >= store.options.checkpointBytes && !$0.awaitsCapture() }
+    let full = touched.filter { $0.isOpen && $0.uncheckpointedBytes >= store.options.checkpointBytes && !$0.isHeldBack }
     full.max { $0.uncheckpointedBytes < $1.uncheckpointedBytes }?.checkpoint()
   }
 

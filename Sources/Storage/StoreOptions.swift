@@ -34,6 +34,8 @@ public struct StoreOptions: Sendable {
   /// Bytes of pages that one set brings to a follower that cannot go on commit by commit; where there are more, the segment rolls, and the
   /// follower copies it as a file.
   public var replicaResyncBytesMax = Limits.replicaResyncBytesMax
+  /// Bytes of page sets of one segment that followers have still to take.
+  public var replicaWaitingBytesMax = Limits.replicaWaitingBytesMax
   /// Milliseconds between checkpoints of the high watermarks in quire.db.
   public var highWatermarkCheckpointMilliseconds: Int64 = 1_000
   /// Idempotent producers a partition remembers.

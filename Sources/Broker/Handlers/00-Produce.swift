@@ -17,14 +17,14 @@ extension Call {
       return ProduceOperation(call: self, acks: request.acks, bytes: 0, response: refuse(request, error), open: 0).answer(error)
     }
     let check = ProduceCheck(request: request, version: version, broker: connection.broker)
-    guard check.mayTakeLong else { return submit(check.run(), acks: request.acks) }
+    guard check.mayTakeLong else { return submit(check.run(), of: request) }
     // A small batch may decompress to a gigabyte: that must not hold up the other connections of the loop.
     let connection = connection
     connection.suspendStarting()
     connection.broker.validationThreads.submit { _ in
       let checked = check.run()
       connection.loop.eventLoop.execute {
-        submit(checked, acks: request.acks)
+        submit(checked, of: request)
         connection.resumeStarting()
       }
     }
@@ -37,16 +37,17 @@ extension Call {
   }
 
   /// On the loop: hands what is valid to the storage lanes, answers if that is nothing.
-  private func submit(_ checked: ProduceCheck.Outcome, acks: Int16) {
+  private func submit(_ checked: ProduceCheck.Outcome, of request: ProduceRequest) {
     let operation = ProduceOperation(
-      call: self, acks: acks, bytes: checked.byteCount, response: checked.response, open: checked.accepted.count,
+      call: self, acks: request.acks, bytes: checked.byteCount, response: checked.response, open: checked.accepted.count,
       failure: checked.failure)
     guard !checked.accepted.isEmpty else { return operation.answer(checked.failure) }
     connection.produceStarted(bytes: checked.byteCount)
     for part in checked.accepted {
       connection.loop.enqueue(
         AppendRequest(
-          partition: part.log, records: part.records, batches: part.batches, requiredAcks: acks, receiver: connection.loop,
+          partition: part.log, records: part.records, batches: part.batches, requiredAcks: request.acks,
+          timeoutMilliseconds: Int64(request.timeoutMs), receiver: connection.loop,
           context: ProducePart(operation: operation, topic: part.topic, partition: part.partition)))
     }
   }
@@ -155,7 +156,8 @@ struct ProduceCheck: Sendable {
     guard let topicImage = image.topics[topic], topicImage.partition(partition) != nil,
       let log = broker.store.partition(TopicPartition(topic: topic, partition: partition)), log.topicID == topicImage.id
     else { throw BatchRejection(.unknownTopicOrPartition, "") }
-    guard request.acks != -1 || topicImage.configuration.minInSyncReplicas <= 1 else {
+    // Where there are more replicas the storage lane knows how many are in sync.
+    guard request.acks != -1 || topicImage.configuration.minInSyncReplicas <= 1 || log.hasReplicas else {
       throw BatchRejection(.notEnoughReplicas, "1 replica is in sync, min.insync.replicas asks for more")
     }
     return (log, topicImage.configuration)

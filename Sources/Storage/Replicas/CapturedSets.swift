@@ -8,9 +8,11 @@ struct CapturedSets {
   private(set) var byteCount = 0
 
   /// Bytes of sets that somebody has still to take.
-  static let waitingBytesMax = 16 << 20
+  let waitingBytesMax: Int
   /// Bytes of sets that everybody has, for a follower whose connection broke.
   static let takenBytesMax = 256 << 10
+
+  init(waitingBytesMax: Int) { self.waitingBytesMax = waitingBytesMax }
 
   mutating func append(_ set: PageSet) {
     sets.append(set)
@@ -48,7 +50,9 @@ struct CapturedSets {
   mutating func trim(takenUpTo sequence: Int64) {
     while let oldest = sets.first {
       let isTaken = oldest.header.after.commitSequence <= sequence
-      guard byteCount > (isTaken ? Self.takenBytesMax : Self.waitingBytesMax), isTaken || sets.count > 1 else { return }
+      guard byteCount > (isTaken ? min(Self.takenBytesMax, waitingBytesMax) : waitingBytesMax), isTaken || sets.count > 1 else {
+        return
+      }
       byteCount -= oldest.encodedByteCount
       sets.removeFirst()
     }

@@ -16,4 +16,27 @@ extension LogStore {
     guard let log = partition(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
     return ReplicaFeed(log, follower: follower, from: standing, notify: notify)
   }
+
+  /// Says which nodes must have what is appended to a partition before it counts as replicated: acks=all is answered then, and readers see it.
+  ///
+  /// Should be called before the partition is used in this life: until then it is this node's alone. Waits for the lane: not on an event loop.
+  ///
+  /// - Parameter replicas: nil for this node alone.
+  /// - Throws: `.unknownPartition`, `.closed`, or why the partition cannot be opened; it takes effect when it can.
+  public func setReplicas(
+    of topicPartition: TopicPartition, topicID: TopicID, _ replicas: ReplicaSet?
+  ) throws(StorageError) {
+    guard let log = partition(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
+    log.shared.withLock { $0.replicas = replicas }
+    let handover = Handover<Result<Void, StorageError>>()
+    shared.lane(of: log).submit { lane in
+      do throws(StorageError) {
+        try lane.stateWriter(of: log).takeReplicas()
+        handover.give(.success(()))
+      } catch { handover.give(.failure(error)) }
+    } orElse: {
+      handover.give(.failure(.closed))
+    }
+    try handover.take().get()
+  }
 }

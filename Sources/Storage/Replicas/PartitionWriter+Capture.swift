@@ -44,7 +44,7 @@ extension PartitionWriter {
     }
     return SegmentCapture(
       active, store, position: position, pageSize: pageSize, pageCount: Int(pageCount),
-      statePage: PageNumber(UInt32(root)), isFolded: segment.isFullyCheckpointed)
+      statePage: PageNumber(UInt32(root)), isFolded: segment.isFullyCheckpointed, fenceCount: fenceCount)
   }
 
   /// Says that the transaction was committed, which is not taken into `state` before it is durable.
@@ -55,8 +55,11 @@ extension PartitionWriter {
         commitSequence: state.commitSequence + 1))
   }
 
-  /// Whether the -wal is not to be folded yet because followers have not got what is in it; not beyond the bound of a WAL.
-  func awaitsCapture() -> Bool {
+  /// Whether the -wal is not to be folded yet because of followers.
+  var isHeldBack: Bool { capture != nil && awaitsCapture() || replicas != nil && awaitsReplicas }
+
+  /// Whether followers have not got what is in the -wal; not beyond the bound of a WAL.
+  private func awaitsCapture() -> Bool {
     guard let capture, let segment, capture.isBehind, segment.walBytes <= options.walBytesMax else { return false }
     // Under load somebody who captures while the lane commits is always a little behind.
     if uncheckpointedBytes >= 2 * options.checkpointBytes, transaction == nil { return !capture.helpOut() }
@@ -65,7 +68,7 @@ extension PartitionWriter {
 
   /// The -wal is about to be folded: what was not captured of it is not to be had any more.
   func giveUpCapture() {
-    guard let capture, !capture.isComplete else { return }
+    guard let capture, !capture.isComplete, !capture.helpOut() else { return }
     if capture.hasFollowers {
       store.logger.warning(
         "a follower is too slow for the WAL, and gets pages by their hashes",

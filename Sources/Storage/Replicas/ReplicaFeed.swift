@@ -33,7 +33,17 @@ public final class ReplicaFeed: @unchecked Sendable {
   private var hasSentPages = false
   private var hasRolled = false
   private var isClosed = false
+  private let presence = Presence()
+  /// What the follower is known to have of the leader's commits: what it says of others does not count.
+  private var known: (from: CommitPosition, to: CommitPosition)?
   private var open: (name: SegmentName, file: SealedFile)?
+
+  /// Whether the lane has counted the feed.
+  ///
+  // Safe because: looked at on the lane's thread only.
+  private final class Presence: @unchecked Sendable {
+    var isCounted = false
+  }
 
   /// What the lane gives.
   private enum Arrival {
@@ -69,7 +79,9 @@ public final class ReplicaFeed: @unchecked Sendable {
     if hasSentPages, let change = highWatermark() { return change }
     while true {
       guard let capture = try currentCapture() else { return nil }
-      switch try capture.step(&place, of: id, mayRoll: !hasRolled) {
+      let step = try capture.step(&place, of: id, mayRoll: !hasRolled)
+      note(step)
+      switch step {
       case .pages(let set):
         (hasSentPages, hasRolled) = (true, false)
         return .pages(set)
@@ -96,6 +108,19 @@ public final class ReplicaFeed: @unchecked Sendable {
         place = .unknown(nil)
       case .ended(.failed(let error)): throw error
       }
+    }
+  }
+
+  /// Keeps what the follower will have in common with the leader.
+  private func note(_ step: SegmentCapture.Step) {
+    guard case .following(let standing) = place else {
+      known = nil
+      return
+    }
+    if case .pages(let set) = step, set.header.flags.contains(.resync) {
+      known = (standing.position, standing.position)
+    } else {
+      known = (known?.from ?? standing.position, standing.position)
     }
   }
 
@@ -133,13 +158,17 @@ public final class ReplicaFeed: @unchecked Sendable {
     monitor.withLock { arrival = .awaited }
     let standing = place.standing
     let log = log
-    log.store.lane(of: log).submit { [weak self, id, notify] lane in
+    log.store.lane(of: log).submit { [weak self, id, notify, follower, presence] lane in
       guard let self else { return }
       do throws(StorageError) {
         let writer = try lane.writer(of: log)
         if let capture { try writer.roll(behind: capture) }
         let capture = try writer.capture(for: standing)
         capture.join(id, notify: notify)
+        if !presence.isCounted {
+          presence.isCounted = true
+          writer.followers[follower, default: 0] += 1
+        }
         give(.capture(capture))
       } catch { give(.failure(error)) }
     } orElse: { [weak self] in
@@ -174,8 +203,17 @@ public final class ReplicaFeed: @unchecked Sendable {
     notify()
   }
 
-  /// Everything up to `position` is durable at the follower.
-  public func acknowledged(_ position: CommitPosition) {}
+  /// Everything up to `position` is durable at the follower. What is no commit that it was sent, or had in common with the leader when it
+  /// began, is passed over: it says so of its own history before that is repaired.
+  public func acknowledged(_ position: CommitPosition) {
+    guard !isClosed, let known, let capture else { return }
+    let isSent =
+      position.leaderEpoch == known.to.leaderEpoch && position.commitSequence > known.from.commitSequence
+      && position.commitSequence <= known.to.commitSequence
+    guard isSent || position == known.from else { return }
+    log.store.lane(of: log).submit(
+      FollowerWord(log: log, follower: follower, fenceCount: capture.fenceCount, durable: position.commitSequence))
+  }
 
   // Files
 
@@ -209,5 +247,10 @@ public final class ReplicaFeed: @unchecked Sendable {
     if case .capture(let capture) = arrived { capture.leave(id) }
     leave()
     open = nil
+    log.store.lane(of: log).submit { [log, follower, presence] lane in
+      // Behind the job that counted it.
+      if presence.isCounted { lane.loadedWriter(of: log)?.noteLeft(follower) }
+    } orElse: {
+    }
   }
 }

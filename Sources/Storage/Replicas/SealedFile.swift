@@ -48,7 +48,9 @@ final class SealedFile {
       while count < wanted {
         let read = pread(descriptor, room.baseAddress! + count, wanted - count, off_t(offset) + off_t(count))
         if read == 0 { break }
-        if read > 0 { count += read } else if errno != EINTR {
+        if read > 0 {
+          count += read
+        } else if errno != EINTR {
           failure = errno
           break
         }

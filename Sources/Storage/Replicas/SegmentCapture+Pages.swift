@@ -10,7 +10,8 @@ extension SegmentCapture {
   static let setBytesMax = 2 << 20
 
   /// Copies a page as it was at `position`, or whatever lies there if that was not kept.
-  private func read(_ number: PageNumber, _ database: Connection, into room: UnsafeMutableRawBufferPointer) throws(StorageError) {
+  private func read(_ number: PageNumber, _ database: Connection, into room: UnsafeMutableRawBufferPointer) throws(StorageError)
+  {
     if let frame = frames[number], let log {
       _ = try log.file.read(Self.start(ofFrame: frame, log.reader.chain.header), room)
     } else {
@@ -139,7 +140,8 @@ extension SegmentCapture {
       _ = try file.read(Self.start(ofFrame: changed[number]!, log!.reader.chain.header), page(index, of: bytes))
     }
     guard try isSameLog() else { return lose("its log was begun anew before it was captured") }
-    guard let state = numbers.firstIndex(of: statePage), let after = place!.read(UnsafeRawBufferPointer(page(state, of: bytes))),
+    guard let state = numbers.firstIndex(of: statePage),
+      let after = place!.read(UnsafeRawBufferPointer(page(state, of: bytes))),
       after.commitSequence == position.commitSequence + count, position.canBecome(after)
     else { return lose("its log does not go on from \(position)") }
     var before: [PageNumber: UInt64] = [:]

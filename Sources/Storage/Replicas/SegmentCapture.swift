@@ -41,6 +41,8 @@ final class SegmentCapture: @unchecked Sendable {
 
   let file: SegmentFile
   let pageSize: PageSize
+  /// The partition's when it began.
+  let fenceCount: Int
   unowned let store: StoreShared
   private let monitor = Monitor()
   private var progress: Progress
@@ -62,7 +64,7 @@ final class SegmentCapture: @unchecked Sendable {
   var frames: [PageNumber: Int] = [:]
   /// The -wal was in the file when the capture began: it may be begun anew at any commit.
   let wasFolded: Bool
-  var sets = CapturedSets()
+  var sets: CapturedSets
   /// Commit sequences that followers were handed.
   var cursors: [ObjectIdentifier: Int64] = [:]
 
@@ -72,7 +74,7 @@ final class SegmentCapture: @unchecked Sendable {
   /// - Precondition: on the lane, with no transaction open.
   init(
     _ file: SegmentFile, _ store: StoreShared, position: CommitPosition, pageSize: PageSize, pageCount: Int,
-    statePage: PageNumber, isFolded: Bool
+    statePage: PageNumber, isFolded: Bool, fenceCount: Int
   ) {
     self.file = file
     self.store = store
@@ -81,7 +83,9 @@ final class SegmentCapture: @unchecked Sendable {
     self.statePage = statePage
     firstPageCount = pageCount
     wasFolded = isFolded
+    self.fenceCount = fenceCount
     sums = PageSums(pageSize: pageSize)
+    sets = CapturedSets(waitingBytesMax: store.options.replicaWaitingBytesMax)
     // Frames in front of the position are needed until all pages are hashed.
     progress = Progress(committed: position, captured: position.commitSequence - (isFolded ? 0 : 1))
   }
@@ -179,7 +183,7 @@ final class SegmentCapture: @unchecked Sendable {
     }
     guard position.commitSequence < committed.commitSequence else { return nil }
     // Those that are too slow find out later; nobody makes sets that nobody can take.
-    if let fastest = cursors.values.max(), sets.bytes(behind: fastest) > CapturedSets.waitingBytesMax / 2 { return nil }
+    if let fastest = cursors.values.max(), sets.bytes(behind: fastest) > sets.waitingBytesMax / 2 { return nil }
     return committed
   }
 
