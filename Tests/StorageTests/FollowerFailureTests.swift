@@ -46,9 +46,11 @@ private let filler = String(repeating: "x", count: 300)
         try pair.leader.append(["\(index)", filler])
         try pair.catchUp()
       }
-      // Until the high watermark is in the node's database.
-      #expect(eventually { pair.follower.log().offsets?.highWatermark == Offset(20) })
-      usleep(200_000)
+      #expect(pair.follower.log().offsets?.highWatermark == Offset(20))
+      let node = try Connection(path: pair.follower.dataDirectory + "/quire.db", mode: .readOnly)
+      #expect(try eventually { try node.integer("SELECT high_watermark FROM partition_checkpoint") == 20 })
+      node.close()
+      #expect(try pair.settles())
       let position = pair.replica.standing?.position
       let copy = pair.follower.directory + "/crashed"
       if !inOrder { try copyAtOneMoment(pair.follower.dataDirectory, to: copy) }
