@@ -60,6 +60,8 @@ public enum Limits {
   public static let pageSetBytesMax = segmentFileBytesMax + (8 << 20)
   /// Bytes of page sets of one partition that its followers have still to take: who falls further behind gets pages by their hashes.
   public static let replicaWaitingBytesMax = 16 << 20
+  /// The same of all partitions together.
+  public static let replicaWaitingBytesTotalMax = 128 << 20
   /// Bytes of pages that one set brings to a follower that cannot go on commit by commit: they are in memory on both sides at once.
   public static let replicaResyncBytesMax = 64 << 20
 

@@ -85,7 +85,7 @@ extension LogStore {
   }
 
   private func unregister(_ logs: [PartitionLog]) throws(StorageError) {
-    for log in logs { shared.follower(of: log)?.end(syncs: false) }
+    for log in logs { shared.follower(of: log)?.end(syncs: false, keepsSums: false) }
     partitions.withLock { known in for log in logs { known[log.topicPartition] = nil } }
     let handovers = logs.map { log in
       let handover = Handover<Bool>()

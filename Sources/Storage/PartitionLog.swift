@@ -73,6 +73,7 @@ public final class PartitionLog: Sendable {
       ($0.segments, $0.offsets, $0.failure) = ([], nil, nil)
     }
   }
+
   /// Other nodes must have what is appended before it counts as replicated.
   public var hasReplicas: Bool { shared.withLock { $0.replicas != nil } }
 

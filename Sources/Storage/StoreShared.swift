@@ -11,6 +11,8 @@ final class StoreShared: @unchecked Sendable {
   let options: StoreOptions
   let discardedRecords = Atomic<Int64>(0)
   let fencedCount = Atomic<Int>(0)
+  /// Bytes of page sets that followers may still want.
+  let waitingSetBytes = Atomic<Int>(0)
   let logger: Logger
   let metrics: StoreMetrics
   let databases: OpenDatabases

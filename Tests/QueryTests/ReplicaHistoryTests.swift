@@ -25,7 +25,7 @@ import Testing
       let names = try directoryEntries(leader).filter { $0.hasSuffix(".db") }.sorted()
       #expect(names.count > 2)
       let newest = "\(leader)/\(names.last!)"
-      for _ in 0..<1_000 where try Self.unsealed(newest) > 0 { usleep(10_000) }
+      for _ in 0..<6_000 where try Self.unsealed(newest) > 0 { usleep(10_000) }
       var mirror = try topic.views().mirror
       mirror.partitions.removeLast(2)
       mirror.batches.removeLast(2)

@@ -46,9 +46,11 @@ private let filler = String(repeating: "x", count: 300)
         try pair.leader.append(["\(index)", filler])
         try pair.catchUp()
       }
-      // Until the high watermark is in the node's database.
-      #expect(eventually { pair.follower.log().offsets?.highWatermark == Offset(20) })
-      usleep(200_000)
+      #expect(pair.follower.log().offsets?.highWatermark == Offset(20))
+      let node = try Connection(path: pair.follower.dataDirectory + "/quire.db", mode: .readOnly)
+      #expect(try eventually { try node.integer("SELECT high_watermark FROM partition_checkpoint") == 20 })
+      node.close()
+      #expect(try pair.settles())
       let position = pair.replica.standing?.position
       let copy = pair.follower.directory + "/crashed"
       if !inOrder { try copyAtOneMoment(pair.follower.dataDirectory, to: copy) }
@@ -56,8 +58,11 @@ private let filler = String(repeating: "x", count: 300)
       #expect(throws: StorageError.self) { try pair.replica.sync() }
       if !inOrder { pair.follower.options.dataDirectory = copy }
       let names = try pair.follower.segmentNames()
+      #expect(fileExists("\(pair.follower.partitionDirectory())/\(names.last!).sums") == inOrder)
       try pair.follower.begin(attaching: [])
       pair.replica = try Pair.open(pair.follower)
+      // Page hashes are kept from one orderly end to the next start, and then of no use.
+      #expect(try directoryEntries(pair.follower.partitionDirectory()).filter { $0.hasSuffix(".sums") } == [])
       // No roll, and no commit of its own.
       #expect(try pair.follower.segmentNames() == names)
       #expect(pair.replica.standing?.position == position)
@@ -193,6 +198,27 @@ private let filler = String(repeating: "x", count: 300)
       }
       #expect(fileBytes() > folded)
       #expect(try pair.values().count == 9)
+    }
+  }
+
+  @Test("rests while nothing comes is opened again by the next set, and was read meanwhile")
+  func rests() throws {
+    try withPair { pair in
+      try pair.leader.append(["a"])
+      try pair.catchUp()
+      let open = pair.follower.store.levels.openDatabases
+      // A reader's connection is one, and stays.
+      #expect(try pair.values() == ["a"])
+      #expect(
+        eventually {
+          pair.replica.locked { pair.replica.rest(isCrowded: true) }
+          return pair.follower.store.levels.openDatabases == open
+        })
+      #expect(try pair.values() == ["a"])
+      try pair.leader.append(["b"])
+      try pair.catchUp()
+      #expect(try pair.values() == ["a", "b"])
+      #expect(pair.replica.standing?.sum == pair.pages.sums?.total)
     }
   }
 

@@ -24,11 +24,7 @@ import Testing
     let sealed = try leader.segmentNames().dropLast()
     #expect(sealed.count > 1)
     // The rows that say how.
-    #expect(
-      try eventually {
-        for set in try pages.next() { set.encode(into: &bytes) }
-        return sealed.allSatisfy { !fileExists("\(leader.partitionDirectory())/\($0)-wal") }
-      })
+    #expect(try eventually { try Pair.sealed(leader).count >= sealed.count })
     try leader.append(["the end"])
     for set in try pages.next() { set.encode(into: &bytes) }
     try storeBytes(bytes, at: "\(directory)/sets")

@@ -50,9 +50,8 @@ struct Pair {
     }
   }
 
-  var leaderSealed: [String] { get throws { try sealed(leader) } }
-
-  private func sealed(_ store: TestStore) throws -> [String] {
+  /// The segments that a store's rows know as sealed.
+  static func sealed(_ store: TestStore) throws -> [String] {
     let path = "\(store.partitionDirectory())/\(try store.segmentNames().last!)"
     let connection = try Connection(path: path, mode: .readOnly)
     let rows = try connection.prepare("SELECT base_offset, generation FROM segment WHERE file_hash IS NOT NULL ORDER BY 1")
@@ -65,7 +64,17 @@ struct Pair {
 
   /// Waits until the leader has sealed all but its active segment, and told so in its rows.
   func leaderSeals() throws -> Bool {
-    try eventually { try leaderSealed.count == leader.segmentNames().count - 1 }
+    try eventually { try Self.sealed(leader).count == leader.segmentNames().count - 1 }
+  }
+
+  /// Waits until the follower has done what its rows ask for.
+  func settles() throws -> Bool {
+    try eventually {
+      _ = try replica.sync()
+      return replica.locked {
+        replica.jobsInFlight == 0 && replica.older.allSatisfy { $0.stage == .settled || $0.record.seal == nil }
+      }
+    }
   }
 
   func values() throws -> [String] { try follower.readAll().map(\.value) }

@@ -86,13 +86,25 @@ final class LeaderPages {
     }
   }
 
+  /// The -wal first: what a checkpoint puts into the file meanwhile is in it. Once more where it was taken away in between.
+  private func take(_ copy: String, of source: String) throws {
+    func stamp() -> [Int] {
+      var status = stat()
+      return stat(source + "-wal", &status) == 0 ? [Int(status.st_ino), Int(status.st_size)] : []
+    }
+    let command = "{ [ ! -e '\(source)-wal' ] || cp '\(source)-wal' '\(copy)-wal'; } && cp '\(source)' '\(copy)'"
+    for _ in 0..<100 {
+      for ending in ["", "-wal", "-shm"] { unlink(copy + ending) }
+      let before = stamp()
+      if system(command) == 0, stamp() == before { return }
+      usleep(10_000)
+    }
+    throw SystemCallError(call: command, number: errno)
+  }
+
   private func read(_ name: SegmentName) throws {
     let copy = "\(copies)/\(name.fileName)"
-    for ending in ["", "-wal", "-shm"] { unlink(copy + ending) }
-    let source = "\(directory)/\(name.fileName)"
-    // Both files, or neither: sealing takes the -wal away in between.
-    let command = "cp '\(source)' '\(copy)' && { [ ! -e '\(source)-wal' ] || cp '\(source)-wal' '\(copy)-wal'; }"
-    guard system(command) == 0 else { throw SystemCallError(call: command, number: errno) }
+    try take(copy, of: "\(directory)/\(name.fileName)")
     let connection = try Connection(path: copy, mode: .readWrite)
     let row = try connection.prepare("SELECT leader_epoch, base_offset, commit_sequence FROM partition_state")
     _ = try row.step()

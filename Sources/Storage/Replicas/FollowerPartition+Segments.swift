@@ -91,13 +91,14 @@ extension FollowerPartition {
     if isClosed { return }
     for index in older.indices where older[index].stage == .settled && older[index].file.isDamaged { distrustOlder(at: index) }
     tend()
-    rest()
+    rest(isCrowded: store.databases.current > store.options.openDatabasesMax * 3 / 4)
   }
 
-  /// Closes the active segment of a partition that is idle, where many are open.
-  private func rest() {
-    guard let active, store.databases.current > store.options.openDatabasesMax * 3 / 4, active.isIdle else { return }
-    active.close()
+  /// Closes the active segment of a partition that is idle, where many are open: synced, folded, and at the high watermark.
+  func rest(isCrowded: Bool) {
+    guard isCrowded, let active, active.isOpen, active.isIdle, isFoldable(active) else { return }
+    if active.uncheckpointedBytes > 0 { fold(active) }
+    if self.active?.uncheckpointedBytes == 0 { active.close() }
   }
 
   /// Does what can be done of what is unfinished: seals, removes files, folds the -wal.
@@ -193,10 +194,17 @@ extension FollowerPartition {
 
   /// Folds the -wal into the file, not past the high watermark while it is within its bound.
   private func checkpoint() {
-    guard let active, !active.isUnsynced, !active.isAhead else { return }
-    let pending = active.uncheckpointedBytes
-    guard pending >= store.options.checkpointBytes, store.reserve.allowsFolding(pending) else { return }
-    guard active.extent.endOffset <= highWatermark || pending >= store.options.walBytesMax else { return }
+    guard let active, active.uncheckpointedBytes >= store.options.checkpointBytes else { return }
+    let isOverdue = active.uncheckpointedBytes >= store.options.walBytesMax && !active.isUnsynced
+    if isFoldable(active) || isOverdue { fold(active) }
+  }
+
+  private func isFoldable(_ active: FollowerSegment) -> Bool {
+    !active.isUnsynced && !active.isAhead && active.extent.endOffset <= highWatermark
+  }
+
+  private func fold(_ active: FollowerSegment) {
+    guard store.reserve.allowsFolding(active.uncheckpointedBytes) else { return }
     do throws(StorageError) { try active.checkpoint() } catch {
       if error.isSyncFailure { distrustActive("a checkpoint could not be synced: \(error)") }
       complain("a replica's checkpoint failed", error)

@@ -118,17 +118,22 @@ public final class FollowerPartition: @unchecked Sendable {
   // The end
 
   /// Stops following: what was applied is synced, and read on. `LogStore.openReplica` goes on from there.
-  public func close() { end(syncs: true) }
+  public func close() { end(syncs: true, keepsSums: true) }
 
-  /// - Parameter syncs: false where the partition is being deleted.
-  func end(syncs: Bool) {
+  /// - Parameters:
+  ///   - syncs: false where the partition is being deleted.
+  ///   - keepsSums: the next life need not read every page.
+  func end(syncs: Bool, keepsSums: Bool) {
     monitor.lock()
     defer { monitor.unlock() }
     if isClosed { return }
     isClosed = true
     while jobsInFlight > 0 { monitor.wait() }
     if syncs, active != nil {
-      do throws(StorageError) { try syncActive() } catch { complain("a replica could not be synced at its end", error) }
+      do throws(StorageError) {
+        try syncActive()
+        if keepsSums { try active?.keepSums() }
+      } catch { complain("a replica could not be synced at its end", error) }
     }
     letGoOfActive()
     // Nobody else closes their readers.
@@ -157,7 +162,7 @@ public final class FollowerPartition: @unchecked Sendable {
           metadata: ["partition": "\(log.topicPartition)", "segments": "\(missing.map(\.file.path))"])
       }
     }
-    end(syncs: true)
+    end(syncs: true, keepsSums: false)
     for segment in older { store.readers.drop(segment.file) }
     log.becomeLeader(epoch)
     try log.loadNow()

@@ -51,8 +51,8 @@ final class FollowerSegment {
       appender.close()
       throw error
     }
-    knownSums = sums
     position = Self.position(of: state)
+    knownSums = sums ?? KeptSums.take(of: file, at: position, pageSize: appender.pageSize)
     opened = appender
     databases.willOpenWriter()
   }
@@ -67,11 +67,17 @@ final class FollowerSegment {
     databases.noteClosed()
   }
 
-  /// Nothing is lost by closing it for a while: all is synced and in the file, and nothing has come for some time.
-  var isIdle: Bool {
-    guard let opened, !isUnsynced, !isAhead, opened.uncheckpointedBytes == 0 else { return false }
-    return monotonicNanoseconds() - lastUse > Self.idleAfter
+  /// Keeps the page hashes for the next start, where they are known.
+  ///
+  /// - Precondition: all is synced.
+  func keepSums() throws(StorageError) {
+    if let knownSums { try KeptSums.write(knownSums, at: position, of: file) }
   }
+
+  var isOpen: Bool { opened != nil }
+
+  /// Nothing has come for some time.
+  var isIdle: Bool { monotonicNanoseconds() - lastUse > Self.idleAfter }
 
   private func appender() throws(SQLiteError) -> FrameAppender {
     lastUse = monotonicNanoseconds()
@@ -221,6 +227,9 @@ final class FollowerSegment {
   ///
   /// - Precondition: every set is synced.
   func checkpoint() throws(StorageError) {
+    let lastUse = lastUse
+    // Which is no use of it.
+    defer { self.lastUse = lastUse }
     _ = try storage { () throws(SQLiteError) in try appender().checkpoint() }
   }
 }

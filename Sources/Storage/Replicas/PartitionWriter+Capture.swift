@@ -68,8 +68,9 @@ extension PartitionWriter {
 
   /// The -wal is about to be folded: what was not captured of it is not to be had any more.
   func giveUpCapture() {
-    guard let capture, !capture.isComplete, !capture.helpOut() else { return }
+    guard let capture, !capture.isComplete else { return }
     if capture.hasFollowers {
+      if capture.helpOut() { return }
       store.logger.warning(
         "a follower is too slow for the WAL, and gets pages by their hashes",
         metadata: ["partition": "\(log.topicPartition)", "wal-bytes": "\(segment?.walBytes ?? 0)"])

@@ -70,7 +70,8 @@ public final class ReplicaFeed: @unchecked Sendable {
 
   /// What the follower is to be sent next; nil where there is nothing now: `notify` says when that may have changed.
   ///
-  /// - Parameter maxBytes: no more than this is merged into one set; a single commit may be larger.
+  /// - Parameter maxBytes: what the caller has room for. A set is handed out all the same where it is larger: it has the commits that were
+  ///   captured together, for all followers alike, about 2 MiB of pages unless one commit, or a repair, has more.
   /// - Throws: `.unknownPartition` when it is gone, `.fenced` while it cannot be appended to, what the disk says: the feed is to be closed,
   ///   and another one opened later.
   public func next(maxBytes: Int) throws(StorageError) -> Change? {

@@ -5,39 +5,29 @@ internal import Synchronization
 /// The file of a sealed segment, read by pieces for a follower.
 final class SealedFile {
   private let file: SegmentFile
-  private let log: PartitionLog
   private let descriptor: CInt
   private let byteCount: Int64
 
   /// - Throws: as `ReplicaFeed.readFile`.
   init(_ name: SegmentName, of log: PartitionLog) throws(StorageError) {
-    guard let file = log.shared.withLock({ $0.segments.first { $0.name == name } }), file.pin() else {
-      throw .refused(.offsetOutOfRange)
-    }
-    guard file.currentPhase == .sealed else {
-      file.unpin()
-      throw .refused(.replicaNotAvailable)
-    }
-    // Whoever takes the partition's name later has the same paths.
+    guard let file = log.shared.withLock({ $0.segments.first { $0.name == name } }) else { throw .refused(.offsetOutOfRange) }
+    guard file.currentPhase == .sealed else { throw .refused(.replicaNotAvailable) }
+    // Whoever takes the partition's name later has the same paths. The file is not pinned: once it is open it may be unlinked.
     let opened = log.backgroundWork.perform { Glibc.open(file.path, O_RDONLY | O_CLOEXEC) } ?? -1
     var status = stat()
     guard opened >= 0, fstat(opened, &status) == 0 else {
       let number = errno
       if opened >= 0 { Glibc.close(opened) }
-      file.unpin()
+      if file.isGone || log.isDeleted { throw .refused(.offsetOutOfRange) }
       throw .system(call: "open", path: file.path, number: number)
     }
     self.file = file
-    self.log = log
     descriptor = opened
     byteCount = Int64(status.st_size)
   }
 
-  deinit {
-    // Nobody has locks on a file that is read as immutable.
-    Glibc.close(descriptor)
-    file.unpin()
-  }
+  // Nobody has locks on a file that is read as immutable.
+  deinit { Glibc.close(descriptor) }
 
   func read(at offset: Int64, maxBytes: Int) throws(StorageError) -> (bytes: [UInt8], total: Int64) {
     guard !file.isGone else { throw .refused(.offsetOutOfRange) }

@@ -2,6 +2,7 @@ internal import Logging
 internal import Model
 internal import Pages
 internal import SQLite
+internal import Synchronization
 
 /// The commits of one segment as page sets, made once for all followers of it.
 ///
@@ -43,7 +44,7 @@ final class SegmentCapture: @unchecked Sendable {
   let pageSize: PageSize
   /// The partition's when it began.
   let fenceCount: Int
-  unowned let store: StoreShared
+  let store: StoreShared
   private let monitor = Monitor()
   private var progress: Progress
   let work = Monitor()
@@ -65,6 +66,7 @@ final class SegmentCapture: @unchecked Sendable {
   /// The -wal was in the file when the capture began: it may be begun anew at any commit.
   let wasFolded: Bool
   var sets: CapturedSets
+  private var countedSetBytes = 0
   /// Commit sequences that followers were handed.
   var cursors: [ObjectIdentifier: Int64] = [:]
 
@@ -89,6 +91,8 @@ final class SegmentCapture: @unchecked Sendable {
     // Frames in front of the position are needed until all pages are hashed.
     progress = Progress(committed: position, captured: position.commitSequence - (isFolded ? 0 : 1))
   }
+
+  deinit { store.waitingSetBytes.subtract(countedSetBytes, ordering: .relaxed) }
 
   var segmentBase: Int64 { file.baseOffset }
 
@@ -182,13 +186,18 @@ final class SegmentCapture: @unchecked Sendable {
       log = (known.file, WALReader(from: known.reader.chain))
     }
     guard position.commitSequence < committed.commitSequence else { return nil }
+    if store.waitingSetBytes.load(ordering: .relaxed) > Limits.replicaWaitingBytesTotalMax, sets.byteCount > 0 { return nil }
     // Those that are too slow find out later; nobody makes sets that nobody can take.
     if let fastest = cursors.values.max(), sets.bytes(behind: fastest) > sets.waitingBytesMax / 2 { return nil }
     return committed
   }
 
   /// - Precondition: `work` is held.
-  func trim() { sets.trim(takenUpTo: cursors.values.min() ?? .max) }
+  func trim() {
+    sets.trim(takenUpTo: cursors.values.min() ?? .max)
+    store.waitingSetBytes.add(sets.byteCount - countedSetBytes, ordering: .relaxed)
+    countedSetBytes = sets.byteCount
+  }
 
   var end: End? { monitor.withLock { progress.end } }
   var successor: SegmentCapture? { monitor.withLock { progress.successor } }
