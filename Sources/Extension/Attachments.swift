@@ -90,7 +90,7 @@ final class Attachments {
     }
   }
 
-  /// `quire_attach(directory, schema)`: makes a table of each topic and system table.
+  /// `quire_attach(directory, schema)`: makes a table of each topic and system table, but for names that no table may have.
   ///
   /// - Returns: how many there are.
   private func attach(_ arguments: FunctionArguments) throws(VirtualTableError) -> Int {
@@ -103,7 +103,8 @@ final class Attachments {
     }
     let source = try Source(path: path)
     let schema = text(1) ?? "temp"
-    let names = try namesOf(tables(of: source))
+    // Some names SQLite keeps to itself: a topic of such a name can be had by `quire(…)`, under another.
+    let names = try namesOf(tables(of: source)).filter { !$0.lowercased().hasPrefix("sqlite_") }
     for name in names {
       do throws(SQLiteError) {
         try connection.execute(

@@ -7,7 +7,7 @@ enum FlatJSON: Hashable {
   static func objects(_ text: String) throws(ColumnSyntaxError) -> [[(key: String, value: FlatJSON)]] {
     var reader = Reader(bytes: Array(text.utf8))
     var objects: [[(key: String, value: FlatJSON)]] = []
-    try reader.expect("[", "it is a JSON array of objects")
+    try reader.expect("[", "a JSON array of objects")
     if reader.take("]") { return try reader.end(objects) }
     repeat { objects.append(try reader.object()) } while reader.take(",")
     try reader.expect("]", "a ',' or the ']' of the array")

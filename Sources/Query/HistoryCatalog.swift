@@ -11,7 +11,9 @@ public protocol HistoryCatalog: Sendable {
   /// One cut of topics that were prepared; it may hold others as well.
   func cut(of topics: [String]) throws(HistoryError) -> any HistorySource
   /// The tables beside the topics, for one session; their names go before those of topics.
-  func makeSystemTables() -> [SystemTable]
+  ///
+  /// - Parameter cut: the cut of each topic that statements of the session have named: of these topics the tables tell what it has.
+  func makeSystemTables(cut: @escaping () throws(HistoryError) -> [String: any HistorySource]) -> [SystemTable]
   /// For a thread that waits until something is new in a topic; nil where nothing ever is, or nobody tells.
   func watch(_ topic: String) -> (any HistoryWatch)?
 }
@@ -24,7 +26,7 @@ public protocol HistoryWatch: AnyObject, Sendable {
 }
 
 extension HistoryCatalog {
-  public func makeSystemTables() -> [SystemTable] { [] }
+  public func makeSystemTables(cut: @escaping () throws(HistoryError) -> [String: any HistorySource]) -> [SystemTable] { [] }
   public func columns(of topic: String) -> [DeclaredColumn] { [] }
   public func watch(_ topic: String) -> (any HistoryWatch)? { nil }
 }

@@ -231,8 +231,8 @@ final class PartitionScan {
     if isHeaderEnough {
       context.statistics.batchesFromHeader += 1
       timestamp = row.minTimestamp
-      let first = max(row.baseOffset, request.offsets.low)
-      let last = min(row.lastOffset, request.offsets.high)
+      let first = max(row.baseOffset, request.offsets.low, indexed?.stretch.lowerBound ?? .min)
+      let last = min(row.lastOffset, request.offsets.high, indexed?.stretch.upperBound ?? .max)
       // The offsets that are left may be none: the batch overlaps, but has its hole there.
       walk = request.isDescending ? .offsetsOnly(next: last, last: first) : .offsetsOnly(next: first, last: last)
       return

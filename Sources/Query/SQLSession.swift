@@ -214,7 +214,7 @@ public final class SQLSession {
   }
 
   private func timeIsOver() -> QueryError {
-    let seconds = limits.time.map { "\($0)" } ?? "its limit"
+    let seconds = (control.time ?? limits.time).map { "\($0)" } ?? "its limit"
     return QueryError(.limit(.time), "the query took longer than its limit of \(seconds)")
   }
 
@@ -247,7 +247,7 @@ public final class SQLSession {
   private static func registerTopics(
     of history: any HistoryCatalog, _ cuts: TopicCuts, taken: Set<String>, on connection: Connection, context: ScanContext
   ) throws(SQLiteError) {
-    let system = history.makeSystemTables()
+    let system = history.makeSystemTables { () throws(HistoryError) in try cuts.all() }
     for table in system {
       try connection.registerTable(table.name) { () throws(VirtualTableError) in SystemVirtualTable(table, context) }
     }

@@ -8,6 +8,8 @@ public final class ScanControl: Sendable {
   private let cancelled = Atomic<Bool>(false)
   /// Nanoseconds of the monotonic clock.
   private let deadline: Atomic<UInt64>
+  /// What `restart` was given, nanoseconds; -1 for no bound.
+  private let bound = Atomic<Int64>(-1)
   public let progress = QueryProgress()
   /// Asked now and then by whoever checks; true stops the scan, and nothing else than that scan.
   private let shouldStop: (@Sendable () -> Bool)?
@@ -33,6 +35,7 @@ public final class ScanControl: Sendable {
   /// Begins to count the time anew. A cancellation stays.
   /// - Parameter time: from now on; nil is without bound.
   public func restart(time: Duration?) {
+    bound.store(time?.nanoseconds ?? -1, ordering: .relaxed)
     let end = time.map { SteadyClock.nanoseconds.addingReportingOverflow(UInt64(clamping: $0.nanoseconds)) }
     deadline.store(end.map { $0.overflow ? .max : $0.partialValue } ?? .max, ordering: .relaxed)
   }
@@ -54,6 +57,11 @@ public final class ScanControl: Sendable {
     deadline.store(overflow ? .max : later, ordering: .relaxed)
   }
 
+  /// The bound on time that was set last.
+  var time: Duration? {
+    let nanoseconds = bound.load(ordering: .relaxed)
+    return nanoseconds < 0 ? nil : .nanoseconds(nanoseconds)
+  }
   public var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
   public var isLate: Bool { SteadyClock.nanoseconds >= deadline.load(ordering: .relaxed) }
 

@@ -6,7 +6,7 @@ internal import Synchronization
 /// A snapshot of Storage as the source of queries and exports, of a running node and of a data directory alike.
 public struct SnapshotHistory: HistorySource {
   public let partitions: [PartitionExtent]
-  private let snapshot: HistorySnapshot
+  let snapshot: HistorySnapshot
   private let indexes: IndexFiles
   private let listings: Listings
 

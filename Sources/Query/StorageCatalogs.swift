@@ -45,13 +45,14 @@ public struct StoreCatalog: HistoryCatalog {
     }
   }
 
-  public func makeSystemTables() -> [SystemTable] {
+  public func makeSystemTables(cut: @escaping () throws(HistoryError) -> [String: any HistorySource]) -> [SystemTable] {
     let storage = StorageTables(
       snapshot: { [store] (topics) throws(HistoryError) in
         do throws(StorageError) { return try store.snapshot(of: topics) } catch {
           throw HistoryError(.unavailable, "\(error)")
         }
       },
+      cut: cut,
       producers: { [store] (topic) throws(HistoryError) in
         do throws(StorageError) { return try store.producers(of: topic) } catch {
           throw HistoryError(.unavailable, "\(error)")
@@ -96,13 +97,13 @@ public struct DirectoryCatalog: HistoryCatalog {
     }
   }
 
-  public func makeSystemTables() -> [SystemTable] {
+  public func makeSystemTables(cut: @escaping () throws(HistoryError) -> [String: any HistorySource]) -> [SystemTable] {
     let storage = StorageTables(
       snapshot: { [store] (topics) throws(HistoryError) in
         do throws(StorageError) { return try store.snapshot(of: topics) } catch {
           throw HistoryError(.unavailable, "\(error)")
         }
-      }, producers: { [store] (topic) throws(HistoryError) in store.producers(of: topic) })
+      }, cut: cut, producers: { [store] (topic) throws(HistoryError) in store.producers(of: topic) })
     let groups = GroupTables(
       groups: { [store] () throws(HistoryError) in
         do throws(StorageError) { return try store.groups().map { GroupFacts($0) } } catch {

@@ -1,9 +1,11 @@
 extension TimeText {
   /// Reads a time: `2024-05-01`, with `T09:00`, `:00` and a fraction if wanted, and `Z` or an offset like `+02:00`; a blank may stand
-  /// for the T. Without a zone it is UTC. Fractions below a millisecond count up to the next one, so that "not before" stays true.
+  /// for the T. Without a zone it is UTC.
   ///
+  /// - Parameter roundsUp: fractions below a millisecond count up to the next one, so that "not before" stays true of a bound. A moment that
+  ///   something happened at is in the millisecond that has begun.
   /// - Returns: milliseconds; nil if the text is not such a time, or there is no such day or hour.
-  public static func parse(_ text: String) -> Int64? {
+  public static func parse(_ text: String, roundsUp: Bool = true) -> Int64? {
     var reader = DigitReader(Array(text.utf8))
     guard let year = reader.number(digits: 4), reader.take("-"), let month = reader.number(digits: 2), reader.take("-"),
       let day = reader.number(digits: 2), let days = days(year: year, month: month, day: day)
@@ -18,7 +20,7 @@ extension TimeText {
       guard let second = reader.number(digits: 2), second < 60 else { return nil }
       milliseconds += Int64(second) * 1000
       if reader.take(".") {
-        guard let fraction = reader.fraction() else { return nil }
+        guard let fraction = reader.fraction(roundsUp: roundsUp) else { return nil }
         milliseconds += fraction
       }
     }
@@ -63,8 +65,8 @@ extension TimeText {
       return value
     }
 
-    /// Digits behind a decimal point as milliseconds, rounded up.
-    mutating func fraction() -> Int64? {
+    /// Digits behind a decimal point as milliseconds.
+    mutating func fraction(roundsUp: Bool) -> Int64? {
       guard let first = digit() else { return nil }
       var milliseconds = Int64(first * 100)
       var scale: Int64 = 10
@@ -73,7 +75,7 @@ extension TimeText {
         if scale > 0 { milliseconds += Int64(digit) * scale } else if digit > 0 { isBeyond = true }
         scale /= 10
       }
-      return milliseconds + (isBeyond ? 1 : 0)
+      return milliseconds + (isBeyond && roundsUp ? 1 : 0)
     }
   }
 }

@@ -56,12 +56,22 @@ final class TopicCuts: TopicCutting {
   /// The topic's cut; taken now, with those of all others that have been prepared, if there is none yet.
   func cut(of topic: String) throws(HistoryError) -> TopicTable.Cut {
     if let cut = cuts[topic] { return cut }
+    try cutPrepared()
+    guard let cut = cuts[topic] else { throw HistoryError(.unavailable, "the topic \(topic) is gone") }
+    return cut
+  }
+
+  /// What each topic that statements have named was cut from.
+  func all() throws(HistoryError) -> [String: any HistorySource] {
+    if !prepared.isEmpty { try cutPrepared() }
+    return cuts.mapValues(\.source)
+  }
+
+  private func cutPrepared() throws(HistoryError) {
     let source = try catalog.cut(of: prepared)
     var positions: [String: [Int]] = [:]
     for (index, extent) in source.partitions.enumerated() { positions[extent.topic, default: []].append(index) }
     for name in prepared { cuts[name] = TopicTable.Cut(source: source, partitions: positions[name] ?? []) }
     prepared = []
-    guard let cut = cuts[topic] else { throw HistoryError(.unavailable, "the topic \(topic) is gone") }
-    return cut
   }
 }

@@ -23,8 +23,8 @@ public struct LeaderReplica: Sendable {
   public enum Action: Hashable, Sendable {
     /// Commits before this are replicated: consumers may see them.
     case highWatermark(CommitSequence)
-    /// The cluster is to decide on this in-sync set, by compare-and-swap with what this leader knows of the partition; `decided` or `refused` is
-    /// the answer. Comes again, unchanged, while there is none: the same swap succeeds at most once.
+    /// The cluster is to decide on this in-sync set, by compare-and-swap with what this leader knows of the partition; `decided` is the
+    /// answer, with whatever the partition is then. Comes again, unchanged, while there is none: the same swap succeeds at most once.
     case propose(isr: [NodeID])
   }
 
@@ -136,9 +136,6 @@ public struct LeaderReplica: Sendable {
     proposed = nil
     return raised() + proposals(now)
   }
-
-  /// The cluster has certainly not made the change that was proposed, nor will it. While that is unknown, this must not be called.
-  public mutating func refused() { proposed = nil }
 
   // MARK: What follows
 

@@ -77,6 +77,8 @@ public final class HistorySnapshot: @unchecked Sendable {
   public let partitions: [PartitionHistory]
   public let bound: Bound
   private let pinned: [SegmentFile]
+  /// Those whose partitions are shown here.
+  private let kept: [HistorySnapshot]
   /// Who is told of damaged files; nil for nobody.
   let logger: Logger?
   /// How fast it may be read; nil beside a node, whose appends are not known.
@@ -95,6 +97,23 @@ public final class HistorySnapshot: @unchecked Sendable {
     self.partitions = partitions.sorted { $0.topicPartition < $1.topicPartition }
     self.bound = bound
     self.pinned = pinned
+    kept = []
+  }
+
+  private init(_ partitions: [PartitionHistory], like snapshot: HistorySnapshot, keeping kept: [HistorySnapshot]) {
+    self.partitions = partitions.sorted { $0.topicPartition < $1.topicPartition }
+    bound = snapshot.bound
+    pinned = []
+    self.kept = kept
+    logger = snapshot.logger
+    pace = snapshot.pace
+    readers = snapshot.readers
+  }
+
+  /// The same, but for `topics`, which are shown as `other` of the same store has them.
+  public func showing(_ topics: Set<String>, of other: HistorySnapshot) -> HistorySnapshot {
+    let partitions = partitions.filter { !topics.contains($0.topic) } + other.partitions.filter { topics.contains($0.topic) }
+    return HistorySnapshot(partitions, like: self, keeping: [self, other])
   }
 
   deinit { for file in pinned { file.unpin() } }

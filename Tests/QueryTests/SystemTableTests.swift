@@ -112,6 +112,30 @@ struct SystemTableTests {
     }
   }
 
+  @Test("what a statement reads of a topic, and what the tables say of it, is of one moment")
+  func oneMoment() throws {
+    try withTemporaryDirectory { directory in
+      let topic = try StoredTopic(directory, segmentBytes: 16 << 10)
+      for partition in 0..<2 { try topic.append([TestRecord(1, "a"), TestRecord(2, "b")], to: partition) }
+      // In the first row one side is looked at, in the second the other.
+      for sql in [
+        "SELECT CASE offset WHEN 1 THEN (SELECT sum(records) FROM quire_partitions) END AS n FROM plays WHERE partition = 0",
+        "SELECT CASE e.offset WHEN 1 THEN (SELECT sum(p.records) FROM quire_batches p WHERE p.topic = e.topic) END AS n FROM plays e WHERE e.partition = 0",
+        "SELECT CASE partition WHEN 1 THEN (SELECT count(*) FROM plays) END AS n FROM quire_partitions WHERE partition < 2 AND topic = 'plays'",
+        "SELECT CASE partition WHEN 1 THEN (SELECT count(*) FROM plays) END AS n FROM quire_partitions WHERE partition < 2",
+      ] {
+        let session = try SQLSession(catalog: StoreCatalog(topic.store), limits: SQLLimits(), control: ScanControl())
+        let query = try session.prepareQuery(sql)
+        let before = try StoreCatalog(topic.store).ask("SELECT count(*) AS n FROM plays").lines
+        #expect(try query.step())
+        try topic.append([TestRecord(3, "c")], to: 1)
+        #expect(try query.step())
+        #expect(["{\"n\":\(query.withRow { $0.integer(0) })}"] == before, "\(sql)")
+      }
+      try topic.store.close()
+    }
+  }
+
   @Test("what the newest record's time is, also where the log start cuts a segment that had a newer one")
   func newestBehindLogStart() throws {
     try withStore { store, catalog, _ in

@@ -15,24 +15,14 @@ extension ReplicationSimulation {
     case .synced(let id, let life, let end, let epoch): synced(id, life, end, epoch)
     case .tick(let id, let life): tick(id, life)
     case .watch(let id, let life, let state, let version, let alive): watch(id, life, state, version, alive)
-    case .change(let state, let from, let life, let expected, let isProposal):
-      let isMade = expected == version
-      if isMade {
+    case .change(let state, let expected):
+      // Who asked learns it from the watch, as everybody does.
+      if expected == version {
         decided = state
         version += 1
         note("decided \(state)")
         publish()
       }
-      if isProposal, let delay = storeDelay(from) {
-        schedule(delay, .answer(from, life: life, epoch: state.leaderEpoch, isMade: isMade))
-      }
-    case .answer(let id, let life, let epoch, let isMade):
-      // What was made comes with the watch.
-      guard !isMade, let node = nodes[id], node.life == life, case .leader(var leader) = node.role, leader.epoch == epoch else {
-        return
-      }
-      leader.refused()
-      nodes[id]?.role = .leader(leader)
     case .heartbeat(let id):
       if nodes[id]?.isUp == true, storeDelay(id) != nil { lastHeartbeat[id] = now }
       schedule(60, .heartbeat(id))
@@ -114,7 +104,7 @@ extension ReplicationSimulation {
       if chance(30) { send(.replica(follower.repeated(), leaderEpoch: follower.leaderEpoch), from: id, to: leader) }
     case .none:
       if node.seen.leaderEpoch <= node.led, let next = node.seen.restarted(id, alive: node.seenAlive) {
-        propose(next, id, isProposal: false)
+        propose(next, id)
       }
     }
     // The controller is whichever node takes itself for the first one: the store lets only one of several changes through.
@@ -126,13 +116,13 @@ extension ReplicationSimulation {
           isr: state.replicas) : state
       var next = candidates.elected(alive: node.seenAlive, allowsUnclean: false)
       if next == nil, chance(2) { next = state.preferringFirst(alive: node.seenAlive) }
-      if let next { propose(next, id, isProposal: false) }
+      if let next { propose(next, id) }
     }
   }
 
-  mutating func propose(_ state: PartitionState, _ id: NodeID, isProposal: Bool) {
+  mutating func propose(_ state: PartitionState, _ id: NodeID) {
     guard let node = nodes[id], let delay = storeDelay(id) else { return }
-    schedule(delay, .change(state, from: id, life: node.life, expected: node.seenVersion, isProposal: isProposal))
+    schedule(delay, .change(state, expected: node.seenVersion))
   }
 
   mutating func watch(_ id: NodeID, _ life: Int, _ state: PartitionState, _ version: Int, _ alive: Set<NodeID>) {
@@ -285,7 +275,7 @@ extension ReplicationSimulation {
         }
         var next = state
         next.isr = isr
-        propose(next, id, isProposal: true)
+        propose(next, id)
         if mutation == .trustsProposals {
           let further = leader.decided(isr: isr, now: now)
           nodes[id]?.role = .leader(leader)
@@ -306,7 +296,10 @@ extension ReplicationSimulation {
         guard var node = nodes[id] else { continue }
         note("\(id) truncates \(node.log.count) to \(end)")
         let common = zip(node.log, committed).prefix { $0 == $1 }.count
-        if end < common { violate("\(id) undoes what was replicated: cut to \(end), had \(common) of it") }
+        // One that is not in sync may follow a leader that has been replaced: it has to come back before it counts.
+        if end < common, decided.isr.contains(id) {
+          violate("\(id) undoes what was replicated: cut to \(end), had \(common) of it")
+        }
         node.log.removeLast(node.log.count - end)
         node.durable = min(node.durable, end)
         node.highWatermark = min(node.highWatermark, end)

@@ -66,8 +66,7 @@ struct ReplicationSimulation {
     case synced(NodeID, life: Int, end: Int, role: LeaderEpoch)
     case tick(NodeID, life: Int)
     case watch(NodeID, life: Int, PartitionState, version: Int, alive: Set<NodeID>)
-    case change(PartitionState, from: NodeID, life: Int, expected: Int, isProposal: Bool)
-    case answer(NodeID, life: Int, epoch: LeaderEpoch, isMade: Bool)
+    case change(PartitionState, expected: Int)
     case heartbeat(NodeID)
     case expire
     case write

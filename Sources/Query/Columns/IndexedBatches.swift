@@ -38,6 +38,8 @@ final class IndexedBatches: BatchSequence {
   /// Where the batches of the stretch that is read are, the next one last; nil where it is scanned.
   private var places: [Int64]? = []
   private var current: BatchRow?
+  /// The stretch that is read. What a file says of itself may be wrong, so a batch may lie in two of them: each gives its own records.
+  private(set) var stretch: ClosedRange<Int64> = .min ... .max
   /// The records that an index has found in the stretch, ascending: within it there are no others.
   private var records: [Int64]?
   private var isByTime = false
@@ -94,8 +96,9 @@ final class IndexedBatches: BatchSequence {
     }
   }
 
-  /// False for records that cannot be an answer, of a batch that has one.
+  /// False for records that cannot be an answer, of a batch that has one, and for those of another stretch.
   func admits(_ offset: Int64) -> Bool {
+    guard stretch.contains(offset) else { return false }
     guard let records else { return true }
     let place = records.partitioningIndex { $0 >= offset }
     return place < records.count && records[place] == offset
@@ -106,6 +109,7 @@ final class IndexedBatches: BatchSequence {
     switch stretch {
     case .scanned(let offsets): try scan(offsets)
     case .covered(let index, let offsets):
+      self.stretch = offsets
       guard let lookup else { return try scan(offsets) }
       context.statistics.indexLookups += 1
       let found = try indexes.offsets(
@@ -120,6 +124,7 @@ final class IndexedBatches: BatchSequence {
   }
 
   private func scan(_ offsets: ClosedRange<Int64>) throws(HistoryError) {
+    stretch = offsets
     var part = selection
     part.offsets = offsets
     try base.seek(part)
@@ -168,6 +173,7 @@ final class IndexedBatches: BatchSequence {
     // What an index has found in an earlier pass says nothing about this one.
     places = []
     waiting = []
+    stretch = selection.offsets
     records = nil
     current = nil
     try base.seekByTime(selection)

@@ -31,7 +31,9 @@ final class FollowedCatalog: HistoryCatalog {
   var topics: [String] { catalog.topics }
   func columns(of topic: String) -> [DeclaredColumn] { catalog.columns(of: topic) }
   func prepare(_ topic: String) throws(HistoryError) -> TopicSize? { try catalog.prepare(topic) }
-  func makeSystemTables() -> [SystemTable] { catalog.makeSystemTables() }
+  func makeSystemTables(cut: @escaping () throws(HistoryError) -> [String: any HistorySource]) -> [SystemTable] {
+    catalog.makeSystemTables(cut: cut)
+  }
 
   func cut(of topics: [String]) throws(HistoryError) -> any HistorySource {
     guard let source = current.withLock({ $0 }) else { throw HistoryError(.unavailable, "there is no cut yet") }

@@ -64,7 +64,7 @@ extension ArgumentValue {
     switch kind {
     case .integer: int64
     case .real: Int64(exactly: double.rounded(.down))
-    case .text: withBytes { TimeText.parse(String(decoding: $0, as: UTF8.self)) }
+    case .text: withBytes { TimeText.parse(String(decoding: $0, as: UTF8.self), roundsUp: false) }
     case .blob, .null: nil
     }
   }

@@ -47,7 +47,7 @@ public final class HostedTables {
     init(_ catalog: any HistoryCatalog) {
       self.catalog = catalog
       milliseconds = WallClock.milliseconds
-      system = catalog.makeSystemTables()
+      system = catalog.makeSystemTables { [:] }
       topics = TopicCatalog(catalog.topics, taken: SQLSession.takenNames.union(system.map { $0.name.lowercased() }))
     }
   }
@@ -131,7 +131,7 @@ final class HostedView {
   }
 
   func rows(of table: String, _ request: SystemRequest) throws(HistoryError) -> any SystemRows {
-    let tables = system ?? Dictionary(uniqueKeysWithValues: catalog.makeSystemTables().map { ($0.name, $0) })
+    let tables = system ?? Dictionary(uniqueKeysWithValues: catalog.makeSystemTables { [:] }.map { ($0.name, $0) })
     system = tables
     guard let found = tables[table] else { throw HistoryError(.unavailable, "there is no table \(table) any more") }
     return try found.rows(request)

@@ -6,13 +6,22 @@ internal import Storage
 final class StorageTables {
   typealias Producers = (String?) throws(HistoryError) -> [(TopicPartition, ProducerDescription)]
   private let take: ([String]?) throws(HistoryError) -> HistorySnapshot
+  private let cut: () throws(HistoryError) -> [String: any HistorySource]
   private let producers: Producers
   private var all: HistorySnapshot?
   private var byTopic: [String: HistorySnapshot] = [:]
+  /// The topics that `all` has as statements see them.
+  private var shown: Set<String> = []
 
-  /// - Parameter take: one cut of some topics (nil: of all).
-  init(snapshot take: @escaping ([String]?) throws(HistoryError) -> HistorySnapshot, producers: @escaping Producers) {
+  /// - Parameters:
+  ///   - take: one cut of some topics (nil: of all).
+  ///   - cut: what the session's statements see of topics.
+  init(
+    snapshot take: @escaping ([String]?) throws(HistoryError) -> HistorySnapshot,
+    cut: @escaping () throws(HistoryError) -> [String: any HistorySource], producers: @escaping Producers
+  ) {
     self.take = take
+    self.cut = cut
     self.producers = producers
   }
 
@@ -29,9 +38,16 @@ final class StorageTables {
   }
 
   private func snapshot(_ topic: String?) throws(HistoryError) -> HistorySnapshot {
-    if let all { return all }
+    let seen = try cut().compactMapValues { ($0 as? SnapshotHistory)?.snapshot }
+    if let topic, let snapshot = seen[topic] { return snapshot }
+    if let all, topic != nil { return all }
     guard let topic else {
-      let taken = try take(nil)
+      var taken = if let all { all } else { try take(nil) }
+      let missing = seen.filter { !shown.contains($0.key) }
+      for (_, topics) in Dictionary(grouping: missing, by: { ObjectIdentifier($0.value) }) {
+        taken = taken.showing(Set(topics.map(\.key)), of: topics[0].value)
+      }
+      shown.formUnion(missing.keys)
       all = taken
       return taken
     }

@@ -9,7 +9,8 @@ public struct SystemTableColumns: Sendable {
   public static let all: [SystemTableColumns] = {
     let nothing = HistoryError(.unavailable, "only the tables' columns are known here")
     let storage = StorageTables(
-      snapshot: { (_) throws(HistoryError) in throw nothing }, producers: { (_) throws(HistoryError) in throw nothing })
+      snapshot: { (_) throws(HistoryError) in throw nothing }, cut: { [:] },
+      producers: { (_) throws(HistoryError) in throw nothing })
     let groups = GroupTables(groups: { () throws(HistoryError) in throw nothing }, storage: storage, now: { 0 })
     let indexes = IndexTables(
       storage: storage, topics: { [] }, columns: { _ in [] }, files: IndexFiles(confirmsOnce: false))

@@ -52,7 +52,7 @@ final class TableNames {
     self.running = running
   }
 
-  /// Names of topics, as the node or the directory has them.
+  /// Names of topics' tables, as the node or the directory has them.
   func topicNames() throws -> [String] {
     try ask(.topics)
   }
@@ -98,13 +98,16 @@ final class TableNames {
 
   private static func names(_ subject: Subject, _ lines: [String]) -> [String] {
     switch subject {
-    case .topics: Array(lines.dropFirst())
+    case .topics:
+      TopicTableNames.names(of: Array(lines.dropFirst()), taken: Set(SystemTableColumns.all.map(\.table))).map(\.name).sorted()
     case .columns: fields(lines.first ?? "")
     }
   }
 
   /// The types of the columns that are declared for a topic, by name.
-  func declaredTypes(of topic: String) throws -> [String: String] {
+  func declaredTypes(of table: String) throws -> [String: String] {
+    // A topic that cannot be a table by its name is `name@1`.
+    let topic = String(table.prefix { $0 != "@" })
     let rows = try lines(
       "SELECT name, type FROM quire_columns WHERE topic = :topic AND type IS NOT NULL", ["topic": .text(topic)], .csv)
     return Dictionary(rows.dropFirst().map(Self.fields).map { ($0[0], $0.last ?? "") }) { first, _ in first }

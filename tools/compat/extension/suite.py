@@ -39,13 +39,15 @@ def main():
         data = f"{scratch}/data"
         with check("the node stops cleanly"), Node(data) as broker:
             os.environ.update(QUIRE_BOOTSTRAP=broker.kafka, QUIRE_SERVER=f"http://{broker.http}")
-            for topic, partitions in (("plays", 3), ("orders.v1", 1), ("Twins", 1), ("twins", 1), ("moving", 1)):
+            for topic, partitions in (("plays", 3), ("orders.v1", 1), ("Twins", 1), ("twins", 1), ("moving", 1),
+                                      ("sqlite_master", 1), ("sqlite_new", 1)):
                 made = node.run("topic", "create", topic, "--partitions", str(partitions), "--topic-config", "retention.ms=-1")
                 assert made.returncode == 0, made.stderr
             producer = Producer({"bootstrap.servers": broker.kafka, "log_level": 0})
             for number in range(PLAYS):
                 producer.produce("plays", b'{"n":%d}' % number, b"k%d" % (number % 7), number % 3, timestamp=TIME + number * 1000)
             producer.produce("orders.v1", b"\xff\0", None, 0, timestamp=TIME)
+            producer.produce("sqlite_new", b"its own", None, 0, timestamp=TIME)
             for topic in ("Twins", "twins"):
                 producer.produce(topic, topic.encode(), None, 0, timestamp=TIME)
             assert producer.flush(30) == 0
@@ -108,7 +110,9 @@ def shell(scratch, data, *_):
             assert listed.splitlines()[0] == listed.splitlines()[1], listed
             for name in ("temp.plays", "temp.orders.v1", "temp.Twins@1", "temp.twins@2", "temp.quire_lag", "temp.quire_batches"):
                 assert name in listed.split(), f"{name} is not in {listed}"
-            assert "quire_nodes" not in listed, listed
+            assert "quire_nodes" not in listed and "sqlite_" not in listed, listed
+            equal(sql(f"CREATE VIRTUAL TABLE temp.reserved USING quire('{data}', 'sqlite_new');", "SELECT value FROM reserved;"),
+                  "its own")
             equal(sql("ATTACH ':memory:' AS old;", f"SELECT quire_attach('{data}', 'old') > 10;", "SELECT count(*) FROM old.plays;",
                       "SELECT hex(value) FROM old.\"orders.v1\";", "SELECT value FROM \"Twins@1\";").splitlines(),
                   ["1", str(PLAYS), "FF00", "Twins"])

@@ -36,6 +36,7 @@ def main():
         os.environ.update(QUIRE_BOOTSTRAP=broker.kafka, QUIRE_SERVER=f"http://{broker.http}", XDG_STATE_HOME=f"{scratch}/state")
         quire("topic", "create", "plays", "--partitions", "2")
         quire("topic", "create", "orders.v1", "--partitions", "1")
+        quire("topic", "create", "hop", "--partitions", "1")
         lines = "".join(f'{{"user":"{"ann" if n % 2 else "bob"}","n":{n}}}\n' for n in range(100))
         quire("produce", "plays", given=lines)
         quire("column", "add", "plays", "who", "TEXT", "value ->> '$.user'", "--indexed")
@@ -65,6 +66,8 @@ def answers(scratch, broker):
         assert r"it is ; not\nover" in terminal.ask("over' AS x;")
         assert "quire_lag" in terminal.ask(".tables")
         assert "orders.v1" in terminal.ask(".tables ord*")
+        assert "hop@1" in terminal.ask(".tables hop*"), "names that can be asked"
+        assert "INTEGER" in terminal.ask(".schema hop@1")
         shown = terminal.ask(".schema plays")
         assert "value" in shown and "HIDDEN" in shown and "who TEXT" in shown, shown
         terminal.ask(".format jsonl")
