@@ -155,7 +155,9 @@ struct FollowedLogTests {
       let names = try directoryEntries(ours).sorted().filter { $0.hasSuffix(".db") }
       #expect(try directoryEntries(theirs).sorted().filter { $0.hasSuffix(".db") } == names)
       #expect(names.count > 1, "segments rolled")
-      for name in names.dropLast() { #expect(try content("\(ours)/\(name)") == content("\(theirs)/\(name)"), "\(partition) \(name)") }
+      for name in names.dropLast() {
+        #expect(try content("\(ours)/\(name)") == content("\(theirs)/\(name)"), "\(partition) \(name)")
+      }
     }
   }
 
