@@ -34,24 +34,13 @@ enum ValueFunctions {
       // Version 4 (random), variant 10 (RFC 9562 §5.4).
       bytes[6] = bytes[6] & 0x0F | 0x40
       bytes[8] = bytes[8] & 0x3F | 0x80
-      result.setText(uuidText(bytes))
+      result.setText(UUIDText.text(of: bytes))
     }
     try connection.registerFunction("uuid", argumentCount: 1) { (arguments, result) throws(VirtualTableError) in
       let bytes = arguments[0].withBytes { uuidBytes($0, isText: arguments[0].kind == .text) }
       guard let bytes else { return result.setNull() }
-      result.setText(uuidText(bytes))
+      result.setText(UUIDText.text(of: bytes))
     }
-  }
-
-  private static func uuidText(_ bytes: [UInt8]) -> String {
-    let digits = Array("0123456789abcdef".unicodeScalars)
-    var text = String.UnicodeScalarView()
-    for (i, byte) in bytes.enumerated() {
-      if [4, 6, 8, 10].contains(i) { text.append("-") }
-      text.append(digits[Int(byte >> 4)])
-      text.append(digits[Int(byte & 15)])
-    }
-    return String(text)
   }
 
   /// 16 bytes, or a text of 32 hexadecimal digits, with dashes and braces anywhere.

@@ -1,7 +1,5 @@
 /// Calculating with times and intervals, which are texts here: SQLite would take their first digits for numbers.
 extension SQLLevel {
-  private static let arithmetic: Set<String> = ["+", "-", "*", "/", "%"]
-
   /// What an arithmetic operator does behind a time or an interval; false if it is SQLite's to calculate.
   mutating func calculate(_ symbol: String, behind operand: Operand, at place: Int) throws(PostgresError) -> Bool {
     let type = typeOf(operand)
@@ -73,7 +71,7 @@ extension SQLLevel {
 
   /// An interval that has been written may not stand behind an arithmetic operator: where that is possible, `interval` reads it.
   func admitInterval(behind start: Int, at place: Int) throws(PostgresError) {
-    if start > 0, Self.arithmetic.contains(out[start - 1].text) { throw lonelyInterval(at: place) }
+    if start > 0, SQLWords.arithmetic.contains(out[start - 1].text) { throw lonelyInterval(at: place) }
   }
 
   private func lonelyInterval(at place: Int) -> PostgresError {

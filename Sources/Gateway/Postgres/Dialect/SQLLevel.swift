@@ -204,7 +204,7 @@ struct SQLLevel {
     {
       return try quantified(symbol, word, group, at: place)
     }
-    if let operand, ["+", "-", "*", "/", "%"].contains(symbol), try calculate(symbol, behind: operand, at: place) { return }
+    if let operand, SQLWords.arithmetic.contains(symbol), try calculate(symbol, behind: operand, at: place) { return }
     if let matching = SQLWords.matching[symbol], operand != nil {
       emit(matching, at: place)
       operand = nil

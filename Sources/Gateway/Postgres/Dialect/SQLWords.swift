@@ -26,6 +26,7 @@ enum SQLWords {
     return was
   }
   static let comparisons: Set<String> = ["=", "==", "<>", "!=", "<", ">", "<=", ">="]
+  static let arithmetic: Set<String> = ["+", "-", "*", "/", "%"]
   /// Functions of Postgres that are written without parentheses.
   static let bareFunctions: [String: String] = [
     "current_schema": "current_schema()", "current_user": "current_user()", "session_user": "session_user()",

@@ -214,7 +214,7 @@ struct SelectList {
   /// Numbers of known types, calculated with: SQLite gives whole numbers for whole ones. (Where it does not, past 64 bits, that is a
   /// misfit.)
   private func typeOfArithmetic(_ nodes: ArraySlice<SQLNode>) -> PostgresType? {
-    let parts = nodes.split(omittingEmptySubsequences: false) { ["+", "-", "*", "/", "%"].contains($0.symbol) }
+    let parts = nodes.split(omittingEmptySubsequences: false) { $0.symbol.map(SQLWords.arithmetic.contains) ?? false }
     guard parts.count > 1 else { return nil }
     var isWhole = true
     for part in parts where !part.isEmpty {

@@ -137,9 +137,7 @@ enum ParameterReader {
       guard bytes.count == 16 else {
         throw PostgresError(.invalidBinaryRepresentation, "incorrect binary data format for type uuid")
       }
-      let digits = bytes.flatMap { [ValueWriter.hexDigits[Int($0 >> 4)], ValueWriter.hexDigits[Int($0 & 15)]] }
-      let groups = [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(decoding: digits[$0], as: UTF8.self) }
-      return .text(groups.joined(separator: "-"))
+      return .text(UUIDText.text(of: bytes))
     default:
       if type.element != nil {
         guard let array = ArrayText.text(binary: bytes) else {
