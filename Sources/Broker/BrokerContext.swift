@@ -12,6 +12,7 @@ internal import Synchronization
 final class BrokerContext: Sendable {
   let configuration: BrokerConfiguration
   let store: LogStore
+  let partitions: LocalPartitions
   let cluster: any ClusterStore
   let groups: GroupCoordinator
   let admin: AdminContext
@@ -30,6 +31,7 @@ final class BrokerContext: Sendable {
   ) {
     self.configuration = configuration
     self.store = store
+    partitions = LocalPartitions(store: store, nodeID: configuration.nodeID)
     self.cluster = cluster
     self.groups = groups
     self.admin = admin
