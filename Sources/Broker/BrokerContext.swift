@@ -14,6 +14,7 @@ final class BrokerContext: Sendable {
   let store: LogStore
   let partitions: LocalPartitions
   let cluster: any ClusterStore
+  let producerIDs: ProducerIDs
   let groups: GroupCoordinator
   let admin: AdminContext
   let fetchSessions: FetchSessions
@@ -33,6 +34,7 @@ final class BrokerContext: Sendable {
     self.store = store
     partitions = LocalPartitions(store: store, nodeID: configuration.nodeID)
     self.cluster = cluster
+    producerIDs = ProducerIDs(cluster)
     self.groups = groups
     self.admin = admin
     self.logger = logger

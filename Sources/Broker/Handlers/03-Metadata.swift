@@ -60,7 +60,7 @@ extension Call {
       return row
     }
     guard !wantsAll else {
-      response.topics = image.topics.values.sorted { $0.name < $1.name }.map(row)
+      response.topics = image.clientTopics.sorted { $0.name < $1.name }.map(row)
       return response
     }
     // A topic named a million times is described once.
