@@ -14,6 +14,10 @@ public struct NodeConfiguration: Sendable {
   public var http: HostPort?
   /// Nil when there is no Postgres interface.
   public var postgres: HostPort?
+  /// Where other nodes connect; nil when they do not.
+  public var peer: PeerAddress?
+  /// The file with the secret that nodes share; nil for none.
+  public var peerSecretFile: String?
   public var logsJSON: Bool
   public var logLevel: String
   /// What was odd but is no error, for the log.
@@ -63,6 +67,8 @@ public struct NodeConfiguration: Sendable {
     advertised = advertisedText.isEmpty ? nil : try Self.address("advertised.listeners", settings)
     http = settings.text("quire.http") == "off" ? nil : try Self.address("quire.http", settings)
     postgres = settings.text("quire.postgres") == "off" ? nil : try Self.address("quire.postgres", settings)
+    peer = try PeerAddress(settings)
+    peerSecretFile = settings.text("quire.peer.secret.file").isEmpty ? nil : settings.text("quire.peer.secret.file")
     logsJSON = settings.text("quire.log.format") == "json"
     logLevel = settings.text("quire.log.level")
     if listen.isWildcard && advertised == nil {
@@ -72,9 +78,10 @@ public struct NodeConfiguration: Sendable {
     if let advertised, advertised.isWildcard {
       throw NodeStartError(.configuration, "\(advertised) cannot be advertised: no client can connect to it")
     }
+    try checkPeers()
   }
 
-  private static func address(_ key: String, _ settings: NodeSettings) throws(NodeStartError) -> HostPort {
+  static func address(_ key: String, _ settings: NodeSettings) throws(NodeStartError) -> HostPort {
     guard let address = HostPort(settings.text(key)) else {
       throw NodeStartError(.configuration, "\(key): '\(settings.text(key))' is not HOST:PORT")
     }

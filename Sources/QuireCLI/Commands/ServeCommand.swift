@@ -36,6 +36,9 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Number of this node (default 1).", valueName: "number"))
   var nodeId: Int32?
 
+  @Option(help: ArgumentHelp("Where other nodes fetch this node's pages (default: nowhere).", valueName: "host:port"))
+  var peer: String?
+
   func validate() throws { _ = try flags() }
 
   /// The flags as settings; the last of two with the same key counts.
@@ -49,7 +52,7 @@ struct ServeCommand: AsyncParsableCommand {
     for (key, value) in [
       ("log.dirs", dataDir), ("listeners", listen), ("advertised.listeners", advertise), ("quire.http", http),
       ("quire.postgres", postgres),
-      ("node.id", nodeId.map(String.init)),
+      ("node.id", nodeId.map(String.init)), ("quire.peer.listeners", peer),
     ] {
       if let value { flags.append((key, value)) }
     }
