@@ -1,4 +1,6 @@
+internal import Cluster
 internal import KafkaProtocol
+internal import Metadata
 internal import Model
 internal import Storage
 
@@ -64,7 +66,8 @@ extension Call {
     let fenced: ErrorCode?
     do throws(StorageError) {
       let offsets = try log.loadNow()
-      fenced = epochError(part.currentLeaderEpoch, offsets.leaderEpoch) ?? (try behindFormerLeader(part, log, offsets, version))
+      let behind = try behindFormerLeader(part, log, offsets, version)
+      fenced = epochError(part.currentLeaderEpoch, offsets.leaderEpoch) ?? behind
       if fenced == nil, let answer = try look(part.timestamp, log, offsets, version: version) { return answer }
     } catch {
       throw error.code
@@ -77,8 +80,8 @@ extension Call {
     _ part: ListOffsetsRequest.Partition, _ log: PartitionLog, _ offsets: LogOffsets, _ version: Int16
   ) throws(StorageError) -> ErrorCode? {
     guard part.timestamp >= 0 || part.timestamp == Question.latest || part.timestamp == Question.maxTimestamp,
-      offsets.highWatermark < offsets.logEndOffset, offsets.leaderEpoch > .zero,
-      let former = try log.epochEnd(LeaderEpoch(offsets.leaderEpoch.rawValue - 1)), offsets.highWatermark < former.endOffset
+      (offsets.highWatermark < offsets.logEndOffset) && (offsets.leaderEpoch > LeaderEpoch.zero),
+      let former = try log.epochEnd(LeaderEpoch(offsets.leaderEpoch.rawValue - 1)), former.endOffset > offsets.highWatermark
     else { return nil }
     return version >= 5 ? .offsetNotAvailable : .leaderNotAvailable
   }
