@@ -233,7 +233,7 @@ public final class EtcdClusterStore: ClusterStore {
 
   /// Tells the cluster where clients reach this node, under a lease that is kept alive until `close`.
   public func register(_ node: NodeImage) async throws(ClusterError) {
-    let record = NodeRecord(host: node.host, port: node.port, rack: node.rack, incarnation: incarnation)
+    let record = NodeRecord(node, incarnation: incarnation)
     state.withLock { $0.registration = record }
     let isRegistered: Bool
     do throws(EtcdError) {
