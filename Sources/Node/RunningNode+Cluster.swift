@@ -122,7 +122,8 @@ struct ClusterPart: Sendable {
     let links = PeerLinks(identity: identity, secret: secret, group: group, logger: Logger(label: "peers"))
     let keeper = RoleKeeper(
       RoleKeeper.Dependencies(
-        node: configuration.nodeID, store: store, cluster: cluster, links: links, topicsDeleted: topicsDeleted,
+        node: configuration.nodeID, store: store, cluster: cluster, revision: { (cluster as? EtcdClusterStore)?.revision ?? 0 },
+        links: links, topicsDeleted: topicsDeleted,
         logger: logger))
     do {
       try await cluster.register(

@@ -92,12 +92,12 @@ struct RunningNode {
               id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: configuration.rack))
         }
         try await broker.start(on: group, listener: listener)
+        try others?.keeper.start()
       } catch {
         await others?.stop()
         groups.close()
         throw error
       }
-      others?.keeper.start()
       let indexFiles = IndexFiles(confirmsOnce: true)
       let indexes = IndexBuilder(store, files: indexFiles, feed: ColumnFeed(), logger: Logger(label: "indexes"))
       indexes.start()
@@ -190,9 +190,10 @@ struct RunningNode {
   }
 
   /// What SQL is asked of, by every door.
-  private var catalog: StoreCatalog {
+  private var catalog: any HistoryCatalog {
     let view = NodeView(nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, group: group)
-    return StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
+    let local = StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
+    return others == nil ? local : ClusterCatalog(local: local, store: store, cluster: cluster)
   }
 
   /// Of one statement of any door.
