@@ -57,7 +57,6 @@ extension RunningNode {
     var options = EtcdClusterStore.Options(endpoints: etcd.endpoints)
     options.prefix = etcd.prefix
     options.credentials = try etcd.credentials()
-    options.sessionSeconds = configuration.settings.number("broker.session.timeout.ms") / 1000
     let cluster = try await waitForEtcd(options, configuration, membership, logger)
     let clusterID = cluster.image.clusterID
     do {
