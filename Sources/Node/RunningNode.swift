@@ -18,7 +18,6 @@ struct RunningNode {
   private let configuration: NodeConfiguration
   private let store: LogStore
   private let cluster: LocalClusterStore
-  private let shards: CoordinatorStore
   private let groups: GroupCoordinator
   private let broker: KafkaBroker
   private let kafka: HostPort
@@ -61,8 +60,7 @@ struct RunningNode {
   ) async throws -> RunningNode {
     if !store.closedCleanly { logger.notice("the last run did not end in order: every partition begins a new leader epoch") }
     for leftover in cluster.leftovers { logger.warning("\(leftover)") }
-    let shards: CoordinatorStore
-    do { shards = try openShards(configuration) } catch {
+    do { try leadShards(store) } catch {
       cluster.close()
       throw error
     }
@@ -74,7 +72,7 @@ struct RunningNode {
       let advertised = advertisedAddress(configuration, listen)
       try await cluster.register(
         NodeImage(id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: nil))
-      let groups = try makeGroups(configuration, shards, cluster, advertised)
+      let groups = try makeGroups(configuration, store, cluster, advertised)
       let broker = KafkaBroker(
         configuration: brokerConfiguration(configuration, clusterID: cluster.image.clusterID, advertised),
         store: store, cluster: cluster, groups: groups,
@@ -92,7 +90,7 @@ struct RunningNode {
       let indexes = IndexBuilder(store, files: indexFiles, feed: ColumnFeed(), logger: Logger(label: "indexes"))
       indexes.start()
       return RunningNode(
-        configuration: configuration, store: store, cluster: cluster, shards: shards, groups: groups, broker: broker,
+        configuration: configuration, store: store, cluster: cluster, groups: groups, broker: broker,
         kafka: listen,
         group: group, logger: logger,
         queries: QueryRegistry(
@@ -102,7 +100,6 @@ struct RunningNode {
         state: State())
     } catch {
       cluster.close()
-      try? shards.close()
       try? await group.shutdownGracefully()
       throw error
     }
@@ -147,7 +144,7 @@ struct RunningNode {
     let started = wallClockMilliseconds()
     let settings = configuration.settings
     let queuedRequestBytesMax = settings.number("queued.max.request.bytes")
-    metrics.addGauges { [cluster, broker, store, indexes] in
+    metrics.addGauges { [cluster, broker, store, indexes, groups] in
       let levels = store.levels
       let indexLevels = indexes.levels
       return NodeMetrics.samples(cluster, startedMilliseconds: started) + [
@@ -158,6 +155,7 @@ struct RunningNode {
         MetricSample("index_records_total", value: Double(indexLevels.indexedRecords), isCounter: true),
         MetricSample("index_files_total", value: Double(indexLevels.builtFiles), isCounter: true),
         MetricSample("index_damaged_files_total", value: Double(indexLevels.damagedFiles), isCounter: true),
+        MetricSample("groups", value: Double(groups.groupCount)),
         MetricSample("kafka_connections", value: Double(broker.connectionCount)),
         MetricSample("kafka_queued_request_bytes", value: Double(broker.queuedRequestBytes)),
         MetricSample("kafka_queued_request_bytes_max", value: Double(queuedRequestBytesMax)),
@@ -200,7 +198,6 @@ struct RunningNode {
   func stop() async {
     indexes.stop()
     cluster.close()
-    do { try shards.close() } catch { logger.error("the groups did not close in order", metadata: ["error": "\(error)"]) }
     do { try store.close() } catch { logger.error("the store did not close in order", metadata: ["error": "\(error)"]) }
     try? await group.shutdownGracefully()
     logger.notice("Quire has stopped")
