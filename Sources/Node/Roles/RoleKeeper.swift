@@ -19,6 +19,8 @@ final class RoleKeeper: Sendable {
     /// The image's, or an older one.
     var revision: @Sendable () -> Int64
     var links: PeerLinks
+    /// Called with a shard of the coordinator when this node has begun to lead its log, and before it ends.
+    var coordinator: @Sendable (_ shard: Int, _ leads: Bool) -> Void
     /// Called with the names of topics that are gone.
     var topicsDeleted: @Sendable (Set<String>) -> Void
     var logger: Logger
@@ -245,6 +247,9 @@ final class RoleKeeper: Sendable {
   private func change(
     _ partition: TopicPartition, from was: PartitionDuty?, to wanted: PartitionDuty?
   ) async throws(StorageError) {
+    if partition.topic == CoordinatorTopic.name, was?.leadsIn != nil, was?.leadsIn != wanted?.leadsIn {
+      dependencies.coordinator(Int(partition.partition), false)
+    }
     if let was, case .follow(let address?) = was.role {
       await dependencies.links.unfollow(partition, at: address)
       // Whatever follows may fail: it is not followed any more.
@@ -260,6 +265,7 @@ final class RoleKeeper: Sendable {
         try store.lead(
           partition, topicID: wanted.topicID, epoch: epoch, configuration: configuration, replicas: replicas)
       }
+      if partition.topic == CoordinatorTopic.name { dependencies.coordinator(Int(partition.partition), true) }
     case .follow(let address):
       let pool = was?.leadsIn == nil ? threads : urgent
       let follower = try await blocking(on: pool) { () throws(StorageError) in
