@@ -139,6 +139,18 @@ struct ClusterPart: Sendable {
     return ClusterPart(port: port, links: links, keeper: keeper, cluster: cluster, logger: logger)
   }
 
+  /// Gives away what this node leads: clients find the next leader while this one still answers them.
+  func handOver(within time: Duration) async {
+    let deadline = ContinuousClock.now + time
+    do throws(ClusterError) {
+      let left = try await cluster.handOver(from: keeper.dependencies.node)
+      if left > 0 {
+        logger.notice("partitions have no leader until this node is back: no other replica is in sync", metadata: ["partitions": "\(left)"])
+      }
+    } catch { logger.warning("the leaderships of this node cannot be handed over", metadata: ["error": "\(error)"]) }
+    while !keeper.isSettled, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
+  }
+
   /// Ends what is followed and what is fed; the files stay.
   func stop() async {
     await keeper.stop()

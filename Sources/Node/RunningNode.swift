@@ -119,7 +119,12 @@ struct RunningNode {
   func serve() async throws {
     let settings = configuration.settings
     var services: [any Service] = [
-      KafkaDoor(broker: broker, groups: groups, state: { state.becomes("stopping") }),
+      KafkaDoor(
+        broker: broker, groups: groups,
+        prepare: {
+          state.becomes("stopping")
+          await others?.handOver(within: QuireNode.handOverTimeMax)
+        }),
       RetentionTimer(
         store: store, interval: .milliseconds(settings.number("log.retention.check.interval.ms")), now: wallClockMilliseconds),
     ]
