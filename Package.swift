@@ -142,7 +142,9 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging, nioCore, nioPosix]),
-    tests("Node", ["HistorySupport", "Model", "Records", "Storage", "Shipping", nioCore, nioPosix, logging]),
+    tests(
+      "Node",
+      ["HistorySupport", "Model", "Records", "Metadata", "Cluster", "Storage", "Shipping", nioCore, nioPosix, logging]),
     .testTarget(
       name: "BrokerAdminTests",
       dependencies: [

@@ -10,15 +10,22 @@ public final class LogStore: Sendable {
   private let lock: DirectoryLock
   let maintenance: StoreMaintenance
   let partitions = Mutex<[TopicPartition: PartitionLog]>([:])
-  /// What an orderly close wrote down; empty after any other end.
-  /// What the last life said of each partition, in order or not.
-  private let checkpoints: [NodeDatabase.PartitionKey: LogOffsets]
-  private let known: [NodeDatabase.PartitionKey: LogOffsets]
+  let remembered: Mutex<Remembered>
+  /// Which partitions are becoming something else at the moment.
+  let roleChanges = RoleChanges()
   let isClosed = Mutex(false)
 
   /// How the directory of a partition that is being removed begins: with a character no topic's name has (`a.deleted-1` is a legal name of
   /// a topic), and without the topic's name, which may be as long as a file's name can be.
   static let gravePrefix = "~deleted-"
+
+  /// What is known of partitions that are not open.
+  struct Remembered: Sendable {
+    /// What the last life said of each, in order or not, and this one of those that it has let go of.
+    var checkpoints: [NodeDatabase.PartitionKey: LogOffsets]
+    /// What an orderly close wrote down; empty after any other end.
+    var known: [NodeDatabase.PartitionKey: LogOffsets]
+  }
 
   /// Whether the previous life of the node ended with `close`; true for a new data directory.
   public var closedCleanly: Bool { node.closedCleanly }
@@ -51,6 +58,8 @@ public final class LogStore: Sendable {
     let reserve = DiskReserve(path: directory + "/reserve", bytes: options.reserveBytes)
     reserve.makeRoomToStart()
     try FileSystem.makeDirectory(directory + "/topics")
+    try FileSystem.makeDirectory(CoordinatorFiles.directory(in: directory))
+    try CoordinatorFiles.migrate(options, now: now())
     for name in try FileSystem.list(directory + "/topics") where name.hasPrefix(gravePrefix) {
       // What somebody put there, or the disk keeps, is in nobody's way.
       do throws(StorageError) { try FileSystem.removeDirectory("\(directory)/topics/\(name)") } catch {
@@ -69,10 +78,9 @@ public final class LogStore: Sendable {
     _ options: StoreOptions, reserve: DiskReserve, logger: Logger, now: @escaping @Sendable () -> Int64, node: NodeDatabase,
     lock: DirectoryLock, checkpoints: [NodeDatabase.PartitionKey: LogOffsets], known: [NodeDatabase.PartitionKey: LogOffsets]
   ) {
-    self.checkpoints = checkpoints
+    remembered = Mutex(Remembered(checkpoints: checkpoints, known: known))
     self.node = node
     self.lock = lock
-    self.known = known
     shared = StoreShared(options, reserve: reserve, logger: logger, now: now)
     shared.startLanes()
     maintenance = StoreMaintenance(shared, node: node, written: known)
@@ -80,9 +88,16 @@ public final class LogStore: Sendable {
 
   // Partitions
 
+  /// A partition of a topic; shards of the coordinator are nobody's to append to or to read.
   public func partition(_ topicPartition: TopicPartition) -> PartitionLog? {
-    partitions.withLock { $0[topicPartition] }
+    attached(topicPartition).flatMap { $0.isCoordinator ? nil : $0 }
   }
+
+  /// As `partition`, and the shards of the coordinator too.
+  func attached(_ topicPartition: TopicPartition) -> PartitionLog? { partitions.withLock { $0[topicPartition] } }
+
+  /// The partitions of topics.
+  private var topicLogs: [PartitionLog] { partitions.withLock { $0.values.filter { !$0.isCoordinator } } }
 
   /// Registers a partition whose files exist; they are opened when it is first used.
   public func attachPartition(
@@ -97,13 +112,14 @@ public final class LogStore: Sendable {
     isReplica: Bool
   ) throws(StorageError) {
     let key = NodeDatabase.PartitionKey(topicID: topicID, partition: topicPartition.partition)
+    let (checkpointed, known) = remembered.withLock { ($0.checkpoints[key]?.highWatermark, $0.known[key]) }
     // A replica is opened at once, and says itself what is here.
-    var offsets = isReplica ? nil : known[key]
+    var offsets = isReplica ? nil : known
     offsets?.leaderEpoch = leaderEpoch
     let log = PartitionLog(
-      topicPartition, topicID: topicID, directory: "\(shared.topicsDirectory)/\(topicPartition)",
+      topicPartition, topicID: topicID, directory: shared.directory(of: topicPartition),
       laneIndex: lane(of: topicPartition), leaderEpoch: leaderEpoch, configuration: configuration, offsets: offsets,
-      checkpointed: checkpoints[key]?.highWatermark, store: shared)
+      checkpointed: checkpointed, store: shared)
     if isReplica { log.shared.withLock { $0.isReplica = true } }
     partitions.withLock { $0[topicPartition] = log }
     maintenance.watch(log)
@@ -162,7 +178,7 @@ public final class LogStore: Sendable {
 
   /// Lets go of what retention no longer keeps, in every partition; returns at once, the lanes do it when nobody waits for them.
   public func enforceRetention(now: Int64) {
-    for log in partitions.withLock({ Array($0.values) }) where !log.isReplica {
+    for log in topicLogs where !log.isReplica {
       shared.lane(of: log).submitInBackground { lane in
         do throws(StorageError) {
           do throws(StorageError) { try lane.stateWriter(of: log).enforceRetention(now: now) } catch {
@@ -201,7 +217,7 @@ public final class LogStore: Sendable {
   // History
 
   /// The topics that have partitions here.
-  public var topics: [String] { partitions.withLock { Array(Set($0.keys.map(\.topic))) } }
+  public var topics: [String] { Array(Set(topicLogs.map(\.topicPartition.topic))) }
 
   /// The settings in force for a topic; nil if there is none such.
   public func configuration(of topic: String) -> TopicConfiguration? {
@@ -210,7 +226,7 @@ public final class LogStore: Sendable {
 
   /// All partitions, by topic.
   public var partitionsByTopic: [String: [PartitionLog]] {
-    Dictionary(grouping: partitions.withLock { Array($0.values) }) { $0.topicPartition.topic }
+    Dictionary(grouping: topicLogs) { $0.topicPartition.topic }
   }
 
   /// Where the files of a partition lie.
@@ -220,7 +236,7 @@ public final class LogStore: Sendable {
   public func snapshot(of log: PartitionLog) throws(StorageError) -> HistorySnapshot { try snapshot(of: [log]) }
 
   private func logs(of topics: Set<String>?) -> [PartitionLog] {
-    partitions.withLock { $0.values.filter { topics?.contains($0.topicPartition.topic) ?? true } }
+    topicLogs.filter { topics?.contains($0.topicPartition.topic) ?? true }
   }
 
   /// Opens the partitions of a topic, so that a snapshot of it need not wait. Blocks.

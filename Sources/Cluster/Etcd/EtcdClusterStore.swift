@@ -70,6 +70,8 @@ public final class EtcdClusterStore: ClusterStore {
   }
 
   public var image: ClusterImage { state.withLock { $0.keys.image } }
+  /// Grows with every change of what is in etcd: two images of different lives of a node are told apart by it.
+  public var revision: Int64 { state.withLock { $0.revision } }
   public var controller: NodeID? { state.withLock { $0.keys.controller } }
 
   private init(

@@ -13,6 +13,9 @@ struct LedPartitions: ReplicaSources {
     of partition: TopicPartition, topicID: TopicID, follower: NodeID, from standing: FollowerStanding?,
     notify: @escaping @Sendable () -> Void
   ) throws(PeerRefusal) -> any ReplicaSource {
+    if let log = store.partition(partition), log.topicID == topicID, log.isReplica {
+      throw PeerRefusal(.notLeader, "\(partition) is led elsewhere")
+    }
     do throws(StorageError) {
       return LedPartition(
         try store.openFeed(
@@ -44,7 +47,9 @@ private final class LedPartition: ReplicaSource {
     feed.pageHashes(segmentBase: segmentBase, hashes)
   }
 
-  func acknowledged(_ position: CommitPosition) { feed.acknowledged(position) }
+  func acknowledged(_ position: CommitPosition, isComplete: Bool) {
+    feed.acknowledged(position, isComplete: isComplete)
+  }
 
   func readFile(base: Int64, generation: Int64, offset: Int64, maxBytes: Int) throws(PeerRefusal) -> FileBytes {
     do throws(StorageError) {

@@ -13,7 +13,7 @@ extension LogStore {
     notify: @escaping @Sendable () -> Void
   ) throws(StorageError) -> ReplicaFeed {
     if isClosed.withLock({ $0 }) { throw .closed }
-    guard let log = partition(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
+    guard let log = attached(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
     return ReplicaFeed(log, follower: follower, from: standing, notify: notify)
   }
 
@@ -26,17 +26,10 @@ extension LogStore {
   public func setReplicas(
     of topicPartition: TopicPartition, topicID: TopicID, _ replicas: ReplicaSet?
   ) throws(StorageError) {
-    guard let log = partition(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
-    log.shared.withLock { $0.replicas = replicas }
-    let handover = Handover<Result<Void, StorageError>>()
-    shared.lane(of: log).submit { lane in
-      do throws(StorageError) {
-        try lane.stateWriter(of: log).takeReplicas()
-        handover.give(.success(()))
-      } catch { handover.give(.failure(error)) }
-    } orElse: {
-      handover.give(.failure(.closed))
+    guard let log = attached(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
+    try onLane(of: log) { lane throws(StorageError) in
+      log.shared.withLock { $0.replicas = replicas }
+      try lane.stateWriter(of: log).takeReplicas()
     }
-    try handover.take().get()
   }
 }
