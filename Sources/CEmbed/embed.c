@@ -4,6 +4,9 @@
 static const unsigned char node_0001[] = {
 #embed "../../migrations/node/0001-initial.sql"
 };
+static const unsigned char node_0002[] = {
+#embed "../../migrations/node/0002-pair.sql"
+};
 static const unsigned char segment_0001[] = {
 #embed "../../migrations/segment/0001-initial.sql"
 };

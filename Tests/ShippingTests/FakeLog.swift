@@ -185,6 +185,15 @@ final class FakeSource: ReplicaSource {
 final class FakeLeader: ReplicaSources {
   let logs = Mutex<[TopicPartition: FakeLog]>([:])
   let fences = Mutex<[LeaderEpoch]>([])
+  /// Who wanted to follow.
+  let admitted = Mutex<[PeerIdentity]>([])
+  /// Nobody is admitted, with these words.
+  let refusal = Mutex<PeerRefusal?>(nil)
+
+  func admit(_ follower: PeerIdentity) throws(PeerRefusal) {
+    admitted.withLock { $0.append(follower) }
+    if let refusal = refusal.withLock({ $0 }) { throw refusal }
+  }
 
   func log(_ partition: TopicPartition) -> FakeLog {
     logs.withLock { logs in

@@ -6,6 +6,8 @@ import Storage
 /// The partitions of this node as followers are sent them.
 struct LedPartitions: ReplicaSources {
   let store: LogStore
+  /// A follower wants to be one of this node's.
+  let admission: @Sendable (PeerIdentity) throws(PeerRefusal) -> Void
   /// Another node was promoted: makes durable that this one leads no longer.
   let fence: @Sendable (NodeID, LeaderEpoch) throws(PeerRefusal) -> Void
 
@@ -19,6 +21,8 @@ struct LedPartitions: ReplicaSources {
           of: partition, topicID: topicID, follower: follower, from: standing.map { ReplicaStanding($0) }, notify: notify))
     } catch { throw PeerRefusal(error) }
   }
+
+  func admit(_ follower: PeerIdentity) throws(PeerRefusal) { try admission(follower) }
 
   func fence(by node: NodeID, leaderEpoch: LeaderEpoch) throws(PeerRefusal) { try fence(node, leaderEpoch) }
 }
