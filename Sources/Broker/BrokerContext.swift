@@ -13,6 +13,7 @@ final class BrokerContext: Sendable {
   let configuration: BrokerConfiguration
   let store: LogStore
   let cluster: any ClusterStore
+  let producerIDs: ProducerIDs
   let groups: GroupCoordinator
   let admin: AdminContext
   let fetchSessions: FetchSessions
@@ -31,6 +32,7 @@ final class BrokerContext: Sendable {
     self.configuration = configuration
     self.store = store
     self.cluster = cluster
+    producerIDs = ProducerIDs(cluster)
     self.groups = groups
     self.admin = admin
     self.logger = logger

@@ -10,7 +10,7 @@ extension AdminContext {
   func handle(_ request: DescribeTopicPartitionsRequest, version: Int16) async -> DescribeTopicPartitionsResponse {
     let image = cluster.image
     var response = DescribeTopicPartitionsResponse()
-    var names = request.topics.isEmpty ? image.topics.keys.sorted() : Set(request.topics.map(\.name)).sorted()
+    var names = request.topics.isEmpty ? image.clientTopics.map(\.name).sorted() : Set(request.topics.map(\.name)).sorted()
     if let cursor = request.cursor { names.removeAll { $0 < cursor.topicName } }
     var left = min(max(Int(request.responsePartitionLimit), 1), Self.partitionsPerResponseMax)
     for name in names {
@@ -54,7 +54,8 @@ extension AdminContext {
       let partition = topic.partitions[number]
       var part = DescribeTopicPartitionsResponse.Partition()
       part.partitionIndex = Int32(number)
-      part.leaderID = partition.leader.rawValue
+      part.leaderID = partition.leader?.rawValue ?? -1
+      if partition.leader == nil { part.errorCode = .leaderNotAvailable }
       part.leaderEpoch = partition.leaderEpoch.rawValue
       part.replicaNodes = partition.replicas.map(\.rawValue)
       part.isrNodes = partition.isr.map(\.rawValue)

@@ -56,7 +56,7 @@ extension Call {
       return row
     }
     guard !wantsAll else {
-      response.topics = image.topics.values.sorted { $0.name < $1.name }.map(row)
+      response.topics = image.clientTopics.sorted { $0.name < $1.name }.map(row)
       return response
     }
     // A topic named a million times is described once.
@@ -96,7 +96,8 @@ extension Call {
     row.partitions = topic.partitions.enumerated().map { index, partition in
       var part = MetadataResponse.Partition()
       part.partitionIndex = Int32(index)
-      part.leaderID = partition.leader.rawValue
+      part.leaderID = partition.leader?.rawValue ?? -1
+      if partition.leader == nil { part.errorCode = .leaderNotAvailable }
       part.leaderEpoch = partition.leaderEpoch.rawValue
       part.replicaNodes = partition.replicas.map(\.rawValue)
       part.isrNodes = partition.isr.map(\.rawValue)

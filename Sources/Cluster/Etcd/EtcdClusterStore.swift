@@ -36,6 +36,7 @@ public final class EtcdClusterStore: ClusterStore {
   let incarnation: String
   private let logger: Logger
   private let state: Mutex<State>
+  private let observers = ImageObservers()
   private let tasks = Mutex<[Task<Void, Never>]>([])
 
   struct State {
@@ -165,7 +166,10 @@ public final class EtcdClusterStore: ClusterStore {
       for event in events.events { state.keys.apply(key: event.key, event.entry) }
       advance(&state, to: events.revision)
     }
+    observers.callAll()
   }
+
+  public func observe(_ observer: @escaping @Sendable () -> Void) { observers.add(observer) }
 
   /// Changes were missed: what is there now replaces what was known.
   private func readAnew() async {
@@ -180,6 +184,7 @@ public final class EtcdClusterStore: ClusterStore {
         }
         advance(&state, to: revision)
       }
+      observers.callAll()
     } catch { logger.warning("the cluster's image cannot be read", metadata: ["error": "\(error)"]) }
   }
 
