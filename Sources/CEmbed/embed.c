@@ -22,6 +22,7 @@ static const unsigned char openapi[] = {
 
 static const cembed_file files[] = {
     {"migrations/node/0001-initial.sql", node_0001, sizeof node_0001},
+    {"migrations/node/0002-pair.sql", node_0002, sizeof node_0002},
     {"migrations/segment/0001-initial.sql", segment_0001, sizeof segment_0001},
     {"migrations/coordinator/0001-initial.sql", coordinator_0001, sizeof coordinator_0001},
     {"migrations/index/0001-initial.sql", index_0001, sizeof index_0001},

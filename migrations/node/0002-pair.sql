@@ -24,3 +24,9 @@ CREATE TABLE image_version(
   version INTEGER NOT NULL
 ) STRICT;
 INSERT INTO image_version VALUES (1, 1);
+CREATE TRIGGER topic_created AFTER INSERT ON topic BEGIN UPDATE image_version SET version = version + 1; END;
+CREATE TRIGGER topic_deleted AFTER DELETE ON topic BEGIN UPDATE image_version SET version = version + 1; END;
+CREATE TRIGGER partition_created AFTER INSERT ON partition BEGIN UPDATE image_version SET version = version + 1; END;
+CREATE TRIGGER partition_changed AFTER UPDATE ON partition BEGIN UPDATE image_version SET version = version + 1; END;
+CREATE TRIGGER configuration_set AFTER INSERT ON configuration BEGIN UPDATE image_version SET version = version + 1; END;
+CREATE TRIGGER configuration_dropped AFTER DELETE ON configuration BEGIN UPDATE image_version SET version = version + 1; END;
