@@ -12,6 +12,7 @@ internal import Synchronization
 final class BrokerContext: Sendable {
   let configuration: BrokerConfiguration
   let store: LogStore
+  let partitions: LocalPartitions
   let cluster: any ClusterStore
   let producerIDs: ProducerIDs
   let groups: GroupCoordinator
@@ -31,6 +32,7 @@ final class BrokerContext: Sendable {
   ) {
     self.configuration = configuration
     self.store = store
+    partitions = LocalPartitions(store: store, nodeID: configuration.nodeID)
     self.cluster = cluster
     producerIDs = ProducerIDs(cluster)
     self.groups = groups

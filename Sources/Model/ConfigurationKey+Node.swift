@@ -1,7 +1,7 @@
 extension ConfigurationKey {
   /// Every configuration of a node there is.
   public static let nodeKeys: [ConfigurationKey] =
-    identityKeys + topicDefaultKeys + clientKeys + groupKeys + storageKeys + doorKeys + peerKeys
+    identityKeys + clusterKeys + topicDefaultKeys + clientKeys + groupKeys + storageKeys + doorKeys + peerKeys
 
   private static let identityKeys: [ConfigurationKey] = [
     ConfigurationKey(

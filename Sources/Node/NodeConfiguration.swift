@@ -18,6 +18,9 @@ public struct NodeConfiguration: Sendable {
   public var peer: PeerAddress?
   /// The file with the secret that nodes share; nil for none.
   public var peerSecretFile: String?
+  /// Where several nodes share what their cluster is; nil for a node that is alone.
+  public var etcd: EtcdAddress?
+  public var rack: String?
   public var logsJSON: Bool
   public var logLevel: String
   /// What was odd but is no error, for the log.
@@ -67,7 +70,11 @@ public struct NodeConfiguration: Sendable {
     advertised = advertisedText.isEmpty ? nil : try Self.address("advertised.listeners", settings)
     http = settings.text("quire.http") == "off" ? nil : try Self.address("quire.http", settings)
     postgres = settings.text("quire.postgres") == "off" ? nil : try Self.address("quire.postgres", settings)
+    etcd = EtcdAddress(settings)
+    rack = settings.text("broker.rack").isEmpty ? nil : settings.text("broker.rack")
     peer = try PeerAddress(settings)
+    // The others have to fetch from here.
+    if etcd != nil, peer == nil { peer = PeerAddress(listen: HostPort(host: "127.0.0.1", port: 0)) }
     peerSecretFile = settings.text("quire.peer.secret.file").isEmpty ? nil : settings.text("quire.peer.secret.file")
     logsJSON = settings.text("quire.log.format") == "json"
     logLevel = settings.text("quire.log.level")

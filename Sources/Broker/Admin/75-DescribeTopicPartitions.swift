@@ -28,7 +28,7 @@ extension AdminContext {
       }
       let first = min(Int(from), topic.partitions.count)
       let end = min(topic.partitions.count, first + left)
-      response.topics.append(Self.row(topic, first..<end))
+      response.topics.append(Self.row(topic, first..<end, image))
       left -= end - first
       if end < topic.partitions.count {
         response.nextCursor = Self.cursor(name, Int32(end))
@@ -45,7 +45,9 @@ extension AdminContext {
     return cursor
   }
 
-  private static func row(_ topic: TopicImage, _ numbers: Range<Int>) -> DescribeTopicPartitionsResponse.Topic {
+  private static func row(
+    _ topic: TopicImage, _ numbers: Range<Int>, _ image: ClusterImage
+  ) -> DescribeTopicPartitionsResponse.Topic {
     var row = DescribeTopicPartitionsResponse.Topic()
     row.name = topic.name
     row.topicID = topic.id
@@ -54,11 +56,12 @@ extension AdminContext {
       let partition = topic.partitions[number]
       var part = DescribeTopicPartitionsResponse.Partition()
       part.partitionIndex = Int32(number)
-      part.leaderID = partition.leader?.rawValue ?? -1
-      if partition.leader == nil { part.errorCode = .leaderNotAvailable }
+      part.leaderID = image.leader(of: partition)?.id.rawValue ?? -1
+      if part.leaderID < 0 { part.errorCode = .leaderNotAvailable }
       part.leaderEpoch = partition.leaderEpoch.rawValue
       part.replicaNodes = partition.replicas.map(\.rawValue)
       part.isrNodes = partition.isr.map(\.rawValue)
+      part.offlineReplicas = image.offlineReplicas(of: partition).map(\.rawValue)
       // Legal as null on the wire, but the Java client trips over that.
       part.eligibleLeaderReplicas = []
       part.lastKnownElr = []

@@ -33,6 +33,11 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Where Postgres clients connect (default 127.0.0.1:5433), or off.", valueName: "host:port|off"))
   var postgres: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "The etcd in which nodes share what their cluster is, http://HOST:PORT; several separated by commas.", valueName: "url"))
+  var etcd: String?
+
   @Option(help: ArgumentHelp("Number of this node (default 1).", valueName: "number"))
   var nodeId: Int32?
 
@@ -52,7 +57,7 @@ struct ServeCommand: AsyncParsableCommand {
     for (key, value) in [
       ("log.dirs", dataDir), ("listeners", listen), ("advertised.listeners", advertise), ("quire.http", http),
       ("quire.postgres", postgres),
-      ("node.id", nodeId.map(String.init)), ("quire.peer.listeners", peer),
+      ("node.id", nodeId.map(String.init)), ("quire.etcd", etcd), ("quire.peer.listeners", peer),
     ] {
       if let value { flags.append((key, value)) }
     }
