@@ -20,6 +20,8 @@ struct RunningNode {
   private let cluster: any ClusterStore
   /// Nil for a node that is alone.
   private let others: ClusterPart?
+  /// Nil with etcd.
+  private let pair: PairedNode?
   private let shards: CoordinatorStore
   private let groups: GroupCoordinator
   private let broker: KafkaBroker
@@ -44,6 +46,8 @@ struct RunningNode {
     _ configuration: NodeConfiguration, adjust: (inout StoreOptions) -> Void, logger: Logger
   ) async throws -> RunningNode {
     let store = try openStore(configuration, adjust: adjust)
+    var configuration = configuration
+    if !configuration.isNodeIDGiven { configuration.nodeID = store.node.nodeID }
     let cluster: any ClusterStore
     do { cluster = try await openCluster(configuration, store, logger) } catch {
       // Not closed in order: that would hide from the next start that the last end was not, and that new leader epochs are due.
@@ -82,6 +86,7 @@ struct RunningNode {
           dataDirectory: absolutePath(configuration.dataDirectory), topicsDeleted: { groups.topicsDeleted($0) }),
         logger: Logger(label: "broker"), now: wallClockMilliseconds)
       var others: ClusterPart?
+      var pair: PairedNode?
       do {
         if configuration.etcd != nil, let peer = configuration.peer {
           others = try await ClusterPart.start(
@@ -90,10 +95,19 @@ struct RunningNode {
           try await cluster.register(
             NodeImage(
               id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: configuration.rack))
+          if let local = cluster as? LocalClusterStore {
+            pair = try await PairedNode.start(
+              PairedNode.Dependencies(
+                configuration: configuration, store: store, cluster: local, kafka: advertised,
+                secret: try PeerSecretFile.read(configuration.peerSecretFile), group: group,
+                topicsDeleted: { groups.topicsDeleted($0) }, logger: Logger(label: "peers")))
+          }
         }
         try await broker.start(on: group, listener: listener)
       } catch {
         await others?.stop()
+    await pair?.stop()
+        await pair?.stop()
         groups.close()
         throw error
       }
@@ -102,7 +116,7 @@ struct RunningNode {
       let indexes = IndexBuilder(store, files: indexFiles, feed: ColumnFeed(), logger: Logger(label: "indexes"))
       indexes.start()
       return RunningNode(
-        configuration: configuration, store: store, cluster: cluster, others: others, shards: shards, groups: groups, broker: broker,
+        configuration: configuration, store: store, cluster: cluster, others: others, pair: pair, shards: shards, groups: groups, broker: broker,
         kafka: listen,
         group: group, logger: logger,
         queries: QueryRegistry(

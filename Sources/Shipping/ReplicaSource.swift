@@ -73,5 +73,5 @@ public protocol ReplicaSources: Sendable {
   ) throws(PeerRefusal) -> any ReplicaSource
 
   /// A peer that knows the secret has a higher epoch: this node leads no longer. What it does about that is durable when this returns.
-  func fence(by node: NodeID, leaderEpoch: LeaderEpoch) throws(PeerRefusal)
+  func fence(by peer: PeerIdentity) throws(PeerRefusal)
 }

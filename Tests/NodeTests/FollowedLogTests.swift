@@ -76,8 +76,7 @@ private final class Leader: Sendable {
       PeerListener.Configuration(host: "127.0.0.1", port: port, secret: nil),
       identity: PeerIdentity(node: NodeID(1), clusterID: "c", leaderEpoch: LeaderEpoch(1)),
       sources: LedPartitions(
-        store: store, admission: { (_) throws(PeerRefusal) in },
-        fence: { (_, _) throws(PeerRefusal) in throw PeerRefusal(.staleEpoch, "not in this test") }),
+        store: store, fence: { (_) throws(PeerRefusal) in throw PeerRefusal(.staleEpoch, "not in this test") }),
       on: MultiThreadedEventLoopGroup.singleton, logger: quiet)
   }
 }

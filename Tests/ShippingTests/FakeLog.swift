@@ -211,7 +211,7 @@ final class FakeLeader: ReplicaSources {
     return log.open(from: standing, notify: notify)
   }
 
-  func fence(by node: NodeID, leaderEpoch: LeaderEpoch) { fences.withLock { $0.append(leaderEpoch) } }
+  func fence(by peer: PeerIdentity) { fences.withLock { $0.append(peer.leaderEpoch) } }
 
   var openCount: Int { logs.withLock { Array($0.values) }.reduce(0) { $0 + $1.state.withLock { $0.openCount } } }
 }

@@ -7,9 +7,9 @@ import Storage
 struct LedPartitions: ReplicaSources {
   let store: LogStore
   /// A follower wants to be one of this node's.
-  let admission: @Sendable (PeerIdentity) throws(PeerRefusal) -> Void
+  var admission: @Sendable (PeerIdentity) throws(PeerRefusal) -> Void = { _ throws(PeerRefusal) in }
   /// Another node was promoted: makes durable that this one leads no longer.
-  let fence: @Sendable (NodeID, LeaderEpoch) throws(PeerRefusal) -> Void
+  let fence: @Sendable (PeerIdentity) throws(PeerRefusal) -> Void
 
   func openSource(
     of partition: TopicPartition, topicID: TopicID, follower: NodeID, from standing: FollowerStanding?,
@@ -27,7 +27,7 @@ struct LedPartitions: ReplicaSources {
 
   func admit(_ follower: PeerIdentity) throws(PeerRefusal) { try admission(follower) }
 
-  func fence(by node: NodeID, leaderEpoch: LeaderEpoch) throws(PeerRefusal) { try fence(node, leaderEpoch) }
+  func fence(by peer: PeerIdentity) throws(PeerRefusal) { try fence(peer) }
 }
 
 /// One of them, for one follower.

@@ -130,7 +130,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     core.pool.submit { _ in
       let reply: PeerRefusal
       do throws(PeerRefusal) {
-        try self.core.sources.fence(by: peer.node, leaderEpoch: peer.leaderEpoch)
+        try self.core.sources.fence(by: peer)
         reply = PeerRefusal(.fenced, "node \(peer.node) leads with epoch \(peer.leaderEpoch)")
       } catch { reply = error }
       self.loop.execute { self.connection.close(reply) }
