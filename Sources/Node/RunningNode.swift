@@ -9,6 +9,7 @@ import NIOCore
 import NIOPosix
 import Query
 import ServiceLifecycle
+import Shipping
 import Storage
 import Synchronization
 import UnixSignals
@@ -71,6 +72,7 @@ struct RunningNode {
       cluster.close()
       throw error
     }
+    PeerMetrics.register()
     let settings = configuration.settings
     let threads = Int(settings.number("num.network.threads"))
     let group = MultiThreadedEventLoopGroup(numberOfThreads: threads > 0 ? threads : System.coreCount)
@@ -171,10 +173,10 @@ struct RunningNode {
     let started = wallClockMilliseconds()
     let settings = configuration.settings
     let queuedRequestBytesMax = settings.number("queued.max.request.bytes")
-    metrics.addGauges { [cluster, broker, store, indexes] in
+    metrics.addGauges { [cluster, broker, store, indexes, clusterView] in
       let levels = store.levels
       let indexLevels = indexes.levels
-      return NodeMetrics.samples(cluster, startedMilliseconds: started) + [
+      return NodeMetrics.samples(cluster, startedMilliseconds: started) + NodeMetrics.samples(clusterView.facts()) + [
         MetricSample("wal_total_bytes", value: Double(levels.walBytes)),
         MetricSample("open_databases", value: Double(levels.openDatabases)),
         MetricSample("fenced_partitions", value: Double(levels.fencedPartitions)),
@@ -191,6 +193,7 @@ struct RunningNode {
       catalog: catalog, limits: limits, queries: queries, now: wallClockMilliseconds,
       runOnReadThread: { [store] work in store.runScanOnReadThread(work) })
     doors.mirrors = MirrorEntry(store: store, cluster: cluster)
+    doors.cluster = ClusterEntry(view: clusterView)
     let gateway = Gateway(
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
@@ -203,9 +206,14 @@ struct RunningNode {
     return Opening(door: "HTTP", address: http, service: gateway)
   }
 
+  private var clusterView: ClusterView {
+    ClusterView(nodeID: configuration.nodeID, cluster: cluster, pair: pair, others: others)
+  }
+
   /// What SQL is asked of, by every door.
   private var catalog: StoreCatalog {
-    let view = NodeView(nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, group: group)
+    let view = NodeView(
+      nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, view: clusterView, group: group)
     return StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
   }
 

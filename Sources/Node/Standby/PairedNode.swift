@@ -70,6 +70,18 @@ final class PairedNode: Sendable {
       address: state.withLock { $0.port }.map { "\($0.address)" } ?? "")
   }
 
+  /// Where other nodes connect; nil where they do not.
+  var peerAddress: HostPort? { state.withLock { $0.port }?.address }
+  /// Followers that are connected, a second ago at most.
+  var followers: [FollowerStatus] { state.withLock { $0.port }?.followers ?? [] }
+  /// The leader that is followed; nil for a node that leads.
+  var leader: LeaderStatus? { state.withLock { $0.following }?.status }
+
+  func isConnected(to node: NodeID) -> Bool {
+    if case .connected(let identity)? = leader?.state, identity.node == node { return true }
+    return followers.contains { $0.identity.node == node }
+  }
+
   func client(of address: HostPort) -> PeerClient.Configuration {
     PeerClient.Configuration(leader: address, secret: dependencies.secret)
   }
