@@ -23,7 +23,6 @@ struct RunningNode {
   private let others: ClusterPart?
   /// Nil with etcd.
   private let pair: PairedNode?
-  private let shards: CoordinatorStore
   private let groups: GroupCoordinator
   private let broker: KafkaBroker
   private let kafka: HostPort
@@ -67,8 +66,7 @@ struct RunningNode {
     _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: any ClusterStore, _ logger: Logger
   ) async throws -> RunningNode {
     if !store.closedCleanly { logger.notice("the last run did not end in order: every partition begins a new leader epoch") }
-    let shards: CoordinatorStore
-    do { shards = try openShards(configuration) } catch {
+    do { if configuration.etcd == nil { try leadShards(store) } } catch {
       cluster.close()
       throw error
     }
@@ -79,7 +77,7 @@ struct RunningNode {
     do {
       let (listener, listen) = try await bindListener(configuration.listen, group)
       let advertised = advertisedAddress(configuration, listen)
-      let groups = try makeGroups(configuration, shards, cluster, advertised)
+      let groups = try makeGroups(configuration, store, cluster, advertised)
       let broker = KafkaBroker(
         configuration: brokerConfiguration(configuration, clusterID: cluster.image.clusterID, advertised),
         store: store, cluster: cluster, groups: groups,
@@ -92,7 +90,7 @@ struct RunningNode {
       do {
         if configuration.etcd != nil, let peer = configuration.peer {
           others = try await ClusterPart.start(
-            configuration, peer, store, cluster, advertised: advertised, topicsDeleted: { groups.topicsDeleted($0) }, on: group)
+            configuration, peer, store, cluster, advertised: advertised, groups: groups, on: group)
         } else {
           try await cluster.register(
             NodeImage(
@@ -106,19 +104,19 @@ struct RunningNode {
           }
         }
         try await broker.start(on: group, listener: listener)
+        try others?.keeper.start()
       } catch {
         await others?.stop()
-    await pair?.stop()
         await pair?.stop()
         groups.close()
         throw error
       }
-      others?.keeper.start()
       let indexFiles = IndexFiles(confirmsOnce: true)
       let indexes = IndexBuilder(store, files: indexFiles, feed: ColumnFeed(), logger: Logger(label: "indexes"))
       indexes.start()
       return RunningNode(
-        configuration: configuration, store: store, cluster: cluster, others: others, pair: pair, shards: shards, groups: groups, broker: broker,
+        configuration: configuration, store: store, cluster: cluster, others: others, pair: pair, groups: groups,
+        broker: broker,
         kafka: listen,
         group: group, logger: logger,
         queries: QueryRegistry(
@@ -128,7 +126,6 @@ struct RunningNode {
         state: State())
     } catch {
       cluster.close()
-      try? shards.close()
       try? await group.shutdownGracefully()
       throw error
     }
@@ -173,7 +170,7 @@ struct RunningNode {
     let started = wallClockMilliseconds()
     let settings = configuration.settings
     let queuedRequestBytesMax = settings.number("queued.max.request.bytes")
-    metrics.addGauges { [cluster, broker, store, indexes, clusterView] in
+    metrics.addGauges { [cluster, broker, store, indexes, groups, clusterView] in
       let levels = store.levels
       let indexLevels = indexes.levels
       return NodeMetrics.samples(cluster, startedMilliseconds: started) + NodeMetrics.samples(clusterView.facts()) + [
@@ -184,6 +181,7 @@ struct RunningNode {
         MetricSample("index_records_total", value: Double(indexLevels.indexedRecords), isCounter: true),
         MetricSample("index_files_total", value: Double(indexLevels.builtFiles), isCounter: true),
         MetricSample("index_damaged_files_total", value: Double(indexLevels.damagedFiles), isCounter: true),
+        MetricSample("groups", value: Double(groups.groupCount)),
         MetricSample("kafka_connections", value: Double(broker.connectionCount)),
         MetricSample("kafka_queued_request_bytes", value: Double(broker.queuedRequestBytes)),
         MetricSample("kafka_queued_request_bytes_max", value: Double(queuedRequestBytesMax)),
@@ -211,10 +209,11 @@ struct RunningNode {
   }
 
   /// What SQL is asked of, by every door.
-  private var catalog: StoreCatalog {
+  private var catalog: any HistoryCatalog {
     let view = NodeView(
       nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, view: clusterView, group: group)
-    return StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
+    let local = StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
+    return others == nil ? local : ClusterCatalog(local: local, store: store, cluster: cluster)
   }
 
   /// Of one statement of any door.
@@ -232,8 +231,8 @@ struct RunningNode {
   func stop() async {
     indexes.stop()
     await others?.stop()
+    await pair?.stop()
     cluster.close()
-    do { try shards.close() } catch { logger.error("the groups did not close in order", metadata: ["error": "\(error)"]) }
     do { try store.close() } catch { logger.error("the store did not close in order", metadata: ["error": "\(error)"]) }
     try? await group.shutdownGracefully()
     logger.notice("Quire has stopped")
