@@ -129,7 +129,7 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes", "CSQLite"]),
-    tests("Storage", ["Model", "Bytes", "SQLite", "Records", "Pages", nioCore, logging]),
+    tests("Storage", ["Model", "Bytes", "Coordination", "SQLite", "Records", "Pages", nioCore, logging]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Pages", ["Model", "SQLite"]),
     tests("Metadata", ["Model"]),
@@ -142,7 +142,7 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
-    tests("Node", ["HistorySupport", "Model", "Records", "Storage", "Shipping", nioCore, nioPosix, logging]),
+    tests("Node", ["HistorySupport", "Coordination", "Model", "Records", "Storage", "Shipping", nioCore, nioPosix, logging]),
     .testTarget(
       name: "BrokerAdminTests",
       dependencies: [

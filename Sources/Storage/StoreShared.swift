@@ -26,9 +26,16 @@ final class StoreShared: @unchecked Sendable {
   let scanPace = ScanPace(processors: sysconf(Int32(_SC_NPROCESSORS_ONLN)))
   /// Milliseconds since 1970.
   let now: @Sendable () -> Int64
-  let followers = Mutex<[ObjectIdentifier: FollowerPartition]>([:])
+  let followers = Mutex(Followers())
   private(set) var lanes: [StorageLane] = []
   private let observer = Mutex<HighWatermarkObserver?>(nil)
+
+  /// The partitions that follow others, by their logs.
+  struct Followers {
+    var partitions: [ObjectIdentifier: FollowerPartition] = [:]
+    /// The store has been closed.
+    var isEnded = false
+  }
 
   /// In a structure of its own: a bare closure in a generic box is wrapped once more by each look at it, and calls get slower for ever.
   private struct HighWatermarkObserver {

@@ -65,6 +65,7 @@ extension FollowerPartition {
       guard active != nil else { return nil }
       try syncActive()
       tend()
+      tickIfOwed()
       return active?.position
     }
   }

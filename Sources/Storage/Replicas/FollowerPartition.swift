@@ -35,6 +35,9 @@ public final class FollowerPartition: @unchecked Sendable {
   var hasDiverged = false
   private(set) var isClosed = false
 
+  /// A tick was due while somebody was at work.
+  private let owesTick = Atomic(false)
+
   init(_ log: PartitionLog, highWatermark: Int64) {
     self.log = log
     store = log.store
@@ -56,6 +59,19 @@ public final class FollowerPartition: @unchecked Sendable {
   }
 
   func locked<R>(_ body: () -> R) -> R { monitor.withLock(body) }
+
+  /// Ticks now, or leaves it to who has the lock.
+  func tickSoon() {
+    owesTick.store(true, ordering: .relaxed)
+    guard monitor.tryLock() else { return }
+    defer { monitor.unlock() }
+    tickIfOwed()
+  }
+
+  /// - Precondition: under the lock.
+  func tickIfOwed() {
+    if owesTick.exchange(false, ordering: .relaxed) { tick() }
+  }
 
   func lockedThrowing<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
     monitor.lock()
@@ -170,23 +186,35 @@ public final class FollowerPartition: @unchecked Sendable {
 }
 
 extension StoreShared {
-  func remember(_ follower: FollowerPartition) {
-    followers.withLock { $0[ObjectIdentifier(follower.log)] = follower }
+  /// - Returns: false where the store has ended: the follower is the caller's to close.
+  func remember(_ follower: FollowerPartition) -> Bool {
+    followers.withLock {
+      if $0.isEnded { return false }
+      $0.partitions[ObjectIdentifier(follower.log)] = follower
+      return true
+    }
   }
 
   func forget(_ follower: FollowerPartition) {
-    followers.withLock { $0[ObjectIdentifier(follower.log)] = nil }
+    followers.withLock {
+      let id = ObjectIdentifier(follower.log)
+      if $0.partitions[id] === follower { $0.partitions[id] = nil }
+    }
   }
 
-  func follower(of log: PartitionLog) -> FollowerPartition? { followers.withLock { $0[ObjectIdentifier(log)] } }
+  func follower(of log: PartitionLog) -> FollowerPartition? { followers.withLock { $0.partitions[ObjectIdentifier(log)] } }
 
-  /// Does for each follower what waits for others to let go of files.
+  /// Does for each follower what waits for others to let go of files. One that is at work is not waited for, and does it itself.
   func tendFollowers() {
-    for follower in followers.withLock({ Array($0.values) }) { follower.locked { follower.tick() } }
+    for follower in followers.withLock({ Array($0.partitions.values) }) { follower.tickSoon() }
   }
 
-  /// The end of the store: every follower is synced and let go of.
+  /// The end of the store: every follower is synced and let go of, and none comes any more.
   func closeFollowers() {
-    for follower in followers.withLock({ Array($0.values) }) { follower.close() }
+    let all = followers.withLock {
+      $0.isEnded = true
+      return Array($0.partitions.values)
+    }
+    for follower in all { follower.close() }
   }
 }

@@ -36,7 +36,10 @@ extension LogStore {
     }
     let follower = FollowerPartition(replica, highWatermark: (seen ?? replica.checkpointed)?.rawValue ?? 0)
     try follower.recover()
-    shared.remember(follower)
+    guard shared.remember(follower) else {
+      follower.close()
+      throw .closed
+    }
     return follower
   }
 

@@ -27,9 +27,9 @@ extension LogStore {
     of topicPartition: TopicPartition, topicID: TopicID, _ replicas: ReplicaSet?
   ) throws(StorageError) {
     guard let log = attached(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
-    log.shared.withLock { $0.replicas = replicas }
     let handover = Handover<Result<Void, StorageError>>()
     shared.lane(of: log).submit { lane in
+      log.shared.withLock { $0.replicas = replicas }
       do throws(StorageError) {
         try lane.stateWriter(of: log).takeReplicas()
         handover.give(.success(()))
