@@ -104,7 +104,7 @@ struct RunningNode {
           }
         }
         try await broker.start(on: group, listener: listener)
-        try others?.keeper.start()
+        try others?.takeRoles()
       } catch {
         await others?.stop()
         await pair?.stop()

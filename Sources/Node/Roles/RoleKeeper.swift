@@ -99,6 +99,8 @@ final class RoleKeeper: Sendable {
     try? await threads.shutdownGracefully()
   }
 
+  var isStopping: Bool { state.withLock { $0.isStopping } }
+
   /// Whether every partition is what the image wants it to be.
   var isSettled: Bool { state.withLock { $0.busy.isEmpty && $0.wanted == $0.applied && $0.epochFloors.isEmpty } }
 
