@@ -141,15 +141,10 @@ let package = Package(
         "HistorySupport", "Export", "Model", "Query", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
-<<<<<<< HEAD
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging, nioCore, nioPosix]),
     tests(
       "Node",
-      ["HistorySupport", "Model", "Records", "Metadata", "Cluster", "Storage", "Shipping", nioCore, nioPosix, logging]),
-=======
-    tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
-    tests("Node", ["HistorySupport", "Coordination", "Model", "Records", "Storage", "Shipping", nioCore, nioPosix, logging]),
->>>>>>> ship-d4
+      ["HistorySupport", "Coordination", "Model", "Records", "Metadata", "Cluster", "Storage", "Shipping", nioCore, nioPosix, logging]),
     .testTarget(
       name: "BrokerAdminTests",
       dependencies: [
