@@ -37,7 +37,8 @@ class Cluster:
         self.directory = pathlib.Path(directory).absolute()
         self.file = self.directory / "cluster.json"
         self.detached = detached
-        self.processes, self.environment = {}, {}
+        self.processes = {}
+        self.environment = {}        # node -> more of its environment, for tests; not noted
         if self.file.exists():
             known = json.loads(self.file.read_text())
             self.processes = {int(name) if name.isdigit() else name: Process(*pair) for name, pair in known["processes"].items()}
@@ -117,8 +118,11 @@ class Cluster:
                 command += ["--set", f"quire.peer.secret.file={self.secret()}"]
         for setting in self.known["settings"]:
             command += ["--set", setting]
-        self.processes[name] = Process.start(command, log, {**os.environ, **self.clock_environment(name),
-                                                            **self.environment.get(name, {})}, self.detached)
+        environment = {**os.environ}
+        for more in (self.clock_environment(name), self.environment.get(name, {})):
+            preloaded = [value for value in (environment.get("LD_PRELOAD"), more.get("LD_PRELOAD")) if value]
+            environment |= {**more, **({"LD_PRELOAD": ":".join(preloaded)} if preloaded else {})}
+        self.processes[name] = Process.start(command, log, environment, self.detached)
         self.save()
         return begin
 
@@ -259,7 +263,8 @@ class Cluster:
                 self.go_on(name)
         for name in self.nodes:
             self.set_clock(name, 0)
-            self.disk_ballast(name).unlink(missing_ok=True)
+            if self.known["disk"]:
+                self.disk_ballast(name).unlink(missing_ok=True)
         self.up()
 
     def set_clock(self, name, seconds):
@@ -299,11 +304,12 @@ class Cluster:
     def fill_disk(self, name):
         """Takes what room is left there, as another program would; `heal` gives it back."""
         with open(self.disk_ballast(name), "ab", buffering=0) as ballast:
-            try:
-                while True:
-                    ballast.write(bytes(1 << 16))
-            except OSError:
-                pass
+            chunk = 1 << 24
+            while chunk >= 1 << 12:
+                try:
+                    os.posix_fallocate(ballast.fileno(), os.fstat(ballast.fileno()).st_size, chunk)
+                except OSError:
+                    chunk >>= 1
 
     # ---- asking
 

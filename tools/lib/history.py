@@ -20,6 +20,7 @@ KINDS = {
     "vanished": "a record that a consumer was given is not in the log",
     "backward": "a poll gave an offset again, or an earlier one, without a seek",
     "skipped": "a poll left out an offset of the log, without a seek",
+    "out of range": "a consumer was told that its position is not in the log",
     "gap": "the log has no record at an offset between its start and its end",
     "truncated": "the start of the log moved, and nothing was ever deleted",
     "commit lost": "a group's committed offset is behind one that was acknowledged",
@@ -92,10 +93,14 @@ class History:
         with self.lock:
             self.commits[group, partition] = max(offset, self.commits.get((group, partition), -1))
 
-    def committed(self, group, partition, offset):
-        """What the coordinator answers; negative: nothing."""
+    def least_commit(self, group, partition):
+        """What the coordinator may not answer less than, if it is asked from now on."""
         with self.lock:
-            least = self.commits.get((group, partition), -1)
+            return self.commits.get((group, partition), -1)
+
+    def committed(self, group, partition, offset, least):
+        """What the coordinator answered, negative: nothing; `least` is of `least_commit` before it was asked."""
+        with self.lock:
             where = f"{group} of {text(partition)}"
             if offset < least:
                 self.anomalies.append(Anomaly("commit lost", where, f"is at {offset}, acknowledged was {least}"))
@@ -182,6 +187,11 @@ class Reader:
     def seek(self, partition, offset=None):
         """It was assigned, or goes on from `offset`; without, from wherever the group stands."""
         self.next[partition] = offset
+
+    def out_of_range(self, partition, error):
+        with self.history.lock:
+            self.history.anomalies.append(Anomaly("out of range", f"{text(partition)} by {self.who}",
+                                                  f"{error} at {self.next.get(partition)}"))
 
     def poll(self, partition, offset, value):
         history, expected = self.history, self.next.get(partition)

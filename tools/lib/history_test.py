@@ -151,6 +151,12 @@ def skipped():
     return found(made, records), {"skipped"}
 
 
+def out_of_range():
+    made, reader, records = good()
+    reader.out_of_range(P, "OFFSET_OUT_OF_RANGE")
+    return found(made, records), {"out of range"}
+
+
 def gap():
     made, _, records = good()
     made.acknowledged.clear(), made.polled.clear()
@@ -166,33 +172,33 @@ def truncated():
 def commit_behind():
     made, _, records = good()
     made.commit("g", P, 9)
-    made.committed("g", P, 7)
+    made.committed("g", P, 7, made.least_commit("g", P))
     return found(made, records), {"commit lost"}
 
 
 def commit_gone():
     made, _, records = good()
-    made.committed("g", P, -1)
+    made.committed("g", P, -1, made.least_commit("g", P))
     return found(made, records), {"commit lost"}
 
 
 def commit_from_nowhere():
     made, _, records = good()
-    made.committed("g", P, 8)
+    made.committed("g", P, 8, made.least_commit("g", P))
     return found(made, records), {"commit phantom"}
 
 
 def commit_ahead_is_none():
     # Sent, and its answer lost.
     made, _, records = good()
-    made.committed("g", P, 9)
+    made.committed("g", P, 9, made.least_commit("g", P))
     return found(made, records), set()
 
 
 def main():
     cases = [none, unanswered_is_none, lost, lost_alone, unseen, whole_partition, duplicate, reordered,
              two_acknowledgements_of_one_offset, two_readings_of_one_offset, phantom, of_another_partition, changed, nobodys,
-             vanished, backward, back_by_a_seek, skipped, gap, truncated, commit_behind, commit_gone, commit_from_nowhere,
+             vanished, backward, back_by_a_seek, skipped, out_of_range, gap, truncated, commit_behind, commit_gone, commit_from_nowhere,
              commit_ahead_is_none]
     reached = set()
     for case in cases:
