@@ -10,7 +10,7 @@ extension LocalClusterStore {
   /// visible. A crash before the last commit leaves notes, and the next start removes the files: the topic never was.
   ///
   /// - Parameters:
-  ///   - replicationFactor: 1, or nil.
+  ///   - replicationFactor: 1; nil for the node's default, which has to be 1.
   ///   - configuration: the topic's own settings; a value of nil is refused.
   ///   - validateOnly: only says what would happen.
   /// - Returns: the topic as it is (or would be) in the image.
@@ -20,10 +20,11 @@ extension LocalClusterStore {
     validateOnly: Bool
   ) async throws(ClusterError) -> TopicImage {
     try await serially { cluster throws(ClusterError) in
-      if let replicationFactor, replicationFactor < 1 {
+      let replicationFactor = replicationFactor ?? cluster.plans.defaultReplicationFactor(cluster.image)
+      if replicationFactor < 1 {
         throw ClusterError(.invalidReplicationFactor, "the replication factor must be larger than 0")
       }
-      if let replicationFactor, replicationFactor > 1 {
+      if replicationFactor > 1 {
         throw ClusterError(
           .invalidReplicationFactor, "a replication factor of \(replicationFactor) is not possible with 1 node")
       }
@@ -121,6 +122,35 @@ extension LocalClusterStore {
         throw error
       }
       cluster.apply(.partitionsAdded(topic.id, added))
+    }
+  }
+
+  /// Compare-and-swap of partitions. Of a node that is alone there is only the leader epoch to change.
+  public func changePartitions(_ changes: [PartitionChange]) async throws(ClusterError) -> [Bool] {
+    try await serially { cluster throws(ClusterError) in
+      let image = cluster.image
+      let isMade = changes.map { change in
+        image.topic(change.topicID)?.partition(change.partition) == change.expected
+          && change.next == cluster.newPartition(leaderEpoch: change.next.leaderEpoch)
+          && change.next.leaderEpoch >= change.expected.leaderEpoch
+      }
+      let made = zip(changes, isMade).filter(\.1).map(\.0)
+      try cluster.transaction { connection throws(SQLiteError) in
+        for change in made {
+          try ClusterTables.setLeaderEpoch(change.next.leaderEpoch, of: change.topicID, change.partition, connection)
+        }
+      }
+      for change in made { cluster.apply(.partitionChanged(change.topicID, partition: change.partition, change.next)) }
+      return isMade
+    }
+  }
+
+  public func takeProducerIDs(count: Int64) async throws(ClusterError) -> Range<Int64> {
+    precondition(count > 0, "no producer ids asked for")
+    return try await serially { cluster throws(ClusterError) in
+      do throws(StorageError) {
+        return try cluster.store.node.takeProducerIDs(count: count)
+      } catch { throw ClusterError(.coordinatorNotAvailable, "no producer ids: \(error)") }
     }
   }
 }

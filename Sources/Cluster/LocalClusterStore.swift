@@ -19,6 +19,7 @@ public final class LocalClusterStore: ClusterStore {
   let now: @Sendable () -> Int64
   private let thread = SerialThread()
   private let current: Mutex<ClusterImage>
+  private let observers = ImageObservers()
   private let unremoved = Mutex<[String]>([])
 
   /// What the cluster has agreed on, at this moment. Cheap, for any thread.
@@ -130,7 +131,10 @@ public final class LocalClusterStore: ClusterStore {
         try image.apply(change)
       } catch { preconditionFailure("a change that was checked does not fit the image: \(error)") }
     }
+    observers.callAll()
   }
+
+  public func observe(_ observer: @escaping @Sendable () -> Void) { observers.add(observer) }
 
   /// Tells the image where clients reach this node. Not kept: each start says it anew.
   public func register(_ node: NodeImage) async throws(ClusterError) { apply(.nodeRegistered(node)) }

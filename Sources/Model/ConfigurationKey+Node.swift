@@ -1,7 +1,7 @@
 extension ConfigurationKey {
   /// Every configuration of a node there is.
   public static let nodeKeys: [ConfigurationKey] =
-    identityKeys + topicDefaultKeys + clientKeys + groupKeys + storageKeys + doorKeys
+    identityKeys + clusterKeys + topicDefaultKeys + clientKeys + groupKeys + storageKeys + doorKeys + peerKeys
 
   private static let identityKeys: [ConfigurationKey] = [
     ConfigurationKey(
@@ -33,6 +33,9 @@ extension ConfigurationKey {
     ConfigurationKey(
       name: "num.partitions", type: .int(1...Int64(Limits.partitionsPerTopicMax)), defaultValue: "4",
       documentation: "Partitions of a topic that is created without saying how many."),
+    ConfigurationKey(
+      name: "default.replication.factor", type: .int(1...Int64(Int16.max)), defaultValue: "1",
+      documentation: "Nodes that keep each partition of a topic that is created without saying how many."),
     ConfigurationKey(
       name: "auto.create.topics.enable", type: .boolean, defaultValue: "true",
       documentation: "Whether asking for the metadata of a topic that does not exist creates it."),

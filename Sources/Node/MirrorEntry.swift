@@ -9,7 +9,7 @@ import Storage
 /// The logs of mirrors, as the HTTP door has them: batches are validated on a read thread and appended as produced ones are.
 struct MirrorEntry: MirrorLogs {
   let store: LogStore
-  let cluster: LocalClusterStore
+  let cluster: any ClusterStore
 
   func describe(_ topic: String) async throws(MirrorRefusal) -> (topicID: TopicID, partitions: [MirrorExtent]) {
     guard let image = cluster.image.topics[topic] else { throw MirrorRefusal(.unknown, "there is no topic '\(topic)'") }

@@ -5,7 +5,7 @@ import Metadata
 
 /// What is measured of the process and the image when somebody asks.
 enum NodeMetrics {
-  static func samples(_ cluster: LocalClusterStore, startedMilliseconds: Int64) -> [MetricSample] {
+  static func samples(_ cluster: any ClusterStore, startedMilliseconds: Int64) -> [MetricSample] {
     let image = cluster.image
     var samples = [
       MetricSample("process_start_time_seconds", value: Double(startedMilliseconds) / 1000),

@@ -9,7 +9,7 @@ import Query
 /// The node as the system tables of SQL show it.
 struct NodeView: NodeFacts {
   let nodeID: NodeID
-  let cluster: LocalClusterStore
+  let cluster: any ClusterStore
   let coordinator: GroupCoordinator
   /// Whose promises the coordinator's answers are waited for with: on a read thread, never on a loop.
   let group: any EventLoopGroup

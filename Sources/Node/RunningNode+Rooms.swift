@@ -41,23 +41,6 @@ extension RunningNode {
     }
   }
 
-  static func openCluster(_ configuration: NodeConfiguration, _ store: LogStore) throws(NodeStartError) -> LocalClusterStore {
-    if store.node.nodeID != configuration.nodeID {
-      throw NodeStartError(
-        .environment,
-        "the data directory \(configuration.dataDirectory) is node \(store.node.nodeID)'s, and node.id is \(configuration.nodeID)"
-      )
-    }
-    do throws(ClusterError) {
-      return try LocalClusterStore.open(
-        store: store, clusterID: store.node.clusterID, nodeID: configuration.nodeID, settings: configuration.settings,
-        entropy: {
-          var random = SystemRandomNumberGenerator()
-          return random.next()
-        }, now: wallClockMilliseconds, columnsComplaint: { ColumnRules.complaint(about: $0) })
-    } catch { throw NodeStartError(.environment, "the cluster's image in \(configuration.dataDirectory): \(error)") }
-  }
-
   static func openShards(_ configuration: NodeConfiguration) throws(NodeStartError) -> CoordinatorStore {
     do throws(StorageError) {
       return try CoordinatorStore(dataDirectory: configuration.dataDirectory, shardCount: Limits.coordinatorShardCount)
@@ -65,7 +48,7 @@ extension RunningNode {
   }
 
   static func makeGroups(
-    _ configuration: NodeConfiguration, _ shards: CoordinatorStore, _ cluster: LocalClusterStore, _ advertised: HostPort
+    _ configuration: NodeConfiguration, _ shards: CoordinatorStore, _ cluster: any ClusterStore, _ advertised: HostPort
   ) throws -> GroupCoordinator {
     let settings = configuration.settings
     var groups = GroupConfiguration()
@@ -94,6 +77,8 @@ extension RunningNode {
     let settings = configuration.settings
     var broker = BrokerConfiguration(
       nodeID: configuration.nodeID, clusterID: clusterID, advertisedHost: advertised.host, advertisedPort: advertised.port)
+    broker.rack = configuration.rack
+    broker.readsFromRack = settings.text("replica.selector.class") == ConfigurationKey.rackAwareSelector
     broker.autoCreateTopics = settings.flag("auto.create.topics.enable")
     broker.defaultPartitionCount = Int32(settings.number("num.partitions"))
     broker.requestBytesMax = Int(settings.number("socket.request.max.bytes"))

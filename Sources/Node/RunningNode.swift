@@ -17,7 +17,9 @@ import UnixSignals
 struct RunningNode {
   private let configuration: NodeConfiguration
   private let store: LogStore
-  private let cluster: LocalClusterStore
+  private let cluster: any ClusterStore
+  /// Nil for a node that is alone.
+  private let others: ClusterPart?
   private let shards: CoordinatorStore
   private let groups: GroupCoordinator
   private let broker: KafkaBroker
@@ -42,8 +44,8 @@ struct RunningNode {
     _ configuration: NodeConfiguration, adjust: (inout StoreOptions) -> Void, logger: Logger
   ) async throws -> RunningNode {
     let store = try openStore(configuration, adjust: adjust)
-    let cluster: LocalClusterStore
-    do { cluster = try openCluster(configuration, store) } catch {
+    let cluster: any ClusterStore
+    do { cluster = try await openCluster(configuration, store, logger) } catch {
       // Not closed in order: that would hide from the next start that the last end was not, and that new leader epochs are due.
       store.abandon()
       throw error
@@ -57,10 +59,9 @@ struct RunningNode {
   }
 
   private static func start(
-    _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: LocalClusterStore, _ logger: Logger
+    _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: any ClusterStore, _ logger: Logger
   ) async throws -> RunningNode {
     if !store.closedCleanly { logger.notice("the last run did not end in order: every partition begins a new leader epoch") }
-    for leftover in cluster.leftovers { logger.warning("\(leftover)") }
     let shards: CoordinatorStore
     do { shards = try openShards(configuration) } catch {
       cluster.close()
@@ -72,8 +73,6 @@ struct RunningNode {
     do {
       let (listener, listen) = try await bindListener(configuration.listen, group)
       let advertised = advertisedAddress(configuration, listen)
-      try await cluster.register(
-        NodeImage(id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: nil))
       let groups = try makeGroups(configuration, shards, cluster, advertised)
       let broker = KafkaBroker(
         configuration: brokerConfiguration(configuration, clusterID: cluster.image.clusterID, advertised),
@@ -82,17 +81,28 @@ struct RunningNode {
           cluster: cluster, store: store, nodeID: configuration.nodeID,
           dataDirectory: absolutePath(configuration.dataDirectory), topicsDeleted: { groups.topicsDeleted($0) }),
         logger: Logger(label: "broker"), now: wallClockMilliseconds)
+      var others: ClusterPart?
       do {
+        if configuration.etcd != nil, let peer = configuration.peer {
+          others = try await ClusterPart.start(
+            configuration, peer, store, cluster, advertised: advertised, topicsDeleted: { groups.topicsDeleted($0) }, on: group)
+        } else {
+          try await cluster.register(
+            NodeImage(
+              id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: configuration.rack))
+        }
         try await broker.start(on: group, listener: listener)
       } catch {
+        await others?.stop()
         groups.close()
         throw error
       }
+      others?.keeper.start()
       let indexFiles = IndexFiles(confirmsOnce: true)
       let indexes = IndexBuilder(store, files: indexFiles, feed: ColumnFeed(), logger: Logger(label: "indexes"))
       indexes.start()
       return RunningNode(
-        configuration: configuration, store: store, cluster: cluster, shards: shards, groups: groups, broker: broker,
+        configuration: configuration, store: store, cluster: cluster, others: others, shards: shards, groups: groups, broker: broker,
         kafka: listen,
         group: group, logger: logger,
         queries: QueryRegistry(
@@ -199,6 +209,7 @@ struct RunningNode {
   /// Closes what `start` opened, in the reverse order; the doors are closed already.
   func stop() async {
     indexes.stop()
+    await others?.stop()
     cluster.close()
     do { try shards.close() } catch { logger.error("the groups did not close in order", metadata: ["error": "\(error)"]) }
     do { try store.close() } catch { logger.error("the store did not close in order", metadata: ["error": "\(error)"]) }

@@ -10,8 +10,6 @@ public final class NodeDatabase: Sendable {
   // Safe because: only touched with the lock of the mutex held.
   private struct State: @unchecked Sendable {
     var connection: Connection?
-    /// Producer ids of the block that is on disk and not given out yet.
-    var producerIDs: Range<Int64> = 0..<0
     /// A sync failed: nothing of this database is promised any more until it is opened anew.
     var failure: String?
   }
@@ -19,9 +17,6 @@ public final class NodeDatabase: Sendable {
   public let clusterID: String
   public let nodeID: NodeID
   let closedCleanly: Bool
-
-  /// Producer ids taken from the database at once.
-  private static let producerIDBlock: Int64 = 1000
 
   /// Opens or creates the database, and notes that the node runs.
   init(path: String, nodeID: NodeID, now: Int64) throws(StorageError) {
@@ -82,19 +77,12 @@ public final class NodeDatabase: Sendable {
     return try outcome!.get()
   }
 
-  /// A producer id that was never given out, also not before a crash. Blocks when a new block of ids is due.
-  public func nextProducerID() throws(StorageError) -> Int64 {
-    let cached: Int64? = state.withLock { $0.producerIDs.popFirst() }
-    if let cached { return cached }
-    let first = try perform { connection throws(SQLiteError) in
+  /// So many producer ids that were never taken, also not before a crash. Blocks.
+  public func takeProducerIDs(count: Int64) throws(StorageError) -> Range<Int64> {
+    try perform { connection throws(SQLiteError) in
       let first = try connection.integer("SELECT next_producer_id FROM node_state") ?? 0
-      try connection.execute("UPDATE node_state SET next_producer_id = \(first + Self.producerIDBlock)")
-      return first
-    }
-    return state.withLock { state in
-      // Two callers may have taken a block each: the ids of the other one are lost, which is allowed.
-      state.producerIDs = first + 1..<first + Self.producerIDBlock
-      return first
+      try connection.execute("UPDATE node_state SET next_producer_id = \(first + count)")
+      return first..<first + count
     }
   }
 

@@ -39,6 +39,7 @@ struct BrokerUnderTest: Sendable {
         var random = SystemRandomNumberGenerator()
         return random.next()
       }, now: { Self.now })
+    try await cluster.register(NodeImage(id: NodeID(1), host: "127.0.0.1", port: 9092, rack: nil))
     var groupConfiguration = GroupConfiguration()
     groupConfiguration.initialRebalanceDelayMilliseconds = 0
     shards = try CoordinatorStore(dataDirectory: directory, shardCount: 1)

@@ -36,6 +36,7 @@ public final class EtcdClusterStore: ClusterStore {
   let incarnation: String
   private let logger: Logger
   private let state: Mutex<State>
+  private let observers = ImageObservers()
   private let tasks = Mutex<[Task<Void, Never>]>([])
 
   struct State {
@@ -165,7 +166,10 @@ public final class EtcdClusterStore: ClusterStore {
       for event in events.events { state.keys.apply(key: event.key, event.entry) }
       advance(&state, to: events.revision)
     }
+    observers.callAll()
   }
+
+  public func observe(_ observer: @escaping @Sendable () -> Void) { observers.add(observer) }
 
   /// Changes were missed: what is there now replaces what was known.
   private func readAnew() async {
@@ -180,6 +184,7 @@ public final class EtcdClusterStore: ClusterStore {
         }
         advance(&state, to: revision)
       }
+      observers.callAll()
     } catch { logger.warning("the cluster's image cannot be read", metadata: ["error": "\(error)"]) }
   }
 
@@ -228,7 +233,7 @@ public final class EtcdClusterStore: ClusterStore {
 
   /// Tells the cluster where clients reach this node, under a lease that is kept alive until `close`.
   public func register(_ node: NodeImage) async throws(ClusterError) {
-    let record = NodeRecord(host: node.host, port: node.port, rack: node.rack, incarnation: incarnation)
+    let record = NodeRecord(node, incarnation: incarnation)
     state.withLock { $0.registration = record }
     let isRegistered: Bool
     do throws(EtcdError) {

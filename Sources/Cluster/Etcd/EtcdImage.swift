@@ -16,6 +16,8 @@ struct EtcdImage: Sendable {
   private var nodes: [NodeID: NodeRecord] = [:]
   private(set) var clusterID: String?
   private(set) var controller: NodeID?
+  /// The next producer id that nobody has.
+  private(set) var nextProducerID: Int64 = 0
   let nodeID: NodeID
   /// What could not be read, in sentences.
   private(set) var complaints: [String] = []
@@ -60,6 +62,8 @@ struct EtcdImage: Sendable {
     case .cluster: if let entry { clusterID = try record(ClusterRecord.self, entry).id }
     case .controller:
       controller = try entry.map { entry throws(EtcdError) in NodeID(try record(ControllerRecord.self, entry).node) }
+    case .producerIDs:
+      if let entry { nextProducerID = try record(ProducerIDsRecord.self, entry).next }
     case .everyNode: change(.dynamicDefaultsReplaced(try settings(entry)))
     case .settings(let id): if id == nodeID { change(.dynamicNodeSettingsReplaced(try settings(entry))) }
     case .node(let id):
@@ -69,7 +73,7 @@ struct EtcdImage: Sendable {
       }
       let node = try record(NodeRecord.self, entry)
       nodes[id] = node
-      change(.nodeRegistered(NodeImage(id: id, host: node.host, port: node.port, rack: node.rack)))
+      change(.nodeRegistered(node.image(id)))
     case .topic(let name): try take(topic: name, entry)
     case .partition(let id, let number): try take(partition: number, of: id, entry)
     case .unknown: break

@@ -10,6 +10,7 @@ internal import Model
 /// <prefix>nodes/<node id>              where a node is reached, under its lease
 /// <prefix>topics/<name>                id, number of partitions, settings
 /// <prefix>partitions/<topic id>/<n>    leader, leader epoch, replicas, in-sync replicas
+/// <prefix>producer-ids                 the next producer id that nobody has
 /// <prefix>settings/every-node          settings made at run time
 /// <prefix>settings/nodes/<node id>
 /// ```
@@ -20,6 +21,7 @@ struct EtcdKeys: Hashable, Sendable {
 
   var cluster: String { prefix + "cluster" }
   var controller: String { prefix + "controller" }
+  var producerIDs: String { prefix + "producer-ids" }
   var everyNode: String { prefix + "settings/every-node" }
   func node(_ id: NodeID) -> String { prefix + "nodes/\(id)" }
   func settings(of id: NodeID) -> String { prefix + "settings/nodes/\(id)" }
@@ -28,7 +30,7 @@ struct EtcdKeys: Hashable, Sendable {
   func partition(_ number: Int, of id: TopicID) -> String { partitions(of: id) + "\(number)" }
 
   enum Kind: Hashable {
-    case cluster, controller, everyNode
+    case cluster, controller, everyNode, producerIDs
     case node(NodeID)
     case settings(NodeID)
     case topic(String)
@@ -42,6 +44,7 @@ struct EtcdKeys: Hashable, Sendable {
     switch (path.count, path.first) {
     case (1, "cluster"): return .cluster
     case (1, "controller"): return .controller
+    case (1, "producer-ids"): return .producerIDs
     case (2, "nodes"): return Int32(path[1]).map { .node(NodeID($0)) } ?? .unknown
     case (2, "topics"): return .topic(path[1])
     case (2, "settings") where path[1] == "every-node": return .everyNode
@@ -60,12 +63,35 @@ struct ControllerRecord: Codable, Hashable {
   var node: Int32
 }
 
+struct ProducerIDsRecord: Codable, Hashable {
+  var next: Int64
+}
+
 struct NodeRecord: Codable, Hashable {
   var host: String
   var port: Int32
   var rack: String?
+  /// `HOST:PORT` of its peer listener.
+  var peer: String?
+  var isStopping: Bool?
+  var isRecovering: Bool?
   /// Of this life of the node: tells it from a node that was given the same id by mistake.
   var incarnation: String
+}
+
+extension NodeRecord {
+  init(_ node: NodeImage, incarnation: String) {
+    self.init(
+      host: node.host, port: node.port, rack: node.rack, peer: node.peer?.description, isStopping: node.isStopping ? true : nil,
+      isRecovering: node.isRecovering ? true : nil, incarnation: incarnation)
+  }
+
+  func image(_ id: NodeID) -> NodeImage {
+    var image = NodeImage(id: id, host: host, port: port, rack: rack, peer: peer.flatMap { HostPort($0) })
+    image.isStopping = isStopping ?? false
+    image.isRecovering = isRecovering ?? false
+    return image
+  }
 }
 
 struct TopicRecord: Codable, Hashable {
@@ -76,22 +102,29 @@ struct TopicRecord: Codable, Hashable {
 }
 
 struct PartitionRecord: Codable, Hashable {
-  var leader: Int32
+  /// Missing where nobody leads.
+  var leader: Int32?
   var leaderEpoch: Int32
   var replicas: [Int32]
   var isr: [Int32]
+  var addingReplicas: [Int32]?
+  var removingReplicas: [Int32]?
 
   init(_ image: PartitionImage) {
-    leader = image.leader.rawValue
+    func numbers(_ nodes: [NodeID]) -> [Int32] { nodes.map(\.rawValue) }
+    leader = image.leader?.rawValue
     leaderEpoch = image.leaderEpoch.rawValue
-    replicas = image.replicas.map(\.rawValue)
-    isr = image.isr.map(\.rawValue)
+    replicas = numbers(image.replicas)
+    isr = numbers(image.isr)
+    addingReplicas = image.addingReplicas.isEmpty ? nil : numbers(image.addingReplicas)
+    removingReplicas = image.removingReplicas.isEmpty ? nil : numbers(image.removingReplicas)
   }
 
   var image: PartitionImage {
-    PartitionImage(
-      leader: NodeID(leader), leaderEpoch: LeaderEpoch(leaderEpoch), replicas: replicas.map { NodeID($0) },
-      isr: isr.map { NodeID($0) })
+    func nodes(_ numbers: [Int32]?) -> [NodeID] { (numbers ?? []).map { NodeID($0) } }
+    return PartitionImage(
+      leader: leader.map { NodeID($0) }, leaderEpoch: LeaderEpoch(leaderEpoch), replicas: nodes(replicas), isr: nodes(isr),
+      addingReplicas: nodes(addingReplicas), removingReplicas: nodes(removingReplicas))
   }
 }
 

@@ -13,6 +13,9 @@ struct LedPartitions: ReplicaSources {
     of partition: TopicPartition, topicID: TopicID, follower: NodeID, from standing: FollowerStanding?,
     notify: @escaping @Sendable () -> Void
   ) throws(PeerRefusal) -> any ReplicaSource {
+    if let log = store.partition(partition), log.topicID == topicID, log.isReplica {
+      throw PeerRefusal(.notLeader, "\(partition) is led elsewhere")
+    }
     do throws(StorageError) {
       return LedPartition(
         try store.openFeed(

@@ -48,7 +48,7 @@ extension LogStore {
   }
 
   /// Has the lane let go of a partition; its files stay.
-  private func release(_ log: PartitionLog) throws(StorageError) {
+  func release(_ log: PartitionLog) throws(StorageError) {
     let handover = Handover<Bool>()
     shared.lane(of: log).submit { lane in
       lane.release(log)
