@@ -3,6 +3,7 @@
 Idempotent producers with acks=all (librdkafka and kafka-python); consumers that were assigned all partitions and go back now and
 then; members of one group that commit what they have read. All of them live through whatever happens to the nodes.
 """
+import contextlib
 import random
 import threading
 import time
@@ -47,19 +48,20 @@ def create_topics(bootstrap, topics, replicas, seconds=60):
 class Workload:
     """`partitions`: all that it sends to. `rate`: records per second of each producer."""
 
-    def __init__(self, bootstrap, history, partitions, name, seed, rate=150, kinds=("librdkafka", "librdkafka", "kafka-python")):
+    def __init__(self, bootstrap, history, partitions, name, seed, rate=150, kinds=("librdkafka", "librdkafka", "kafka-python"),
+                 members=2):
         self.bootstrap, self.history, self.partitions, self.name, self.rate = bootstrap, history, partitions, name, rate
         self.rng = random.Random(seed)
         self.failures = []
         self.sending, self.reading = threading.Event(), threading.Event()
         self.sending.set(), self.reading.set()
         self.unanswered = {}         # sender -> records that it still waits for
+        self.readers, self.members = {}, {}   # name -> Reader
         work = [(self.produce if kind == "librdkafka" else self.produce_by_python, f"{name}/p{number}", random.Random(self.rng.random()))
                 for number, kind in enumerate(kinds)]
         work += [(self.read, f"{name}/r0", random.Random(self.rng.random())),
-                 (self.read_by_python, f"{name}/r1", random.Random(self.rng.random())),
-                 (self.be_member, f"{name}/m0", random.Random(self.rng.random())),
-                 (self.be_member, f"{name}/m1", random.Random(self.rng.random()))]
+                 (self.read_by_python, f"{name}/r1", random.Random(self.rng.random()))]
+        work += [(self.be_member, f"{name}/m{number}", random.Random(self.rng.random())) for number in range(members)]
         self.threads = [(job is not self.produce and job is not self.produce_by_python,
                          threading.Thread(target=self.guarded, args=(job, who, rng), name=who, daemon=True))
                         for job, who, rng in work]
@@ -74,17 +76,38 @@ class Workload:
         clients saw that none may see."""
         deadline = time.monotonic() + seconds
         self.sending.clear()
-        for readers, event in ((False, None), (True, self.reading)):
-            if event:
-                event.clear()
-            for is_reader, thread in self.threads:
-                if is_reader == readers:
-                    thread.join(max(0.1, deadline - time.monotonic() if not readers else 30))
-                    if thread.is_alive():
-                        self.failures.append(f"{thread.name} does not end")
+        self.join(False, deadline)
+        if not self.failures:
+            self.wait_for_readers(60)
+        self.reading.clear()
+        self.join(True, time.monotonic() + 30)
         for sender, count in self.unanswered.items():
             if count:
                 self.failures.append(f"{sender}: {count} records have had no answer when all was well for long")
+
+    def join(self, are_readers, deadline):
+        for is_reader, thread in self.threads:
+            if is_reader == are_readers:
+                thread.join(max(0.1, deadline - time.monotonic()))
+                if thread.is_alive():
+                    self.failures.append(f"{thread.name} does not end")
+
+    def wait_for_readers(self, seconds):
+        """Every reader, and the members together, get to the end of what was acknowledged."""
+        ends = {partition: max(offsets) + 1 for partition, offsets in self.history.acknowledged.items()}
+        deadline = time.monotonic() + seconds
+        while behind := {f"{who}, {partition[0]}-{partition[1]}": (places.get(partition), end) for who, places in self.places()
+                         for partition, end in ends.items() if (places.get(partition) or 0) < end}:
+            if time.monotonic() > deadline:
+                self.failures.append(f"{len(behind)} readers stand still (where, of): {dict(list(behind.items())[:4])}")
+                return
+            time.sleep(0.05)
+
+    def places(self):
+        yield from ((who, reader.next) for who, reader in self.readers.items())
+        if self.members:
+            yield "members", {partition: max(reader.next.get(partition) or 0 for reader in self.members.values())
+                              for partition in self.partitions}
 
     def guarded(self, job, who, rng):
         try:
@@ -156,16 +179,16 @@ class Workload:
             future.add_callback(lambda metadata, target=target, number=number: self.answered(who, target, number, metadata.offset, None))
             future.add_errback(lambda error, target=target, number=number: self.answered(
                 who, target, number, None, type(error).__name__))
-        try:
+        with contextlib.suppress(PythonError):   # what has no answer is counted
             producer.flush(PATIENCE - 10)
-        finally:
+        with contextlib.suppress(PythonError):
             producer.close(5)
 
     # ---- reading
 
     def read(self, who, rng):
         """Every partition from its beginning on; back again now and then."""
-        reader = self.history.reader(who)
+        reader = self.readers[who] = self.history.reader(who)
         consumer = Consumer(settings(self.bootstrap, **{
             "group.id": who, "enable.auto.commit": False, "auto.offset.reset": "error", "check.crcs": True, "fetch.wait.max.ms": 50,
             "client.id": who}))
@@ -205,7 +228,7 @@ class Workload:
             reader.seek(partition)
 
     def read_by_python(self, who, rng):
-        reader = self.history.reader(who)
+        reader = self.readers[who] = self.history.reader(who)
         consumer = KafkaConsumer(
             bootstrap_servers=self.bootstrap.split(","), client_id=who, enable_auto_commit=False, auto_offset_reset="none",
             check_crcs=True, fetch_max_wait_ms=50, request_timeout_ms=15_000, reconnect_backoff_max_ms=500,
@@ -233,13 +256,13 @@ class Workload:
 
     def be_member(self, who, rng):
         """Reads what the group assigns to it, from what the group has committed, and commits."""
-        history, reader = self.history, self.history.reader(who)
+        history = self.history
+        reader = self.members[who] = history.reader(who)
         topics = sorted({topic for topic, _ in self.partitions})
 
         def assigned(consumer, partitions):
             for partition in partitions:
                 reader.seek((partition.topic, partition.partition))
-                reader.first = True
 
         consumer = Consumer(settings(self.bootstrap, **{
             "group.id": GROUP, "enable.auto.commit": False, "auto.offset.reset": "earliest", "session.timeout.ms": 6000,
