@@ -62,7 +62,7 @@ class Workload:
         work += [(self.read, f"{name}/r0", random.Random(self.rng.random())),
                  (self.read_by_python, f"{name}/r1", random.Random(self.rng.random()))]
         work += [(self.be_member, f"{name}/m{number}", random.Random(self.rng.random())) for number in range(members)]
-        self.threads = [(job is not self.produce and job is not self.produce_by_python,
+        self.threads = [(job not in (self.produce, self.produce_by_python),
                          threading.Thread(target=self.guarded, args=(job, who, rng), name=who, daemon=True))
                         for job, who, rng in work]
 
