@@ -49,11 +49,16 @@ class Running:
 
 
 def create(running, topic, partitions, **configuration):
-    """Returns when every replica of it is in sync."""
+    """Returns when every replica of it is in sync, and every partition has taken a record."""
     admin = AdminClient({"bootstrap.servers": running.bootstrap})
     (future,) = admin.create_topics([NewTopic(topic, partitions, NODES, config=configuration)], operation_timeout=60).values()
     future.result(300)
     wait_whole(running, topic, 300)
+    producer, failures = Producer({"bootstrap.servers": running.bootstrap, "acks": "all", "log_level": 0}), []
+    for partition in range(partitions):
+        producer.produce(topic, b"first", partition=partition, on_delivery=lambda error, _: error and failures.append(error))
+    left = producer.flush(300)
+    assert not left and not failures, f"{left} records of {topic} have no answer, {len(failures)} failed: {failures[:3]}"
 
 
 def isrs(running, topic):
@@ -215,13 +220,20 @@ class Clock:
         self.thread.join(90)
 
     def first_after(self, moment, seconds=60):
-        """Of records sent after it: an acknowledgement that was under way does not count."""
-        sent_after = lambda: next((at for at, taken in list(self.times) if at - (taken or 0) > moment), None)
-        return wait_until(sent_after, seconds, "a produce is acknowledged again") - moment
+        """Of records sent after it: an acknowledgement that was under way does not count. Infinite: none for so long."""
+        while time.monotonic() < moment + seconds:
+            first = next((at for at, taken in list(self.times) if at - (taken or 0) > moment), None)
+            if first:
+                return first - moment
+            time.sleep(0.01)
+        return float("inf")
 
     def longest_gap(self, since):
         times = [since, *(at for at, _ in self.times if at > since)]
         return max((b - a for a, b in zip(times, times[1:])), default=float("inf"))
+
+    def acknowledges(self):
+        wait_until(lambda: len(self.times) > 100, 60, "records are acknowledged")
 
 
 def changes(scratch, repeat, scale, bench):
@@ -231,7 +243,7 @@ def changes(scratch, repeat, scale, bench):
         for times, end in ((killed, "kill"), (planned, "stop")):
             for _ in range(max(3, repeat + 2)):
                 clock = Clock(running.bootstrap, "bench")
-                wait_until(lambda: len(clock.times) > 100, 60, "records are acknowledged")
+                clock.acknowledges()
                 victim, moment = leader(running, "bench"), time.monotonic()
                 getattr(running, end)(victim)
                 first = clock.first_after(moment)
