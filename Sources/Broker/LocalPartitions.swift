@@ -41,7 +41,7 @@ struct LocalPartitions: Sendable {
   private func find(
     _ partition: TopicPartition, in image: ClusterImage
   ) throws(ErrorCode) -> (image: PartitionImage, log: PartitionLog?) {
-    guard let topic = image.topics[partition.topic], let known = topic.partition(partition.partition) else {
+    guard let topic = image.topics[partition.topic], !topic.isInternal, let known = topic.partition(partition.partition) else {
       throw .unknownTopicOrPartition
     }
     let log = store.partition(partition)

@@ -26,8 +26,8 @@ public protocol ClusterStore: AnyObject, Sendable {
   /// The node that decides for the cluster; nil while there is none.
   var controller: NodeID? { get }
 
-  /// Calls `observer` once now, and after each change of `image` or `controller` (several may be one call), on any thread and one call after
-  /// the other; it must not block. For as long as the store lives.
+  /// Calls `observer` once now, and after each change of `image` or `controller` (several may be one call), on any thread; it must not block.
+  /// For as long as the store lives.
   func observe(_ observer: @escaping @Sendable () -> Void)
 
   /// Tells the cluster where clients and other nodes reach this node; again when that changes.

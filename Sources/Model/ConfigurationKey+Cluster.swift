@@ -1,12 +1,9 @@
 extension ConfigurationKey {
-  /// What a node of several is told of the others.
-  static let clusterKeys: [ConfigurationKey] = [
+  /// Where a node of several finds the others, and where it is itself.
+  static let memberKeys: [ConfigurationKey] = [
     ConfigurationKey(
       name: "broker.rack", type: .string(oneOf: nil), defaultValue: "",
       documentation: "The rack, or the zone, this node is in: replicas of a partition are spread over racks."),
-    ConfigurationKey(
-      name: "broker.session.timeout.ms", type: .int(1000...600_000), defaultValue: "9000",
-      documentation: "Milliseconds after which a node of which etcd hears nothing is taken for gone; in whole seconds."),
     ConfigurationKey(
       name: "replica.selector.class", type: .string(oneOf: ["", rackAwareSelector]), defaultValue: "",
       documentation:

@@ -1,3 +1,4 @@
+import Broker
 import Cluster
 import Logging
 import Metadata
@@ -57,7 +58,6 @@ extension RunningNode {
     var options = EtcdClusterStore.Options(endpoints: etcd.endpoints)
     options.prefix = etcd.prefix
     options.credentials = try etcd.credentials()
-    options.sessionSeconds = configuration.settings.number("broker.session.timeout.ms") / 1000
     let cluster = try await waitForEtcd(options, configuration, membership, logger)
     let clusterID = cluster.image.clusterID
     do {
@@ -109,7 +109,7 @@ struct ClusterPart: Sendable {
   /// Opens the peer port and registers the node; it has no roles yet.
   static func start(
     _ configuration: NodeConfiguration, _ peer: PeerAddress, _ store: LogStore, _ cluster: any ClusterStore,
-    advertised: HostPort, topicsDeleted: @escaping @Sendable (Set<String>) -> Void, on group: any EventLoopGroup
+    advertised: HostPort, groups: GroupCoordinator, on group: any EventLoopGroup
   ) async throws -> ClusterPart {
     let secret = try PeerSecretFile.read(configuration.peerSecretFile)
     let identity = PeerIdentity(node: configuration.nodeID, clusterID: cluster.image.clusterID, leaderEpoch: .zero)
@@ -122,7 +122,10 @@ struct ClusterPart: Sendable {
     let links = PeerLinks(identity: identity, secret: secret, group: group, logger: Logger(label: "peers"))
     let keeper = RoleKeeper(
       RoleKeeper.Dependencies(
-        node: configuration.nodeID, store: store, cluster: cluster, links: links, topicsDeleted: topicsDeleted,
+        node: configuration.nodeID, store: store, cluster: cluster, revision: { (cluster as? EtcdClusterStore)?.revision ?? 0 },
+        links: links,
+        coordinator: { shard, leads in if leads { groups.lead(shard: shard) } else { groups.release(shard: shard) } },
+        topicsDeleted: { groups.topicsDeleted($0) },
         logger: logger))
     do {
       try await cluster.register(

@@ -41,14 +41,15 @@ extension RunningNode {
     }
   }
 
-  static func openShards(_ configuration: NodeConfiguration) throws(NodeStartError) -> CoordinatorStore {
-    do throws(StorageError) {
-      return try CoordinatorStore(dataDirectory: configuration.dataDirectory, shardCount: Limits.coordinatorShardCount)
-    } catch { throw NodeStartError(.environment, "\(error)") }
+  /// The coordinator's shards of a node that is alone.
+  static func leadShards(_ store: LogStore) throws(NodeStartError) {
+    do throws(StorageError) { try store.leadCoordinator(shardCount: Limits.coordinatorShardCount) } catch {
+      throw NodeStartError(.environment, "\(error)")
+    }
   }
 
   static func makeGroups(
-    _ configuration: NodeConfiguration, _ shards: CoordinatorStore, _ cluster: any ClusterStore, _ advertised: HostPort
+    _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: any ClusterStore, _ advertised: HostPort
   ) throws -> GroupCoordinator {
     let settings = configuration.settings
     var groups = GroupConfiguration()
@@ -59,14 +60,19 @@ extension RunningNode {
     groups.offsetsRetentionMinutes = settings.number("offsets.retention.minutes")
     groups.offsetsRetentionCheckIntervalMilliseconds = settings.number("offsets.retention.check.interval.ms")
     groups.offsetMetadataLengthMax = Int(settings.number("offset.metadata.max.bytes"))
-    let endpoint = GroupCoordinator.Endpoint(
+    let thisNode = GroupCoordinator.Endpoint(
       nodeID: configuration.nodeID, host: advertised.host, port: Int32(advertised.port))
+    let coordinator = GroupCoordinator(
+      configuration: groups, persistence: CoordinatorStore(store, shardCount: Limits.coordinatorShardCount),
+      endpoint: { GroupCoordinator.endpoint(ofShard: $0, in: cluster.image, thisNode: thisNode) },
+      topicPartitionExists: { cluster.image.topics[$0.topic]?.partition($0.partition) != nil },
+      logger: Logger(label: "groups"), now: GroupCoordinator.steadyClock())
     do {
-      return try GroupCoordinator(
-        configuration: groups, persistence: shards, endpoint: { endpoint },
-        topicPartitionExists: { cluster.image.topics[$0.topic]?.partition($0.partition) != nil },
-        logger: Logger(label: "groups"), now: GroupCoordinator.steadyClock())
+      // In a cluster it leads what the cluster gives it.
+      if configuration.etcd == nil { try coordinator.leadAll() }
+      return coordinator
     } catch {
+      coordinator.close()
       throw NodeStartError(.environment, "the consumer groups in \(configuration.dataDirectory) cannot be read: \(error)")
     }
   }

@@ -20,7 +20,6 @@ struct RunningNode {
   private let cluster: any ClusterStore
   /// Nil for a node that is alone.
   private let others: ClusterPart?
-  private let shards: CoordinatorStore
   private let groups: GroupCoordinator
   private let broker: KafkaBroker
   private let kafka: HostPort
@@ -62,8 +61,7 @@ struct RunningNode {
     _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: any ClusterStore, _ logger: Logger
   ) async throws -> RunningNode {
     if !store.closedCleanly { logger.notice("the last run did not end in order: every partition begins a new leader epoch") }
-    let shards: CoordinatorStore
-    do { shards = try openShards(configuration) } catch {
+    do { if configuration.etcd == nil { try leadShards(store) } } catch {
       cluster.close()
       throw error
     }
@@ -73,7 +71,7 @@ struct RunningNode {
     do {
       let (listener, listen) = try await bindListener(configuration.listen, group)
       let advertised = advertisedAddress(configuration, listen)
-      let groups = try makeGroups(configuration, shards, cluster, advertised)
+      let groups = try makeGroups(configuration, store, cluster, advertised)
       let broker = KafkaBroker(
         configuration: brokerConfiguration(configuration, clusterID: cluster.image.clusterID, advertised),
         store: store, cluster: cluster, groups: groups,
@@ -85,24 +83,24 @@ struct RunningNode {
       do {
         if configuration.etcd != nil, let peer = configuration.peer {
           others = try await ClusterPart.start(
-            configuration, peer, store, cluster, advertised: advertised, topicsDeleted: { groups.topicsDeleted($0) }, on: group)
+            configuration, peer, store, cluster, advertised: advertised, groups: groups, on: group)
         } else {
           try await cluster.register(
             NodeImage(
               id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: configuration.rack))
         }
         try await broker.start(on: group, listener: listener)
+        try others?.keeper.start()
       } catch {
         await others?.stop()
         groups.close()
         throw error
       }
-      others?.keeper.start()
       let indexFiles = IndexFiles(confirmsOnce: true)
       let indexes = IndexBuilder(store, files: indexFiles, feed: ColumnFeed(), logger: Logger(label: "indexes"))
       indexes.start()
       return RunningNode(
-        configuration: configuration, store: store, cluster: cluster, others: others, shards: shards, groups: groups, broker: broker,
+        configuration: configuration, store: store, cluster: cluster, others: others, groups: groups, broker: broker,
         kafka: listen,
         group: group, logger: logger,
         queries: QueryRegistry(
@@ -112,7 +110,6 @@ struct RunningNode {
         state: State())
     } catch {
       cluster.close()
-      try? shards.close()
       try? await group.shutdownGracefully()
       throw error
     }
@@ -157,7 +154,7 @@ struct RunningNode {
     let started = wallClockMilliseconds()
     let settings = configuration.settings
     let queuedRequestBytesMax = settings.number("queued.max.request.bytes")
-    metrics.addGauges { [cluster, broker, store, indexes] in
+    metrics.addGauges { [cluster, broker, store, indexes, groups] in
       let levels = store.levels
       let indexLevels = indexes.levels
       return NodeMetrics.samples(cluster, startedMilliseconds: started) + [
@@ -168,6 +165,7 @@ struct RunningNode {
         MetricSample("index_records_total", value: Double(indexLevels.indexedRecords), isCounter: true),
         MetricSample("index_files_total", value: Double(indexLevels.builtFiles), isCounter: true),
         MetricSample("index_damaged_files_total", value: Double(indexLevels.damagedFiles), isCounter: true),
+        MetricSample("groups", value: Double(groups.groupCount)),
         MetricSample("kafka_connections", value: Double(broker.connectionCount)),
         MetricSample("kafka_queued_request_bytes", value: Double(broker.queuedRequestBytes)),
         MetricSample("kafka_queued_request_bytes_max", value: Double(queuedRequestBytesMax)),
@@ -190,9 +188,10 @@ struct RunningNode {
   }
 
   /// What SQL is asked of, by every door.
-  private var catalog: StoreCatalog {
+  private var catalog: any HistoryCatalog {
     let view = NodeView(nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, group: group)
-    return StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
+    let local = StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
+    return others == nil ? local : ClusterCatalog(local: local, store: store, cluster: cluster)
   }
 
   /// Of one statement of any door.
@@ -211,7 +210,6 @@ struct RunningNode {
     indexes.stop()
     await others?.stop()
     cluster.close()
-    do { try shards.close() } catch { logger.error("the groups did not close in order", metadata: ["error": "\(error)"]) }
     do { try store.close() } catch { logger.error("the store did not close in order", metadata: ["error": "\(error)"]) }
     try? await group.shutdownGracefully()
     logger.notice("Quire has stopped")

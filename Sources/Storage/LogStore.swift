@@ -51,6 +51,8 @@ public final class LogStore: Sendable {
     let reserve = DiskReserve(path: directory + "/reserve", bytes: options.reserveBytes)
     reserve.makeRoomToStart()
     try FileSystem.makeDirectory(directory + "/topics")
+    try FileSystem.makeDirectory(CoordinatorFiles.directory(in: directory))
+    try CoordinatorFiles.migrate(options, now: now())
     for name in try FileSystem.list(directory + "/topics") where name.hasPrefix(gravePrefix) {
       // What somebody put there, or the disk keeps, is in nobody's way.
       do throws(StorageError) { try FileSystem.removeDirectory("\(directory)/topics/\(name)") } catch {
@@ -80,9 +82,16 @@ public final class LogStore: Sendable {
 
   // Partitions
 
+  /// A partition of a topic; shards of the coordinator are nobody's to append to or to read.
   public func partition(_ topicPartition: TopicPartition) -> PartitionLog? {
-    partitions.withLock { $0[topicPartition] }
+    attached(topicPartition).flatMap { $0.isCoordinator ? nil : $0 }
   }
+
+  /// As `partition`, and the shards of the coordinator too.
+  func attached(_ topicPartition: TopicPartition) -> PartitionLog? { partitions.withLock { $0[topicPartition] } }
+
+  /// The partitions of topics.
+  private var topicLogs: [PartitionLog] { partitions.withLock { $0.values.filter { !$0.isCoordinator } } }
 
   /// Registers a partition whose files exist; they are opened when it is first used.
   public func attachPartition(
@@ -101,7 +110,7 @@ public final class LogStore: Sendable {
     var offsets = isReplica ? nil : known[key]
     offsets?.leaderEpoch = leaderEpoch
     let log = PartitionLog(
-      topicPartition, topicID: topicID, directory: "\(shared.topicsDirectory)/\(topicPartition)",
+      topicPartition, topicID: topicID, directory: shared.directory(of: topicPartition),
       laneIndex: lane(of: topicPartition), leaderEpoch: leaderEpoch, configuration: configuration, offsets: offsets,
       checkpointed: checkpoints[key]?.highWatermark, store: shared)
     if isReplica { log.shared.withLock { $0.isReplica = true } }
@@ -162,7 +171,7 @@ public final class LogStore: Sendable {
 
   /// Lets go of what retention no longer keeps, in every partition; returns at once, the lanes do it when nobody waits for them.
   public func enforceRetention(now: Int64) {
-    for log in partitions.withLock({ Array($0.values) }) where !log.isReplica {
+    for log in topicLogs where !log.isReplica {
       shared.lane(of: log).submitInBackground { lane in
         do throws(StorageError) {
           do throws(StorageError) { try lane.stateWriter(of: log).enforceRetention(now: now) } catch {
@@ -201,7 +210,7 @@ public final class LogStore: Sendable {
   // History
 
   /// The topics that have partitions here.
-  public var topics: [String] { partitions.withLock { Array(Set($0.keys.map(\.topic))) } }
+  public var topics: [String] { Array(Set(topicLogs.map(\.topicPartition.topic))) }
 
   /// The settings in force for a topic; nil if there is none such.
   public func configuration(of topic: String) -> TopicConfiguration? {
@@ -210,7 +219,7 @@ public final class LogStore: Sendable {
 
   /// All partitions, by topic.
   public var partitionsByTopic: [String: [PartitionLog]] {
-    Dictionary(grouping: partitions.withLock { Array($0.values) }) { $0.topicPartition.topic }
+    Dictionary(grouping: topicLogs) { $0.topicPartition.topic }
   }
 
   /// Where the files of a partition lie.
@@ -220,7 +229,7 @@ public final class LogStore: Sendable {
   public func snapshot(of log: PartitionLog) throws(StorageError) -> HistorySnapshot { try snapshot(of: [log]) }
 
   private func logs(of topics: Set<String>?) -> [PartitionLog] {
-    partitions.withLock { $0.values.filter { topics?.contains($0.topicPartition.topic) ?? true } }
+    topicLogs.filter { topics?.contains($0.topicPartition.topic) ?? true }
   }
 
   /// Opens the partitions of a topic, so that a snapshot of it need not wait. Blocks.

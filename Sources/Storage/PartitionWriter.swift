@@ -95,7 +95,7 @@ final class PartitionWriter {
   func leaveOutWhatIsLost() throws(StorageError) {
     guard let known = log.checkpointed?.rawValue, known > extent.endOffset, fenceReason == nil else { return }
     let end = extent.endOffset
-    let isTolerated = !syncsAppends || configuration.isMirror
+    let isTolerated = !syncsAppends || configuration.isMirror || log.isCoordinator
     if !isTolerated { try roll(now: store.now(), lostEnd: known) }
     store.logger.log(
       level: isTolerated ? .warning : .error, "records that were acknowledged are gone",
@@ -149,6 +149,7 @@ final class PartitionWriter {
   /// - Returns: the outcome they have if the commit succeeds.
   /// - Throws: the transaction cannot be committed any more (`failGroup`).
   func append(_ request: AppendRequest, now: Int64) throws(StorageError) -> AppendOutcome {
+    if let changes = request.changes { return try transact(changes, request) }
     if case .keepingOffsets(let logStartOffset) = request.placement {
       return try mirror(request, logStartOffset: logStartOffset?.rawValue, now: now)
     }

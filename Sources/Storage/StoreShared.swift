@@ -70,4 +70,10 @@ final class StoreShared: @unchecked Sendable {
 
   func lane(of log: PartitionLog) -> StorageLane { lanes[log.laneIndex] }
   var topicsDirectory: String { options.dataDirectory + "/topics" }
+
+  /// Where the files of a partition lie, or those of a shard of the coordinator.
+  func directory(of name: TopicPartition) -> String {
+    name.topic == CoordinatorTopic.name
+      ? CoordinatorFiles.directory(of: Int(name.partition), in: options.dataDirectory) : "\(topicsDirectory)/\(name)"
+  }
 }

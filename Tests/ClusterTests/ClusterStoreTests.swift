@@ -18,7 +18,7 @@ import Testing
     case .local:
       let node = try TemporaryStore()
       try await node.life { cluster, _ in
-        try await cluster.register(NodeImage(id: NodeID(1), host: "h", port: 9, rack: nil))
+        try await cluster.register(NodeImage(id: NodeID(1), host: "127.0.0.1", port: 9, rack: nil))
         try await body(cluster)
       }
     case .etcd:
@@ -46,7 +46,7 @@ import Testing
       #expect(topic.partitions.allSatisfy { $0.replicas == [NodeID(1)] && $0.isr == [NodeID(1)] && $0.leaderEpoch == .zero })
       #expect(topic.configuration.retentionMilliseconds == 5)
       #expect(cluster.image.topic(created.id)?.name == "a")
-      #expect(cluster.image.nodes[NodeID(1)]?.host == "h")
+      #expect(cluster.image.nodes[NodeID(1)]?.host == "127.0.0.1")
     }
   }
 

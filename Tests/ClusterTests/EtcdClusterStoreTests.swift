@@ -9,19 +9,23 @@ import Testing
 @testable import Cluster
 
 func openEtcdCluster(
-  _ endpoints: [String], node: Int32, rack: String? = nil, sessionSeconds: Int64 = 30, registers: Bool = true
+  _ endpoints: [String], node: Int32, rack: String? = nil, sessionSeconds: Int64 = 30, registers: Bool = true,
+  mayControl: Bool = false, port: Int = 9, settings: NodeSettings = NodeSettings()
 ) async throws -> EtcdClusterStore {
   var options = EtcdClusterStore.Options(endpoints: endpoints)
+  options.mayControl = mayControl
   options.sessionSeconds = sessionSeconds
   let deadline = ContinuousClock.now + .seconds(20)
   while true {
     do {
       let cluster = try await EtcdClusterStore.open(
-        options, clusterID: "the-cluster-\(node)", nodeID: NodeID(node), settings: NodeSettings(),
+        options, clusterID: "the-cluster-\(node)", nodeID: NodeID(node), settings: settings,
         entropy: { UInt64.random(in: .min ... .max) }, now: { 1000 },
         logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
       if registers {
-        do { try await cluster.register(NodeImage(id: NodeID(node), host: "h", port: 9, rack: rack)) } catch {
+        do {
+          try await cluster.register(NodeImage(id: NodeID(node), host: "127.0.0.1", port: Int32(port), rack: rack))
+        } catch {
           cluster.close()
           throw error
         }
@@ -50,8 +54,9 @@ func eventually(_ seconds: Int = 20, _ what: String = "", _ condition: () -> Boo
   @Test("nodes see each other and what each of them changes; whoever leaves is gone at once, and another one decides")
   func severalNodes() async throws {
     let server = try EtcdServer()
-    let one = try await openEtcdCluster([server.endpoint], node: 1, rack: "x")
-    let two = try await openEtcdCluster([server.endpoint], node: 2, rack: "y")
+    let one = try await openEtcdCluster([server.endpoint], node: 1, rack: "x", mayControl: true)
+    try await eventually { one.controller == NodeID(1) }
+    let two = try await openEtcdCluster([server.endpoint], node: 2, rack: "y", mayControl: true)
     try await eventually { one.image.nodes.count == 2 && two.image.nodes.count == 2 }
     #expect(one.image.clusterID == two.image.clusterID)
     #expect(two.image.nodes[NodeID(1)]?.rack == "x")
@@ -73,7 +78,7 @@ func eventually(_ seconds: Int = 20, _ what: String = "", _ condition: () -> Boo
     }
     try await eventually { two.controller == NodeID(2) }
     try await two.deleteTopic(named: "a")
-    #expect(two.image.topics.isEmpty)
+    #expect(two.image.clientTopics.isEmpty)
     two.close()
   }
 

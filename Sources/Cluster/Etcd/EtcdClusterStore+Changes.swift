@@ -31,7 +31,7 @@ extension EtcdClusterStore {
   }
 
   /// New partitions, each with its first replica as leader.
-  private func placed(
+  func placed(
     _ numbers: Range<Int>, _ replicationFactor: Int16, in image: ClusterImage
   ) throws(ClusterError) -> [PartitionImage] {
     if replicationFactor < 1 {
@@ -74,7 +74,9 @@ extension EtcdClusterStore {
 
   @discardableResult
   public func deleteTopic(id: TopicID) async throws(ClusterError) -> String {
-    guard let topic = image.topic(id), !topic.isInternal else { throw ClusterError(.unknownTopicID, "there is no topic with id \(id)") }
+    guard let topic = image.topic(id), !topic.isInternal else {
+      throw ClusterError(.unknownTopicID, "there is no topic with id \(id)")
+    }
     try await delete(topic)
     return topic.name
   }

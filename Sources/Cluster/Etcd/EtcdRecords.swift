@@ -10,6 +10,7 @@ internal import Model
 /// <prefix>nodes/<node id>              where a node is reached, under its lease
 /// <prefix>topics/<name>                id, number of partitions, settings
 /// <prefix>partitions/<topic id>/<n>    leader, leader epoch, replicas, in-sync replicas
+/// <prefix>suspects/<node id>/<by>      what a node says that found another one gone, under its own lease
 /// <prefix>producer-ids                 the next producer id that nobody has
 /// <prefix>settings/every-node          settings made at run time
 /// <prefix>settings/nodes/<node id>
@@ -25,6 +26,8 @@ struct EtcdKeys: Hashable, Sendable {
   var everyNode: String { prefix + "settings/every-node" }
   func node(_ id: NodeID) -> String { prefix + "nodes/\(id)" }
   func settings(of id: NodeID) -> String { prefix + "settings/nodes/\(id)" }
+  func suspicions(of id: NodeID) -> String { prefix + "suspects/\(id)/" }
+  func suspicion(of id: NodeID, by node: NodeID) -> String { suspicions(of: id) + "\(node)" }
   func topic(_ name: String) -> String { prefix + "topics/" + name }
   func partitions(of id: TopicID) -> String { prefix + "partitions/\(id)/" }
   func partition(_ number: Int, of id: TopicID) -> String { partitions(of: id) + "\(number)" }
@@ -35,6 +38,7 @@ struct EtcdKeys: Hashable, Sendable {
     case settings(NodeID)
     case topic(String)
     case partition(String, Int)
+    case suspicion(NodeID, by: NodeID)
     /// Of a later version.
     case unknown
   }
@@ -49,6 +53,9 @@ struct EtcdKeys: Hashable, Sendable {
     case (2, "topics"): return .topic(path[1])
     case (2, "settings") where path[1] == "every-node": return .everyNode
     case (3, "settings") where path[1] == "nodes": return Int32(path[2]).map { .settings(NodeID($0)) } ?? .unknown
+    case (3, "suspects"):
+      guard let id = Int32(path[1]), let by = Int32(path[2]) else { return .unknown }
+      return .suspicion(NodeID(id), by: NodeID(by))
     case (3, "partitions"): return Int(path[2]).map { .partition(path[1], $0) } ?? .unknown
     default: return .unknown
     }
@@ -61,6 +68,11 @@ struct ClusterRecord: Codable, Hashable {
 
 struct ControllerRecord: Codable, Hashable {
   var node: Int32
+}
+
+struct SuspicionRecord: Codable, Hashable {
+  /// Of the node that is suspected: a later life of it is not.
+  var incarnation: String
 }
 
 struct ProducerIDsRecord: Codable, Hashable {

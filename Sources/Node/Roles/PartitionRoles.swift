@@ -31,7 +31,7 @@ struct PartitionRoles: Sendable {
   init(
     of node: NodeID, in image: ClusterImage, peers: [NodeID: HostPort], epochFloors: [PartitionIdentity: LeaderEpoch] = [:]
   ) {
-    for topic in image.clientTopics {
+    for topic in image.topics.values {
       for (number, partition) in topic.partitions.enumerated() where partition.replicas.contains(node) {
         others.formUnion(partition.replicas)
         let role: PartitionDuty.Role

@@ -16,7 +16,11 @@ final class RoleKeeper: Sendable {
     var node: NodeID
     var store: LogStore
     var cluster: any ClusterStore
+    /// The image's, or an older one.
+    var revision: @Sendable () -> Int64
     var links: PeerLinks
+    /// Called with a shard of the coordinator when this node has begun to lead its log, and before it ends.
+    var coordinator: @Sendable (_ shard: Int, _ leads: Bool) -> Void
     /// Called with the names of topics that are gone.
     var topicsDeleted: @Sendable (Set<String>) -> Void
     var logger: Logger
@@ -25,6 +29,8 @@ final class RoleKeeper: Sendable {
   private struct State {
     var wanted: [TopicPartition: PartitionDuty] = [:]
     var applied: [TopicPartition: PartitionDuty] = [:]
+    /// What the node database says is here.
+    var kept: Set<KeptPartition> = []
     /// Partitions that a task is at.
     var busy: Set<TopicPartition> = []
     /// Partitions whose duty is to be carried out anew, though it has not changed.
@@ -42,6 +48,7 @@ final class RoleKeeper: Sendable {
 
   private let state = Mutex(State())
   let dependencies: Dependencies
+  private let notes: KeptPartitions
   /// Whatever ends a leadership goes before everything else.
   private let urgent = NIOThreadPool(numberOfThreads: 2)
   private let threads = NIOThreadPool(numberOfThreads: 4)
@@ -52,19 +59,21 @@ final class RoleKeeper: Sendable {
 
   init(_ dependencies: Dependencies) {
     self.dependencies = dependencies
+    notes = KeptPartitions(dependencies.store.node)
     imageChanges = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     proposalsArrived = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
   }
 
-  /// Begins. Nothing is led in an epoch that an earlier life of this node may have led.
-  func start() {
+  /// Begins. Nothing is led in an epoch that an earlier life of this node may have led. Blocks for as long as the node database takes.
+  func start() throws(ClusterError) {
+    try readNotes()
     urgent.start()
     threads.start()
     state.withLock { $0.epochFloors = Self.epochFloors(of: dependencies.node, in: dependencies.cluster.image) }
     dependencies.store.setProposalObserver { [weak self] in self?.take($0) }
     dependencies.cluster.observe { [weak self] in self?.imageChanges.continuation.yield() }
     let images = Task { [weak self, stream = imageChanges.stream] in
-      for await _ in stream { self?.look() }
+      for await _ in stream { await self?.look() }
     }
     let proposals = Task { [weak self, stream = proposalsArrived.stream] in
       for await _ in stream { await self?.propose() }
@@ -93,14 +102,66 @@ final class RoleKeeper: Sendable {
   /// Whether every partition is what the image wants it to be.
   var isSettled: Bool { state.withLock { $0.busy.isEmpty && $0.wanted == $0.applied && $0.epochFloors.isEmpty } }
 
+  // MARK: What is here
+
+  /// Finds what an earlier life kept and the cluster wants elsewhere, or nowhere: it goes, unless the image is older than the one that wanted it
+  /// here, as that of an etcd that was set back is.
+  private func readNotes() throws(ClusterError) {
+    let (kept, revision) = try notes.load()
+    state.withLock { $0.kept = kept }
+    let image = dependencies.cluster.image
+    let unwanted = kept.filter { partition in
+      image.topic(partition.topicID)?.partition(partition.name.partition)?.replicas.contains(dependencies.node) != true
+    }
+    if unwanted.isEmpty { return }
+    guard dependencies.revision() >= revision else {
+      dependencies.logger.error(
+        "etcd has an older state of the cluster than this node has seen: partitions that it does not have are left alone",
+        metadata: ["partitions": "\(unwanted.count)"])
+      return
+    }
+    state.withLock { state in
+      for partition in unwanted { state.applied[partition.name] = PartitionDuty(topicID: partition.topicID, role: .follow(nil)) }
+    }
+  }
+
+  /// Notes what is about to be here, before it is.
+  private func note(_ wanted: [TopicPartition: PartitionDuty], _ revision: Int64) async throws(ClusterError) {
+    let kept = Set(wanted.map { KeptPartition($0.key, topicID: $0.value.topicID) })
+    let added = state.withLock { kept.subtracting($0.kept) }
+    if added.isEmpty { return }
+    try await blocking(on: threads) { [notes] () throws(ClusterError) in try notes.add(added, revision: revision) }
+    state.withLock { $0.kept.formUnion(added) }
+  }
+
+  /// Notes what offline readers want to know of topics.
+  private func note(_ configured: [TopicImage]) async {
+    let here = state.withLock { Set($0.kept.map(\.topicID)) }
+    for topic in configured where here.contains(topic.id) {
+      try? await blocking(on: threads) { [notes] () throws(ClusterError) in
+        try notes.note(columns: topic.configuration.columns, of: topic.name)
+      }
+    }
+  }
+
   // MARK: The image
 
   /// Compares what the image wants with what there is.
-  private func look() {
+  private func look() async {
+    // First: the image is this one or a newer one.
+    let revision = dependencies.revision()
     let (node, image) = (dependencies.node, dependencies.cluster.image)
-    let changes = state.withLock { state -> Changes in
+    let roles = state.withLock { state in
       for known in image.nodes.values { state.peers[known.id] = known.peer ?? state.peers[known.id] }
-      let roles = PartitionRoles(of: node, in: image, peers: state.peers, epochFloors: state.epochFloors)
+      return PartitionRoles(of: node, in: image, peers: state.peers, epochFloors: state.epochFloors)
+    }
+    do throws(ClusterError) { try await note(roles.duties, revision) } catch {
+      dependencies.logger.error("the roles of this node cannot be noted", metadata: ["error": "\(error)"])
+      try? await Task.sleep(nanoseconds: Self.retryAfter.upperBound)
+      imageChanges.continuation.yield()
+      return
+    }
+    let changes = state.withLock { state -> Changes in
       state.wanted = roles.duties
       let due = Set(state.wanted.keys).union(state.applied.keys).filter { isDue($0, state) && state.busy.insert($0).inserted }
       let configured = image.topics.values.filter { state.configurations[$0.name] != $0.configuration }
@@ -113,6 +174,7 @@ final class RoleKeeper: Sendable {
         sessions: sessions(of: image, roles, &state))
     }
     for topic in changes.configured { dependencies.store.setConfiguration(topic.configuration, for: topic.name) }
+    await note(changes.configured)
     for session in changes.sessions { dependencies.store.noteSession(of: session.node, isAlive: session.isAlive) }
     for partition in changes.due { Task { await settle(partition) } }
     if !changes.gone.isEmpty { dependencies.topicsDeleted(changes.gone) }
@@ -185,6 +247,9 @@ final class RoleKeeper: Sendable {
   private func change(
     _ partition: TopicPartition, from was: PartitionDuty?, to wanted: PartitionDuty?
   ) async throws(StorageError) {
+    if partition.topic == CoordinatorTopic.name, was?.leadsIn != nil, was?.leadsIn != wanted?.leadsIn {
+      dependencies.coordinator(Int(partition.partition), false)
+    }
     if let was, case .follow(let address?) = was.role {
       await dependencies.links.unfollow(partition, at: address)
       // Whatever follows may fail: it is not followed any more.
@@ -200,6 +265,7 @@ final class RoleKeeper: Sendable {
         try store.lead(
           partition, topicID: wanted.topicID, epoch: epoch, configuration: configuration, replicas: replicas)
       }
+      if partition.topic == CoordinatorTopic.name { dependencies.coordinator(Int(partition.partition), true) }
     case .follow(let address):
       let pool = was?.leadsIn == nil ? threads : urgent
       let follower = try await blocking(on: pool) { () throws(StorageError) in
@@ -219,17 +285,25 @@ final class RoleKeeper: Sendable {
       try store.release(partition, topicID: topicID)
       try store.deletePartitions([partition], topicID: topicID)
     }
+    let kept = KeptPartition(partition, topicID: topicID)
+    do throws(ClusterError) {
+      try await blocking(on: threads) { [notes] () throws(ClusterError) in try notes.remove([kept]) }
+      _ = state.withLock { $0.kept.remove(kept) }
+    } catch {
+      // The next start finds nothing of it, and notes that.
+      dependencies.logger.warning("a partition that has left is still noted", metadata: ["error": "\(error)"])
+    }
     state.withLock { $0.applied[partition] = nil }
     dependencies.logger.info("a partition has left this node", metadata: ["partition": "\(partition)"])
   }
 
-  private func blocking<Result: Sendable>(
-    on pool: NIOThreadPool, _ work: @escaping @Sendable () throws(StorageError) -> Result
-  ) async throws(StorageError) -> Result {
-    let outcome: Swift.Result<Result, StorageError> = await withCheckedContinuation { continuation in
-      pool.submit { state in
-        guard state == .active else { return continuation.resume(returning: .failure(.closed)) }
-        do throws(StorageError) { continuation.resume(returning: .success(try work())) } catch {
+  private func blocking<Result: Sendable, Failure: Error>(
+    on pool: NIOThreadPool, _ work: @escaping @Sendable () throws(Failure) -> Result
+  ) async throws(Failure) -> Result {
+    // The pools run until nothing is under way any more.
+    let outcome: Swift.Result<Result, Failure> = await withCheckedContinuation { continuation in
+      pool.submit { _ in
+        do throws(Failure) { continuation.resume(returning: .success(try work())) } catch {
           continuation.resume(returning: .failure(error))
         }
       }

@@ -13,7 +13,7 @@ extension LogStore {
     of topicPartition: TopicPartition, topicID: TopicID, configuration: TopicConfiguration
   ) throws(StorageError) -> FollowerPartition {
     if isClosed.withLock({ $0 }) { throw .closed }
-    var log = partition(topicPartition)
+    var log = attached(topicPartition)
     if let known = log, known.topicID != topicID { throw .refused(.inconsistentTopicID) }
     // What readers of this life, or of the one before, have seen.
     let seen = log?.offsets?.highWatermark
@@ -23,7 +23,7 @@ extension LogStore {
       log = nil
     }
     if let known = log, let follower = shared.follower(of: known) { follower.close() }
-    let directory = "\(shared.topicsDirectory)/\(topicPartition)"
+    let directory = shared.directory(of: topicPartition)
     try FileSystem.makeDirectory(directory)
     if case .topic(let owner) = PartitionOwner(of: directory), owner != topicID {
       throw .occupied(directory, "holds the log of another topic (id \(owner))")
@@ -44,7 +44,7 @@ extension LogStore {
     _ name: TopicPartition, topicID: TopicID, configuration: TopicConfiguration
   ) throws(StorageError) -> PartitionLog {
     try attachPartition(name, topicID: topicID, leaderEpoch: .zero, configuration: configuration, isReplica: true)
-    return partition(name)!
+    return attached(name)!
   }
 
   /// Has the lane let go of a partition; its files stay.
