@@ -47,7 +47,9 @@ public protocol ReplicaSource: AnyObject, Sendable {
   /// The answer to `wantsPageHashes`: the next set repairs the copy.
   func pageHashes(segmentBase: Int64, _ hashes: [UInt64]) throws(PeerRefusal)
   /// The follower has made everything up to there durable.
-  func acknowledged(_ position: CommitPosition)
+  ///
+  /// - Parameter isComplete: it has all sealed files too.
+  func acknowledged(_ position: CommitPosition, isComplete: Bool)
   /// - Throws: if there is no such file any more, or it cannot be read; the follower may ask again.
   func readFile(base: Int64, generation: Int64, offset: Int64, maxBytes: Int) throws(PeerRefusal) -> FileBytes
   /// The last call.

@@ -82,10 +82,8 @@ public struct OfflineStore: Sendable {
     var references: [SegmentReference] = []
     for record in found.state.segments where record.endOffset > start && record.baseOffset < highWatermark {
       let name = SegmentName(baseOffset: record.baseOffset, generation: record.generation)
-      // A replica learns of a seal before it has folded its own -wal.
-      let isFolded = FileSystem.size(of: "\(directory)/\(name.fileName)-wal") ?? 0 == 0
       var record = record
-      if !isFolded { record.seal = nil }
+      if let seal = record.seal, case .unfolded = SealMatch("\(directory)/\(name.fileName)", seal) { record.seal = nil }
       let file = SegmentFile(
         directory: directory, name: name, phase: record.seal == nil ? .closing : .sealed, record: record)
       references.append(

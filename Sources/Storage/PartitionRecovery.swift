@@ -84,10 +84,17 @@ enum PartitionRecovery {
       active: SegmentFile(directory: log.directory, name: name, phase: .active, record: nil))
     for record in state.segments {
       let name = SegmentName(baseOffset: record.baseOffset, generation: record.generation)
+      let path = "\(log.directory)/\(name.fileName)"
       var record = record
-      // A replica learns of a seal before it has folded its own -wal.
-      let isSealed = record.seal != nil && FileSystem.size(of: "\(log.directory)/\(name.fileName)-wal") ?? 0 == 0
-      if !isSealed { record.seal = nil }
+      if let seal = record.seal {
+        switch SealMatch(path, seal) {
+        // One that cannot be removed is not read, and goes with the file.
+        case .sealed(hasLog: true): for ending in ["-wal", "-shm"] { try? FileSystem.remove(path + ending) }
+        case .sealed, .differs: break
+        case .unfolded: record.seal = nil
+        }
+      }
+      let isSealed = record.seal != nil
       let file = SegmentFile(directory: log.directory, name: name, phase: isSealed ? .sealed : .closing, record: record)
       if isSealed { found.sealed.append(file) } else { found.closing.append(file) }
     }

@@ -36,6 +36,8 @@ public struct StoreOptions: Sendable {
   public var replicaResyncBytesMax = Limits.replicaResyncBytesMax
   /// Bytes of page sets of one segment that followers have still to take.
   public var replicaWaitingBytesMax = Limits.replicaWaitingBytesMax
+  /// Milliseconds after which a follower that has not had everything leaves the in-sync set (`replica.lag.time.max.ms`).
+  public var replicaLagMaxMilliseconds: Int64 = 30_000
   /// Milliseconds between checkpoints of the high watermarks in quire.db.
   public var highWatermarkCheckpointMilliseconds: Int64 = 1_000
   /// Idempotent producers a partition remembers.

@@ -26,13 +26,55 @@ final class StoreShared: @unchecked Sendable {
   let scanPace = ScanPace(processors: sysconf(Int32(_SC_NPROCESSORS_ONLN)))
   /// Milliseconds since 1970.
   let now: @Sendable () -> Int64
-  let followers = Mutex<[ObjectIdentifier: FollowerPartition]>([:])
+  let followers = Mutex(Followers())
+  /// Nodes whose sessions with the cluster have ended.
+  private let goneNodes = Mutex<Set<NodeID>>([])
+  private let proposalObserver = Mutex<ProposalObserver?>(nil)
   private(set) var lanes: [StorageLane] = []
   private let observer = Mutex<HighWatermarkObserver?>(nil)
+
+  /// The partitions that follow others, by their logs.
+  struct Followers {
+    var partitions: [ObjectIdentifier: FollowerPartition] = [:]
+    /// The store has been closed.
+    var isEnded = false
+  }
 
   /// In a structure of its own: a bare closure in a generic box is wrapped once more by each look at it, and calls get slower for ever.
   private struct HighWatermarkObserver {
     let call: @Sendable ([PartitionLog]) -> Void
+  }
+
+  private struct ProposalObserver {
+    let call: @Sendable (IsrProposal) -> Void
+  }
+
+  func setProposalObserver(_ call: @escaping @Sendable (IsrProposal) -> Void) {
+    proposalObserver.withLock { $0 = ProposalObserver(call: call) }
+  }
+
+  func propose(_ proposal: IsrProposal) { proposalObserver.withLock { $0 }?.call(proposal) }
+
+  var nodesGone: Set<NodeID> { goneNodes.withLock { $0 } }
+
+  func noteSession(of node: NodeID, isAlive: Bool) {
+    let isNews = goneNodes.withLock { isAlive ? $0.remove(node) != nil : $0.insert(node).inserted }
+    guard isNews else { return }
+    for lane in lanes {
+      lane.submit {
+        $0.noteSession(of: node, isAlive: isAlive)
+      } orElse: {
+      }
+    }
+  }
+
+  func tickReplicas() {
+    for lane in lanes {
+      lane.submit {
+        $0.tickReplicas()
+      } orElse: {
+      }
+    }
   }
 
   func setHighWatermarkObserver(_ call: @escaping @Sendable ([PartitionLog]) -> Void) {

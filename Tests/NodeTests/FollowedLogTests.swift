@@ -72,11 +72,20 @@ private final class Leader: Sendable {
   func end(of partition: TopicPartition) -> Int64 { ends.withLock { $0[partition.partition, default: 0] } }
 
   func listen(on port: Int = 0) async throws -> PeerListener {
-    try await PeerListener.start(
-      PeerListener.Configuration(host: "127.0.0.1", port: port, secret: nil),
-      identity: PeerIdentity(node: NodeID(1), clusterID: "c", leaderEpoch: LeaderEpoch(1)),
-      sources: LedPartitions(store: store) { (_, _) throws(PeerRefusal) in throw PeerRefusal(.staleEpoch, "not in this test") },
-      on: MultiThreadedEventLoopGroup.singleton, logger: quiet)
+    let end = ContinuousClock.now + .seconds(60)
+    while true {
+      do {
+        return try await PeerListener.start(
+          PeerListener.Configuration(host: "127.0.0.1", port: port, secret: nil),
+          identity: PeerIdentity(node: NodeID(1), clusterID: "c", leaderEpoch: LeaderEpoch(1)),
+          sources: LedPartitions(store: store) { (_, _) throws(PeerRefusal) in throw PeerRefusal(.staleEpoch, "not here") },
+          on: MultiThreadedEventLoopGroup.singleton, logger: quiet)
+      } catch {
+        // A port that was given back may be anybody's for a moment.
+        guard port != 0, ContinuousClock.now < end else { throw error }
+        try await Task.sleep(for: .milliseconds(50))
+      }
+    }
   }
 }
 

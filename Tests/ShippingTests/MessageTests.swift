@@ -22,7 +22,7 @@ import Testing
       FollowRequest(
         stream: stream, partition: partition(0), topicID: topicID,
         standing: FollowerStanding(position: position, sum: DatabaseSum(99), pageCount: 12))),
-    .unfollow(stream), .durable(stream, position),
+    .unfollow(stream), .durable(stream, Acknowledgement(position: position, isComplete: true)),
     .pageHashes(HashPiece(stream: stream, segmentBase: 4096, totalCount: 5, start: 2, hashes: [1, .max])),
     .wantFile(FileRequest(stream: stream, base: 1, generation: 2, offset: 3, maxBytes: 4)), .credit(1 << 20),
     .pages(stream, ByteBuffer(string: "some pages")), .highWatermark(stream, Offset(77)),
@@ -49,10 +49,11 @@ import Testing
 
   @Test("a frame is what the format says")
   func golden() {
-    let frame = Array(PeerFrame.encode(.durable(Self.stream, Self.position)).readableBytesView)
-    let payload: [UInt8] = [18, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 42]
+    let frame = Array(
+      PeerFrame.encode(.durable(Self.stream, Acknowledgement(position: Self.position, isComplete: true))).readableBytesView)
+    let payload: [UInt8] = [18, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 42, 1]
     let checksum = payload.withUnsafeBytes { CRC32C.checksum($0) }
-    #expect(frame == [0, 0, 0, 25] + (0..<4).map { UInt8(truncatingIfNeeded: checksum >> UInt32(24 - 8 * $0)) } + payload)
+    #expect(frame == [0, 0, 0, 26] + (0..<4).map { UInt8(truncatingIfNeeded: checksum >> UInt32(24 - 8 * $0)) } + payload)
   }
 
   @Test("a part of a message, or one with something behind it, is none", arguments: all)

@@ -75,7 +75,16 @@ func startListener(
   var configuration = PeerListener.Configuration(host: "127.0.0.1", port: port, secret: secret)
   configuration.timing = timing
   configuration.catchUpBytesPerSecond = catchUp
-  return try await PeerListener.start(configuration, identity: leaderIdentity, sources: leader, on: group, logger: quiet)
+  let end = ContinuousClock.now + .seconds(60)
+  while true {
+    do {
+      return try await PeerListener.start(configuration, identity: leaderIdentity, sources: leader, on: group, logger: quiet)
+    } catch {
+      // A port that was given back may be anybody's for a moment.
+      guard port != 0, ContinuousClock.now < end else { throw error }
+      try await Task.sleep(for: .milliseconds(50))
+    }
+  }
 }
 
 func configuration(_ port: Int, secret: PeerSecret? = secret, timing: PeerTiming = patient) -> PeerClient.Configuration {

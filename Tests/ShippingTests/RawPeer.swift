@@ -1,11 +1,25 @@
 import Glibc
 import Model
 import NIOCore
+import NIOPosix
 
 @testable import Shipping
 
+/// Threads for calls that block: the tests' own are few, and others wait for them.
+private let blockingThreads: NIOThreadPool = {
+  let pool = NIOThreadPool(numberOfThreads: 8)
+  pool.start()
+  return pool
+}()
+
+private func blocking<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+  try await blockingThreads.runIfActive { try body() }
+}
+
 /// One end of a connection that says what a test tells it, and is as rude as it likes.
-final class RawPeer {
+///
+// Safe because: a test waits for each call before the next one.
+final class RawPeer: @unchecked Sendable {
   private let descriptor: CInt
   private var decoder = PeerFrameDecoder(bytesMax: 1 << 20)
 
@@ -42,18 +56,23 @@ final class RawPeer {
 
   /// - Returns: false if the other end has closed the connection.
   @discardableResult
-  func send(_ bytes: [UInt8]) -> Bool {
+  func send(_ bytes: [UInt8]) async throws -> Bool { try await blocking { self.write(bytes) } }
+
+  @discardableResult
+  private func write(_ bytes: [UInt8]) -> Bool {
     bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) } == bytes.count
   }
 
   @discardableResult
-  func send(_ messages: PeerMessage...) -> Bool {
+  func send(_ messages: PeerMessage...) async throws -> Bool {
     // At once, so that they are read at once.
-    send(messages.flatMap { Array(PeerFrame.encode($0).readableBytesView) })
+    try await send(messages.flatMap { Array(PeerFrame.encode($0).readableBytesView) })
   }
 
+  private func write(_ message: PeerMessage) { write(Array(PeerFrame.encode(message).readableBytesView)) }
+
   /// The next payload; nil at the end of the connection.
-  func receive() -> ByteBuffer? {
+  private func receive() -> ByteBuffer? {
     var chunk = [UInt8](repeating: 0, count: 1 << 16)
     while true {
       if let payload = try? decoder.next() { return payload }
@@ -64,21 +83,25 @@ final class RawPeer {
   }
 
   /// Reads until a partition is to be followed.
-  func receiveFollow() -> StreamID? {
-    while let payload = receive() {
-      if case .follow(let request) = try? PeerMessage.decode(payload) { return request.stream }
+  func receiveFollow() async throws -> StreamID? {
+    try await blocking {
+      while let payload = self.receive() {
+        if case .follow(let request) = try? PeerMessage.decode(payload) { return request.stream }
+      }
+      return nil
     }
-    return nil
   }
 
   /// Reads until the other end closes the connection.
   ///
   /// - Returns: why it says it does.
-  func receiveEnd() -> PeerRefusal? {
-    while let payload = receive() {
-      if case .goodbye(let refusal) = try? PeerMessage.decode(payload) { return refusal }
+  func receiveEnd() async throws -> PeerRefusal? {
+    try await blocking {
+      while let payload = self.receive() {
+        if case .goodbye(let refusal) = try? PeerMessage.decode(payload) { return refusal }
+      }
+      return nil
     }
-    return nil
   }
 
   /// Something has come that is not read yet, be it the connection's end.
@@ -88,13 +111,17 @@ final class RawPeer {
   }
 
   /// Goes through the greeting as a follower.
-  func greet(as identity: PeerIdentity, secret: PeerSecret? = secret) throws {
+  func greet(as identity: PeerIdentity, secret: PeerSecret? = secret) async throws {
+    try await blocking { try self.greetNow(identity, secret) }
+  }
+
+  private func greetNow(_ identity: PeerIdentity, _ secret: PeerSecret?) throws {
     var handshake = FollowerHandshake(
       PeerCredentials(identity: identity, secret: secret, isLoopback: true, nonce: PeerCredentials.nonce()), intent: .follow)
-    send(handshake.hello)
+    write(handshake.hello)
     while let payload = receive() {
       switch try handshake.receive(payload) {
-      case .reply(let message): send(message)
+      case .reply(let message): write(message)
       case .admitted: return
       }
     }
@@ -102,14 +129,18 @@ final class RawPeer {
   }
 
   /// Goes through the greeting as a leader.
-  func welcome(as identity: PeerIdentity, secret: PeerSecret? = secret) throws {
+  func welcome(as identity: PeerIdentity, secret: PeerSecret? = secret) async throws {
+    try await blocking { try self.welcomeNow(identity, secret) }
+  }
+
+  private func welcomeNow(_ identity: PeerIdentity, _ secret: PeerSecret?) throws {
     var handshake = LeaderHandshake(
       PeerCredentials(identity: identity, secret: secret, isLoopback: true, nonce: PeerCredentials.nonce()))
     while let payload = receive() {
       switch try handshake.receive(payload) {
-      case .reply(let message): send(message)
+      case .reply(let message): write(message)
       case .admitted(let admission):
-        send(admission.welcome)
+        write(admission.welcome)
         return
       }
     }
@@ -118,7 +149,7 @@ final class RawPeer {
 }
 
 /// A port whose connections a test takes one by one.
-final class RawPort {
+final class RawPort: Sendable {
   private let descriptor: CInt
   let port: Int
 
@@ -141,11 +172,13 @@ final class RawPort {
 
   deinit { close(descriptor) }
 
-  func accept() throws -> RawPeer {
-    var ready = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-    guard poll(&ready, 1, 60_000) == 1 else { throw RawPeer.SocketError(number: ETIMEDOUT) }
-    let connection = Glibc.accept(descriptor, nil, nil)
-    guard connection >= 0 else { throw RawPeer.SocketError(number: errno) }
-    return RawPeer(descriptor: connection)
+  func accept() async throws -> RawPeer {
+    try await blocking {
+      var ready = pollfd(fd: self.descriptor, events: Int16(POLLIN), revents: 0)
+      guard poll(&ready, 1, 60_000) == 1 else { throw RawPeer.SocketError(number: ETIMEDOUT) }
+      let connection = Glibc.accept(self.descriptor, nil, nil)
+      guard connection >= 0 else { throw RawPeer.SocketError(number: errno) }
+      return RawPeer(descriptor: connection)
+    }
   }
 }

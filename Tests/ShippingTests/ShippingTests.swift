@@ -126,6 +126,34 @@ import Testing
     }
   }
 
+  @Test("says what it has, and whether all files are there, also where nothing new comes")
+  func completeness() async throws {
+    try await Pair.run { pair in
+      let log = pair.leader.log(partition(0))
+      try log.commit(page: 0, filledWith: 1)
+      let there = FakeSink(log.pages)
+      there.state.withLock { $0.wanted = [64] }
+      let (_, sink) = pair.follow(partition(0), there)
+      func said(_ isComplete: Bool) -> Bool {
+        log.state.withLock { $0.acknowledged == $0.pages.position && $0.isComplete == isComplete }
+      }
+      try await eventually("it says that a file is missing") { said(false) }
+      log.state.withLock { $0.files[64] = Array("file".utf8) }
+      try await eventually("it says that all are there") { said(true) }
+      sink.change { $0.wanted = [128] }
+      try await eventually("it says that one was found damaged") { said(false) }
+      log.state.withLock { $0.files[128] = Array("file".utf8) }
+      try await eventually("it has come anew") { said(true) }
+      // A page is found to be another one.
+      sink.change { state in
+        state.pages.bytes[7] ^= 1
+        state.sums = state.pages.sums
+        state.wishesToBegin = true
+      }
+      try await eventually("it is brought back") { sink.pages == log.pages && said(true) }
+    }
+  }
+
   @Test("that does not take what comes is sent no more than its window, and what is read ahead stays bounded")
   func backPressure() async throws {
     try await Pair.run { pair in

@@ -22,10 +22,16 @@ import Testing
     private let isStopping = Atomic(false)
     private let thread = Mutex<StorageThread?>(nil)
     let appended = Atomic<Int>(0)
+    /// What the follower has taken of it: on a slow machine it is waited for, or it would be too slow for the WAL.
+    let taken = Atomic<Int>(0)
 
     init(_ store: LogStore, _ request: @escaping @Sendable (Inbox) throws -> AppendRequest) {
       let begun = StorageThread("load") { [unowned self] in
         while !isStopping.load(ordering: .relaxed) {
+          if appended.load(ordering: .relaxed) > taken.load(ordering: .relaxed) + 40 {
+            usleep(200)
+            continue
+          }
           let inbox = Inbox()
           guard let request = try? request(inbox) else { return }
           store.append([request])
@@ -109,8 +115,10 @@ import Testing
       let load = load(store, bytes: 20_000)
       #expect(
         try eventually {
+          let appended = load.appended.load(ordering: .relaxed)
           try follower.drain(feed)
-          return try load.appended.load(ordering: .relaxed) > 60 && SegmentFiles.salts(wal) != first
+          load.taken.store(appended, ordering: .relaxed)
+          return try appended > 60 && SegmentFiles.salts(wal) != first
         })
       load.stop()
       #expect(try follower.isSame(as: store, feed))

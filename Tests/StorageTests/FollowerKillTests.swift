@@ -34,8 +34,8 @@ import Testing
       lives += 1
       let milliseconds = lives > 100 ? 60_000 : 5 + Int(random.next() % 150)
       let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-        [directory = directory as String, milliseconds = milliseconds as Int] in
-        FollowerLife(directory: directory).run(killedAfter: milliseconds)
+        [directory = directory as String, milliseconds = milliseconds as Int, sets = (lives < 4 ? 20 : .max) as Int] in
+        FollowerLife(directory: directory).run(killedAfter: milliseconds, or: sets)
       }
       let words = String(decoding: result?.standardErrorContent.filter { $0 >= 32 } ?? [], as: UTF8.self)
       #expect(!words.contains("wrong:"), "\(words)")
@@ -71,7 +71,9 @@ private func storeBytes(_ bytes: [UInt8], at path: String) throws {
 private struct FollowerLife: Sendable {
   let directory: String
 
-  func run(killedAfter milliseconds: Int) {
+  /// - Parameter sets: how many it takes at most: a fast machine would be done in one life.
+  func run(killedAfter milliseconds: Int, or sets: Int) {
+    let setsMax = sets
     do {
       var decoder = PageSetDecoder()
       storedBytes("\(directory)/sets").withUnsafeBytes { decoder.append($0) }
@@ -82,13 +84,13 @@ private struct FollowerLife: Sendable {
         usleep(UInt32(milliseconds) * 1_000)
         kill(getpid(), SIGKILL)
       }
-      try follow(sets)
+      try follow(sets, max: setsMax)
       withExtendedLifetime(killer) {}
     } catch { die("\(error)") }
     kill(getpid(), SIGKILL)
   }
 
-  private func follow(_ sets: [PageSet]) throws {
+  private func follow(_ sets: [PageSet], max: Int) throws {
     let store = try TestStore("\(directory)/follower") { $0.checkpointBytes = 100_000 }
     let replica = try Pair.open(store)
     var next = 0
@@ -105,6 +107,7 @@ private struct FollowerLife: Sendable {
     var receipted = acknowledged.count
     var seen = Int64(0)
     for index in next..<sets.count {
+      if index - next >= max { return }
       try replica.apply(sets[index])
       guard index % 3 == 0 || index == sets.count - 1 else { continue }
       guard try replica.sync() == sets[index].header.after else { return die("a sync acknowledges something else") }

@@ -201,13 +201,14 @@ func withStore(
   try withTemporaryDirectory { directory in try body(try TestStore(directory, change)) }
 }
 
-/// Waits until `condition` holds, for work that lanes do when they have time; false after ten seconds.
+/// Waits until `condition` holds, for work that lanes do when they have time; false after a minute, on however slow a machine.
 func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
-  for _ in 0..<1000 {
+  let end = monotonicNanoseconds() + 60_000_000_000
+  repeat {
     if try condition() { return true }
     usleep(10_000)
-  }
-  return false
+  } while monotonicNanoseconds() < end
+  return try condition()
 }
 
 func copyFile(_ from: String, _ to: String) throws {

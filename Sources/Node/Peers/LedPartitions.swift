@@ -47,7 +47,9 @@ private final class LedPartition: ReplicaSource {
     feed.pageHashes(segmentBase: segmentBase, hashes)
   }
 
-  func acknowledged(_ position: CommitPosition) { feed.acknowledged(position) }
+  func acknowledged(_ position: CommitPosition, isComplete: Bool) {
+    feed.acknowledged(position, isComplete: isComplete)
+  }
 
   func readFile(base: Int64, generation: Int64, offset: Int64, maxBytes: Int) throws(PeerRefusal) -> FileBytes {
     do throws(StorageError) {

@@ -314,7 +314,7 @@ final class RoleKeeper: Sendable {
   // MARK: What leaders want
 
   private func take(_ proposal: IsrProposal) {
-    state.withLock { $0.proposals[proposal.partition] = proposal }
+    state.withLock { $0.proposals[proposal.topicPartition] = proposal }
     proposalsArrived.continuation.yield()
   }
 
@@ -327,18 +327,18 @@ final class RoleKeeper: Sendable {
     let image = dependencies.cluster.image
     var changes: [PartitionChange] = []
     for proposal in proposals {
-      guard let partition = image.topic(proposal.topicID)?.partition(proposal.partition.partition),
+      guard let partition = image.topic(proposal.topicID)?.partition(proposal.topicPartition.partition),
         partition.leader == dependencies.node, partition.leaderEpoch == proposal.epoch
       else { continue }
       if Set(partition.isr) == Set(proposal.isr) {
         // It is decided, and the leader has not heard.
-        renew(proposal.partition)
+        renew(proposal.topicPartition)
         continue
       }
       var next = partition
       next.isr = partition.replicas.filter { proposal.isr.contains($0) }
       changes.append(
-        PartitionChange(topicID: proposal.topicID, partition: proposal.partition.partition, expected: partition, next: next))
+        PartitionChange(topicID: proposal.topicID, partition: proposal.topicPartition.partition, expected: partition, next: next))
     }
     guard !changes.isEmpty else { return }
     do throws(ClusterError) { _ = try await dependencies.cluster.changePartitions(changes) } catch {

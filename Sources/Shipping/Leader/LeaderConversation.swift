@@ -123,10 +123,11 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
       send()
     case .follow(let request): try follow(request)
     case .unfollow(let id): if let stream = streams[id] { close(stream) }
-    case .durable(let id, let position):
+    case .durable(let id, let acknowledged):
       guard let stream = streams[id] else { return }
+      let position = acknowledged.position
       stream.durable = position
-      stream.acknowledged = position
+      stream.acknowledged = acknowledged
       stream.unacknowledged.acknowledge(position)
       if let resync = stream.resync, stream.isResyncSent, resync.isReached(by: position) { endResync(of: stream) }
       work(on: stream)

@@ -70,7 +70,8 @@ extension PeerMessage {
         FollowRequest(
           stream: stream, partition: partition, topicID: id, standing: try reader.flag() ? try reader.standing() : nil))
     case .unfollow: return .unfollow(stream)
-    case .durable: return .durable(stream, try reader.position())
+    case .durable:
+      return .durable(stream, Acknowledgement(position: try reader.position(), isComplete: try reader.flag()))
     case .pageHashes: return .pageHashes(try hashPiece(stream, &reader))
     case .wantFile:
       return .wantFile(

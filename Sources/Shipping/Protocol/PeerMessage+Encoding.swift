@@ -49,9 +49,10 @@ extension PeerMessage {
         buffer.writeMultipleIntegers(standing.sum.rawValue, UInt32(clamping: standing.pageCount))
       }
     case .unfollow(let stream): buffer.writeInteger(stream.rawValue)
-    case .durable(let stream, let position):
+    case .durable(let stream, let acknowledged):
       buffer.writeInteger(stream.rawValue)
-      buffer.writePosition(position)
+      buffer.writePosition(acknowledged.position)
+      buffer.writeBool(acknowledged.isComplete)
     case .pageHashes(let piece):
       buffer.writeMultipleIntegers(piece.stream.rawValue, piece.segmentBase, UInt32(piece.totalCount), UInt32(piece.start))
       buffer.reserveCapacity(minimumWritableBytes: 8 * piece.hashes.count)

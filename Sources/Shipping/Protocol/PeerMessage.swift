@@ -39,6 +39,13 @@ struct FollowRequest: Hashable, Sendable {
   var standing: FollowerStanding?
 }
 
+/// What a follower has made durable.
+struct Acknowledgement: Hashable, Sendable {
+  var position: CommitPosition
+  /// All sealed files are there too.
+  var isComplete: Bool
+}
+
 /// Some of the page hashes of one database.
 struct HashPiece: Hashable, Sendable {
   var stream: StreamID
@@ -87,7 +94,7 @@ enum PeerMessage: Hashable, Sendable {
   // Follower to leader
   case follow(FollowRequest)
   case unfollow(StreamID)
-  case durable(StreamID, CommitPosition)
+  case durable(StreamID, Acknowledgement)
   case pageHashes(HashPiece)
   case wantFile(FileRequest)
   /// That many bytes more of pages and files may be sent.
@@ -128,7 +135,7 @@ enum PeerMessage: Hashable, Sendable {
 //     6 ping
 //    16 follow       stream, topic text, partition 4, topic id 16, has a standing 1: position, sum 8, pages 4
 //    17 unfollow     stream
-//    18 durable      stream, position
+//    18 durable      stream, position, all sealed files are there 1
 //    19 pageHashes   stream, segment base 8, hashes in all 4, index of the first 4, hashes 8 each to the end
 //    20 wantFile     stream, base 8, generation 8, offset 8, bytes at most 4
 //    21 credit       bytes 4

@@ -65,6 +65,7 @@ extension FollowerPartition {
       guard active != nil else { return nil }
       try syncActive()
       tend()
+      tickIfOwed()
       return active?.position
     }
   }
@@ -113,6 +114,7 @@ extension FollowerPartition {
     distrusted = active.file
     hasDiverged = true
     letGoOfActive()
+    noteChanged(begins: true)
     store.logger.error(
       "a replica's active segment has to come anew", metadata: ["partition": "\(log.topicPartition)", "reason": "\(reason)"])
   }

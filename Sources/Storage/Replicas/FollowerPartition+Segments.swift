@@ -72,8 +72,12 @@ extension FollowerPartition {
     let path = "\(log.directory)/\(name.fileName)"
     if FileSystem.exists(path) {
       if let here { discard(here) }
-      let isFolded = FileSystem.size(of: path + "-wal") ?? 0 == 0
-      let isSealed = isFolded && record.seal != nil
+      var isSealed = false
+      if let seal = record.seal, case .sealed(let hasLog) = SealMatch(path, seal) {
+        isSealed = true
+        // One that cannot be removed is not read, and goes with the file.
+        if hasLog { for ending in ["-wal", "-shm"] { try? FileSystem.remove(path + ending) } }
+      }
       let file = SegmentFile(
         directory: log.directory, name: name, phase: isSealed ? .sealed : .closing, record: isSealed ? record : unsealed)
       return OlderSegment(record: record, file: file, stage: isSealed ? .settled : .closing)
@@ -123,6 +127,7 @@ extension FollowerPartition {
     older[index].isDifferent = true
     file.becomeMissing()
     store.readers.drop(file)
+    noteChanged()
     store.logger.warning("a replica's segment differs from its leader's", metadata: ["file": "\(file.path)"])
   }
 

@@ -34,6 +34,12 @@ public final class FollowerPartition: @unchecked Sendable {
   /// A set did not go on from what was here: what brings it back is a heal, not a follower that catches up.
   var hasDiverged = false
   private(set) var isClosed = false
+  /// What is here changed although nothing came: whoever streams to it has to begin again.
+  private var wishesToBegin = false
+  private var observer: (@Sendable () -> Void)?
+
+  /// A tick was due while somebody was at work.
+  private let owesTick = Atomic(false)
 
   init(_ log: PartitionLog, highWatermark: Int64) {
     self.log = log
@@ -55,7 +61,37 @@ public final class FollowerPartition: @unchecked Sendable {
     }
   }
 
+  /// Who is told when `wantedFiles`, `isComplete` or `takeWishToBegin` may have changed although nothing came; on any thread, must not block.
+  public func setObserver(_ observer: @escaping @Sendable () -> Void) { locked { self.observer = observer } }
+
+  /// True once when damage was found: what is here is not what its leader was told any more.
+  public func takeWishToBegin() -> Bool {
+    locked {
+      defer { wishesToBegin = false }
+      return wishesToBegin
+    }
+  }
+
+  /// - Precondition: under the lock.
+  func noteChanged(begins: Bool = false) {
+    wishesToBegin = wishesToBegin || begins
+    observer?()
+  }
+
   func locked<R>(_ body: () -> R) -> R { monitor.withLock(body) }
+
+  /// Ticks now, or leaves it to who has the lock.
+  func tickSoon() {
+    owesTick.store(true, ordering: .relaxed)
+    guard monitor.tryLock() else { return }
+    defer { monitor.unlock() }
+    tickIfOwed()
+  }
+
+  /// - Precondition: under the lock.
+  func tickIfOwed() {
+    if owesTick.exchange(false, ordering: .relaxed) { tick() }
+  }
 
   func lockedThrowing<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
     monitor.lock()
@@ -152,6 +188,12 @@ public final class FollowerPartition: @unchecked Sendable {
   /// - Parameter epoch: begins with the first append, as after an unclean start.
   /// - Throws: the log cannot be opened; it takes no appends, and another call tries again. `.notLeader` where there is no segment.
   public func promote(to epoch: LeaderEpoch) throws(StorageError) {
+    try becomeLeader(in: epoch, replicas: nil)
+    try log.loadNow()
+  }
+
+  /// As `promote`; the lane has still to open the log.
+  func becomeLeader(in epoch: LeaderEpoch, replicas: ReplicaSet?) throws(StorageError) {
     try lockedThrowing { () throws(StorageError) in
       guard active != nil || distrusted != nil || isClosed else { throw .notLeader(log.topicPartition) }
       if active != nil { try syncActive() }
@@ -164,29 +206,40 @@ public final class FollowerPartition: @unchecked Sendable {
     }
     end(syncs: true, keepsSums: false)
     for segment in older { store.readers.drop(segment.file) }
-    log.becomeLeader(epoch)
-    try log.loadNow()
+    log.becomeLeader(epoch, replicas: replicas)
   }
 }
 
 extension StoreShared {
-  func remember(_ follower: FollowerPartition) {
-    followers.withLock { $0[ObjectIdentifier(follower.log)] = follower }
+  /// - Returns: false where the store has ended: the follower is the caller's to close.
+  func remember(_ follower: FollowerPartition) -> Bool {
+    followers.withLock {
+      if $0.isEnded { return false }
+      $0.partitions[ObjectIdentifier(follower.log)] = follower
+      return true
+    }
   }
 
   func forget(_ follower: FollowerPartition) {
-    followers.withLock { $0[ObjectIdentifier(follower.log)] = nil }
+    followers.withLock {
+      let id = ObjectIdentifier(follower.log)
+      if $0.partitions[id] === follower { $0.partitions[id] = nil }
+    }
   }
 
-  func follower(of log: PartitionLog) -> FollowerPartition? { followers.withLock { $0[ObjectIdentifier(log)] } }
+  func follower(of log: PartitionLog) -> FollowerPartition? { followers.withLock { $0.partitions[ObjectIdentifier(log)] } }
 
-  /// Does for each follower what waits for others to let go of files.
+  /// Does for each follower what waits for others to let go of files. One that is at work is not waited for, and does it itself.
   func tendFollowers() {
-    for follower in followers.withLock({ Array($0.values) }) { follower.locked { follower.tick() } }
+    for follower in followers.withLock({ Array($0.partitions.values) }) { follower.tickSoon() }
   }
 
-  /// The end of the store: every follower is synced and let go of.
+  /// The end of the store: every follower is synced and let go of, and none comes any more.
   func closeFollowers() {
-    for follower in followers.withLock({ Array($0.values) }) { follower.close() }
+    let all = followers.withLock {
+      $0.isEnded = true
+      return Array($0.partitions.values)
+    }
+    for follower in all { follower.close() }
   }
 }

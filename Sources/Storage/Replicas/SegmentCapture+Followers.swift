@@ -38,7 +38,7 @@ extension SegmentCapture {
   /// - Throws: what the disk says; the capture stands.
   func step(_ place: inout FollowerPlace, of follower: ObjectIdentifier, mayRoll: Bool) throws(StorageError) -> Step {
     work.lock()
-    defer { work.unlock() }
+    defer { endWork() }
     if let end { return .ended(end) }
     if case .following(let standing) = place, let set = sets.next(after: standing) { return hand(set, &place, to: follower) }
     if let successor, !mayFinish(place) { return .ended(.rolled(successor)) }
@@ -114,7 +114,7 @@ extension SegmentCapture {
   /// - Returns: whether everything is captured.
   func helpOut() -> Bool {
     guard work.tryLock() else { return false }
-    defer { work.unlock() }
+    defer { endWork() }
     guard isReady, end == nil else { return false }
     do throws(StorageError) {
       let isKept = try store.readers.withConnection(to: file) { connection throws(StorageError) in

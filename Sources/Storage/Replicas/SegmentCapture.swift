@@ -34,6 +34,8 @@ final class SegmentCapture: @unchecked Sendable {
     /// The -wal was let go of, with all of it in the file.
     var isLogStale = false
     var listeners: [ObjectIdentifier: Listener] = [:]
+    /// Followers whose cursors are still to be forgotten.
+    var departed: [ObjectIdentifier] = []
   }
 
   private struct Listener {
@@ -152,14 +154,36 @@ final class SegmentCapture: @unchecked Sendable {
   // Followers
 
   func join(_ follower: ObjectIdentifier, notify: @escaping @Sendable () -> Void) {
-    monitor.withLock { progress.listeners[follower] = Listener(notify: notify) }
+    monitor.withLock {
+      progress.listeners[follower] = Listener(notify: notify)
+      progress.departed.removeAll { $0 == follower }
+    }
   }
 
+  /// Never waits for whoever is at work: a lane may be what lets go of a feed last.
   func leave(_ follower: ObjectIdentifier) {
-    monitor.withLock { progress.listeners[follower] = nil }
-    work.withLock {
-      cursors[follower] = nil
+    monitor.withLock {
+      progress.listeners[follower] = nil
+      progress.departed.append(follower)
+    }
+    forgetDeparted()
+  }
+
+  /// Gives up `work`, and does what was left to whoever has it.
+  func endWork() {
+    work.unlock()
+    forgetDeparted()
+  }
+
+  private func forgetDeparted() {
+    while monitor.withLock({ !progress.departed.isEmpty }), work.tryLock() {
+      let departed = monitor.withLock {
+        defer { progress.departed = [] }
+        return progress.departed
+      }
+      for follower in departed { cursors[follower] = nil }
       trim()
+      work.unlock()
     }
   }
 
