@@ -162,7 +162,7 @@ class Chaos:
             self.record()
         self.wait_whole(problems)
         load = Workload(self.cluster.bootstrap, self.history, self.partitions, f"{number}", rng.random(), self.options.rate,
-                        members=0 if self.options.no_groups else 2).start()
+                        members=0 if "groups" in self.options.without else 2).start()
         try:
             self.make_faults(plan)
             self.noticed_ends(problems)
@@ -333,7 +333,7 @@ class Chaos:
         """Of a directory of partitions, or None for what is not one of ours."""
         topic, _, index = directory.rpartition("-")
         if topic not in TOPICS:
-            return [] if self.options.no_groups else None
+            return [] if "groups" in self.options.without else None
         return self.admin.list_topics(topic, timeout=10).topics[topic].partitions[int(index)].replicas
 
     def compare(self, plan, problems):
@@ -350,8 +350,9 @@ class Chaos:
         keep = str(self.directory / "different") if self.options.keep else None
         known = {name: self.replicas_of(name) for name in {f"{topic}-{index}" for topic, index in self.partitions}}
         others = self.replicas_of("")
-        compared, different = replicas.check_identical(self.cluster, lambda name: known.get(name, others), plan.damaged is not None,
-                                                       30 if problems else 120, keep)
+        compared, different = replicas.check_identical(
+            self.cluster, lambda name: known.get(name, others), plan.damaged is not None, "doctor" not in self.options.without,
+            30 if problems else 120, keep)
         problems += different
         self.say(f"{self.history.summary()}; {compared} pairs of databases compared")
 
@@ -369,7 +370,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=12, help="of faults in a round")
     parser.add_argument("--rate", type=float, default=150, help="records per second of each of three producers")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for every node")
-    parser.add_argument("--no-groups", action="store_true", help="without consumer groups and coordinator databases")
+    parser.add_argument("--without", default="", help="checks to leave out: groups (and coordinator databases), doctor")
     parser.add_argument("--loopback", action="store_true", help="no network namespaces")
     parser.add_argument("--directory", default=str(ROOT / ".build"))
     parser.add_argument("--report", help="where the summary goes (default .build/chaos-SEED.txt)")
