@@ -129,7 +129,7 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes", "CSQLite"]),
-    tests("Storage", ["Model", "Bytes", "SQLite", "Records", "Pages", nioCore, logging]),
+    tests("Storage", ["Model", "Bytes", "Coordination", "SQLite", "Records", "Pages", nioCore, logging]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Pages", ["Model", "SQLite"]),
     tests("Metadata", ["Model"]),
@@ -141,10 +141,15 @@ let package = Package(
         "HistorySupport", "Export", "Model", "Query", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
+<<<<<<< HEAD
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging, nioCore, nioPosix]),
     tests(
       "Node",
       ["HistorySupport", "Model", "Records", "Metadata", "Cluster", "Storage", "Shipping", nioCore, nioPosix, logging]),
+=======
+    tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
+    tests("Node", ["HistorySupport", "Coordination", "Model", "Records", "Storage", "Shipping", nioCore, nioPosix, logging]),
+>>>>>>> ship-d4
     .testTarget(
       name: "BrokerAdminTests",
       dependencies: [

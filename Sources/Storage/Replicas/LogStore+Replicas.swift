@@ -27,7 +27,12 @@ extension LogStore {
     of topicPartition: TopicPartition, topicID: TopicID, _ replicas: ReplicaSet?
   ) throws(StorageError) {
     guard let log = attached(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
+<<<<<<< HEAD
     try onLane(of: log) { lane throws(StorageError) in
+=======
+    let handover = Handover<Result<Void, StorageError>>()
+    shared.lane(of: log).submit { lane in
+>>>>>>> ship-d4
       log.shared.withLock { $0.replicas = replicas }
       try lane.stateWriter(of: log).takeReplicas()
     }
