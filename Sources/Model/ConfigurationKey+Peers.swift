@@ -16,5 +16,9 @@ extension ConfigurationKey {
     ConfigurationKey(
       name: "quire.peer.catchup.bytes.per.second", type: .long(0...Int64.max), defaultValue: "0",
       documentation: "Bytes a second that a node which catches up is sent of files and whole segments; 0 for all there is."),
+    ConfigurationKey(
+      name: "quire.standby.of", aliases: ["standby.of"], type: .string(oneOf: nil), defaultValue: "",
+      documentation: "HOST:PORT of the peer listener of a node whose warm standby this one is; empty: it leads.",
+      rule: { $0.isEmpty ? nil : HostPort.complaint(about: $0, allowsPortZero: false) }),
   ]
 }

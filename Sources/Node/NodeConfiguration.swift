@@ -16,6 +16,10 @@ public struct NodeConfiguration: Sendable {
   public var postgres: HostPort?
   /// Where other nodes connect; nil when they do not.
   public var peer: PeerAddress?
+  /// The leader whose standby this node is; nil for a node that leads, or was told before.
+  public var standbyOf: HostPort?
+  /// False where `nodeID` is a default, which a data directory that has another number goes before.
+  var isNodeIDGiven: Bool
   /// The file with the secret that nodes share; nil for none.
   public var peerSecretFile: String?
   /// Where several nodes share what their cluster is; nil for a node that is alone.
@@ -63,6 +67,7 @@ public struct NodeConfiguration: Sendable {
 
   init(_ settings: NodeSettings) throws(NodeStartError) {
     self.settings = settings
+    isNodeIDGiven = !settings.values(of: ConfigurationKey.nodeKey(named: "node.id")!).dropLast().isEmpty
     nodeID = NodeID(Int32(settings.number("node.id")))
     dataDirectory = settings.text("log.dirs")
     listen = try Self.address("listeners", settings)
@@ -75,6 +80,9 @@ public struct NodeConfiguration: Sendable {
     peer = try PeerAddress(settings)
     // The others have to fetch from here.
     if etcd != nil, peer == nil { peer = PeerAddress(listen: HostPort(host: "127.0.0.1", port: 0)) }
+    standbyOf = settings.text("quire.standby.of").isEmpty ? nil : try Self.address("quire.standby.of", settings)
+    // Another one than its leader's default.
+    if standbyOf != nil, !isNodeIDGiven { nodeID = NodeID(2) }
     peerSecretFile = settings.text("quire.peer.secret.file").isEmpty ? nil : settings.text("quire.peer.secret.file")
     logsJSON = settings.text("quire.log.format") == "json"
     logLevel = settings.text("quire.log.level")

@@ -30,6 +30,9 @@ extension RunningNode {
         throw ClusterError(
           .invalidConfig, "it belongs to the cluster \(membership.clusterID), which is in etcd: start the node with --etcd")
       }
+      try await StandbyStart(
+        configuration: configuration, store: store, secret: try PeerSecretFile.read(configuration.peerSecretFile), logger: logger
+      ).decide()
       let cluster = try openLocal(configuration, store)
       for leftover in cluster.leftovers { logger.warning("\(leftover)") }
       return cluster
@@ -116,8 +119,8 @@ struct ClusterPart: Sendable {
     let logger = Logger(label: "roles")
     let port = try await PeerPort.start(
       peer, configuration: configuration, secret: secret, identity: identity,
-      sources: LedPartitions(store: store) { (node, _) throws(PeerRefusal) in
-        throw PeerRefusal(.staleEpoch, "node \(node) is not this node's standby: the cluster decides who leads")
+      sources: LedPartitions(store: store) { (peer) throws(PeerRefusal) in
+        throw PeerRefusal(.staleEpoch, "node \(peer.node) is not this node's standby: the cluster decides who leads")
       }, on: group, logger: Logger(label: "peers"))
     let links = PeerLinks(identity: identity, secret: secret, group: group, logger: Logger(label: "peers"))
     let keeper = RoleKeeper(

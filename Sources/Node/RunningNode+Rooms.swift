@@ -17,6 +17,7 @@ extension RunningNode {
   ) throws(NodeStartError) -> LogStore {
     let settings = configuration.settings
     var options = StoreOptions(dataDirectory: configuration.dataDirectory, nodeID: configuration.nodeID)
+    options.keepsNodeID = !configuration.isNodeIDGiven
     let lanes = Int(settings.number("quire.storage.lanes"))
     if lanes > 0 { options.laneCount = lanes }
     options.scanThreadCount = Int(settings.number("quire.query.concurrency"))

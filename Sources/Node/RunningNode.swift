@@ -9,6 +9,7 @@ import NIOCore
 import NIOPosix
 import Query
 import ServiceLifecycle
+import Shipping
 import Storage
 import Synchronization
 import UnixSignals
@@ -20,6 +21,8 @@ struct RunningNode {
   private let cluster: any ClusterStore
   /// Nil for a node that is alone.
   private let others: ClusterPart?
+  /// Nil with etcd.
+  private let pair: PairedNode?
   private let groups: GroupCoordinator
   private let broker: KafkaBroker
   private let kafka: HostPort
@@ -43,6 +46,8 @@ struct RunningNode {
     _ configuration: NodeConfiguration, adjust: (inout StoreOptions) -> Void, logger: Logger
   ) async throws -> RunningNode {
     let store = try openStore(configuration, adjust: adjust)
+    var configuration = configuration
+    if !configuration.isNodeIDGiven { configuration.nodeID = store.node.nodeID }
     let cluster: any ClusterStore
     do { cluster = try await openCluster(configuration, store, logger) } catch {
       // Not closed in order: that would hide from the next start that the last end was not, and that new leader epochs are due.
@@ -65,6 +70,7 @@ struct RunningNode {
       cluster.close()
       throw error
     }
+    PeerMetrics.register()
     let settings = configuration.settings
     let threads = Int(settings.number("num.network.threads"))
     let group = MultiThreadedEventLoopGroup(numberOfThreads: threads > 0 ? threads : System.coreCount)
@@ -80,6 +86,7 @@ struct RunningNode {
           dataDirectory: absolutePath(configuration.dataDirectory), topicsDeleted: { groups.topicsDeleted($0) }),
         logger: Logger(label: "broker"), now: wallClockMilliseconds)
       var others: ClusterPart?
+      var pair: PairedNode?
       do {
         if configuration.etcd != nil, let peer = configuration.peer {
           others = try await ClusterPart.start(
@@ -88,11 +95,19 @@ struct RunningNode {
           try await cluster.register(
             NodeImage(
               id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: configuration.rack))
+          if let local = cluster as? LocalClusterStore {
+            pair = try await PairedNode.start(
+              PairedNode.Dependencies(
+                configuration: configuration, store: store, cluster: local, kafka: advertised,
+                secret: try PeerSecretFile.read(configuration.peerSecretFile), group: group,
+                topicsDeleted: { groups.topicsDeleted($0) }, logger: Logger(label: "peers")))
+          }
         }
         try await broker.start(on: group, listener: listener)
         try others?.keeper.start()
       } catch {
         await others?.stop()
+        await pair?.stop()
         groups.close()
         throw error
       }
@@ -100,7 +115,8 @@ struct RunningNode {
       let indexes = IndexBuilder(store, files: indexFiles, feed: ColumnFeed(), logger: Logger(label: "indexes"))
       indexes.start()
       return RunningNode(
-        configuration: configuration, store: store, cluster: cluster, others: others, groups: groups, broker: broker,
+        configuration: configuration, store: store, cluster: cluster, others: others, pair: pair, groups: groups,
+        broker: broker,
         kafka: listen,
         group: group, logger: logger,
         queries: QueryRegistry(
@@ -159,10 +175,10 @@ struct RunningNode {
     let started = wallClockMilliseconds()
     let settings = configuration.settings
     let queuedRequestBytesMax = settings.number("queued.max.request.bytes")
-    metrics.addGauges { [cluster, broker, store, indexes, groups] in
+    metrics.addGauges { [cluster, broker, store, indexes, groups, clusterView] in
       let levels = store.levels
       let indexLevels = indexes.levels
-      return NodeMetrics.samples(cluster, startedMilliseconds: started) + [
+      return NodeMetrics.samples(cluster, startedMilliseconds: started) + NodeMetrics.samples(clusterView.facts()) + [
         MetricSample("wal_total_bytes", value: Double(levels.walBytes)),
         MetricSample("open_databases", value: Double(levels.openDatabases)),
         MetricSample("fenced_partitions", value: Double(levels.fencedPartitions)),
@@ -180,6 +196,7 @@ struct RunningNode {
       catalog: catalog, limits: limits, queries: queries, now: wallClockMilliseconds,
       runOnReadThread: { [store] work in store.runScanOnReadThread(work) })
     doors.mirrors = MirrorEntry(store: store, cluster: cluster)
+    doors.cluster = ClusterEntry(view: clusterView)
     let gateway = Gateway(
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
@@ -192,9 +209,14 @@ struct RunningNode {
     return Opening(door: "HTTP", address: http, service: gateway)
   }
 
+  private var clusterView: ClusterView {
+    ClusterView(nodeID: configuration.nodeID, cluster: cluster, pair: pair, others: others)
+  }
+
   /// What SQL is asked of, by every door.
   private var catalog: any HistoryCatalog {
-    let view = NodeView(nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, group: group)
+    let view = NodeView(
+      nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, view: clusterView, group: group)
     let local = StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
     return others == nil ? local : ClusterCatalog(local: local, store: store, cluster: cluster)
   }
@@ -214,6 +236,7 @@ struct RunningNode {
   func stop() async {
     indexes.stop()
     await others?.stop()
+    await pair?.stop()
     cluster.close()
     do { try store.close() } catch { logger.error("the store did not close in order", metadata: ["error": "\(error)"]) }
     try? await group.shutdownGracefully()

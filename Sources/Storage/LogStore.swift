@@ -68,6 +68,8 @@ public final class LogStore: Sendable {
       }
     }
     let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
+    var options = options
+    if options.keepsNodeID { options.nodeID = node.nodeID }
     let checkpoints = try node.checkpoints()
     let known = node.closedCleanly ? checkpoints.filter { $0.value.logEndOffset.rawValue >= 0 } : [:]
     return LogStore(
@@ -147,6 +149,28 @@ public final class LogStore: Sendable {
     for request in requests { byLane[request.partition.laneIndex].append(request) }
     for (lane, requests) in zip(shared.lanes, byLane) where !requests.isEmpty { lane.submit(requests) }
   }
+
+  /// While it is false every append is refused with NOT_LEADER_OR_FOLLOWER: another node may lead. When it returns nothing is being
+  /// appended any more. Blocks: not on an event loop.
+  public func setTakesAppends(_ takesAppends: Bool) {
+    shared.takesAppends.store(takesAppends, ordering: .releasing)
+    if takesAppends { return }
+    // A job runs before the appends that were taken in the same turn: behind the second one they are done.
+    for _ in 0..<2 {
+      let handovers = shared.lanes.map { lane in
+        let handover = Handover<Bool>()
+        lane.submit { _ in
+          handover.give(true)
+        } orElse: {
+          handover.give(false)
+        }
+        return handover
+      }
+      for handover in handovers { _ = handover.take() }
+    }
+  }
+
+  public var takesAppends: Bool { shared.takesAppends.load(ordering: .acquiring) }
 
   /// Reads from the disk on a read thread.
   public func read(_ request: ReadRequest) {

@@ -10,11 +10,12 @@ public final class NodeDatabase: Sendable {
   // Safe because: only touched with the lock of the mutex held.
   private struct State: @unchecked Sendable {
     var connection: Connection?
+    var clusterID: String
     /// A sync failed: nothing of this database is promised any more until it is opened anew.
     var failure: String?
   }
   private let state: Mutex<State>
-  public let clusterID: String
+  public var clusterID: String { state.withLock { $0.clusterID } }
   public let nodeID: NodeID
   let closedCleanly: Bool
 
@@ -32,7 +33,8 @@ public final class NodeDatabase: Sendable {
     if isNew { try FileSystem.syncDirectory(FileSystem.parent(of: path)) }
     var random = SystemRandomNumberGenerator()
     let newClusterID = TopicID.random { random.next() }.description
-    (self.clusterID, self.nodeID, closedCleanly) = try storage { () throws(SQLiteError) in
+    let clusterID: String
+    (clusterID, self.nodeID, closedCleanly) = try storage { () throws(SQLiteError) in
       try connection.transaction { () throws(SQLiteError) in
         let insert = try connection.prepare("INSERT OR IGNORE INTO identity VALUES (1, ?, ?, ?)")
         insert.bind(newClusterID, at: 1)
@@ -50,7 +52,7 @@ public final class NodeDatabase: Sendable {
         )
       }
     }
-    state = Mutex(State(connection: connection))
+    state = Mutex(State(connection: connection, clusterID: clusterID))
   }
 
   /// Runs `body` in a transaction of its own, one caller after the other; durable on return. Blocks: not on an event loop.
@@ -75,6 +77,22 @@ public final class NodeDatabase: Sendable {
       }
     }
     return try outcome!.get()
+  }
+
+  /// As `perform`, and the node belongs to another cluster from then on: for one that has no records of its own.
+  ///
+  /// - Parameter clusterID: nil for the one it has.
+  public func perform(
+    adopting clusterID: String?, _ body: (Connection) throws(SQLiteError) -> Void
+  ) throws(StorageError) {
+    try perform { connection throws(SQLiteError) in
+      try body(connection)
+      guard let clusterID else { return }
+      let row = try connection.prepare("UPDATE identity SET cluster_id = ?")
+      row.bind(clusterID, at: 1)
+      try row.run()
+    }
+    if let clusterID { state.withLock { $0.clusterID = clusterID } }
   }
 
   /// So many producer ids that were never taken, also not before a crash. Blocks.

@@ -124,6 +124,11 @@ final class StorageLane: @unchecked Sendable {
         words.removeAll(keepingCapacity: true)
       }
       if let job = nextJob() { job(self) }
+      if !group.isEmpty, !store.takesAppends.load(ordering: .acquiring) {
+        for append in group { append.outcome = .rejected(.notLeaderOrFollower, message: "this node takes no records now") }
+        handBack(group)
+        group.removeAll(keepingCapacity: true)
+      }
       if !group.isEmpty {
         let begin = threadProcessorNanoseconds()
         let taken = commit(group)

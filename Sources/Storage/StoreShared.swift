@@ -11,6 +11,8 @@ final class StoreShared: @unchecked Sendable {
   let options: StoreOptions
   let discardedRecords = Atomic<Int64>(0)
   let fencedCount = Atomic<Int>(0)
+  /// False while this node does not lead anything, whatever its partitions say.
+  let takesAppends = Atomic<Bool>(true)
   /// Bytes of page sets that followers may still want.
   let waitingSetBytes = Atomic<Int>(0)
   let logger: Logger

@@ -31,6 +31,14 @@ public struct PeerAddress: Hashable, Sendable {
 
 extension NodeConfiguration {
   func checkPeers() throws(NodeStartError) {
+    if let standbyOf {
+      if etcd != nil { throw NodeStartError(.configuration, "a node of a cluster in etcd has no standby (--standby-of)") }
+      if !standbyOf.isLoopback, peerSecretFile == nil {
+        throw NodeStartError(
+          .configuration,
+          "the leader at \(standbyOf) is on another machine: that needs a shared secret in a file (quire.peer.secret.file)")
+      }
+    }
     guard let peer else { return }
     if !peer.listen.isLoopback, peerSecretFile == nil {
       throw NodeStartError(

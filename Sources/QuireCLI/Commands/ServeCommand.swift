@@ -44,6 +44,10 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Where other nodes fetch this node's pages (default: nowhere).", valueName: "host:port"))
   var peer: String?
 
+  @Option(
+    help: ArgumentHelp("Be the warm standby of the node whose peer listener is there.", valueName: "host:port"))
+  var standbyOf: String?
+
   func validate() throws { _ = try flags() }
 
   /// The flags as settings; the last of two with the same key counts.
@@ -57,7 +61,7 @@ struct ServeCommand: AsyncParsableCommand {
     for (key, value) in [
       ("log.dirs", dataDir), ("listeners", listen), ("advertised.listeners", advertise), ("quire.http", http),
       ("quire.postgres", postgres),
-      ("node.id", nodeId.map(String.init)), ("quire.etcd", etcd), ("quire.peer.listeners", peer),
+      ("node.id", nodeId.map(String.init)), ("quire.etcd", etcd), ("quire.peer.listeners", peer), ("quire.standby.of", standbyOf),
     ] {
       if let value { flags.append((key, value)) }
     }
