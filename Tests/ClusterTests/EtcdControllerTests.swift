@@ -159,17 +159,17 @@ private final class AcceptedChannels: Sendable {
   func coordinatorTopic() async throws {
     let server = try EtcdServer()
     let one = try await openEtcdCluster([server.endpoint], node: 1, mayControl: true)
-    try await eventually { one.image.topics[TopicImage.coordinatorName]?.partitions.count == Limits.coordinatorShardCount }
-    #expect(one.image.topic(TopicImage.coordinatorID)?.partitions.allSatisfy { $0.replicas == [NodeID(1)] } == true)
+    try await eventually { one.image.topics[CoordinatorTopic.name]?.partitions.count == Limits.coordinatorShardCount }
+    #expect(one.image.topic(CoordinatorTopic.id)?.partitions.allSatisfy { $0.replicas == [NodeID(1)] } == true)
     #expect(one.image.clientTopics.isEmpty)
     let two = try await openEtcdCluster([server.endpoint], node: 2)
     try await eventually {
-      one.image.topic(TopicImage.coordinatorID)?.partitions.allSatisfy {
+      one.image.topic(CoordinatorTopic.id)?.partitions.allSatisfy {
         $0.replicas == [NodeID(1), NodeID(2)] && $0.addingReplicas == [NodeID(2)] && $0.leader == NodeID(1)
       } == true
     }
     // As its leader would, once the new replica has everything.
-    let topic = try #require(one.image.topic(TopicImage.coordinatorID))
+    let topic = try #require(one.image.topic(CoordinatorTopic.id))
     _ = try await one.changePartitions(
       topic.partitions.enumerated().map { number, partition in
         var next = partition
@@ -177,7 +177,7 @@ private final class AcceptedChannels: Sendable {
         return PartitionChange(topicID: topic.id, partition: Int32(number), expected: partition, next: next)
       })
     try await eventually {
-      one.image.topic(TopicImage.coordinatorID)?.partitions.allSatisfy { !$0.isBeingReassigned && $0.isr.count == 2 } == true
+      one.image.topic(CoordinatorTopic.id)?.partitions.allSatisfy { !$0.isBeingReassigned && $0.isr.count == 2 } == true
     }
     two.close()
     one.close()

@@ -34,7 +34,7 @@ import Testing
 
   @Test("a cluster that is balanced stays as it is")
   func nothing() throws {
-    let placements = (0..<6).map { placement("a", Int32($0), [Int32($0 % 3) + 1, Int32(($0 + 1) % 3) + 1]) }
+    let placements = (Int32(0)..<6).map { placement("a", $0, [$0 % 3 + 1, ($0 + 1) % 3 + 1]) }
     let plan = try RebalancePlan(placements, nodes: nodes([1, 2, 3]))
     #expect(plan.moves.isEmpty && plan.copyCount == 0)
     #expect(plan.before == plan.after)
