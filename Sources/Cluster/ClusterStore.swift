@@ -26,6 +26,9 @@ public protocol ClusterStore: AnyObject, Sendable {
   /// The node that decides for the cluster; nil while there is none.
   var controller: NodeID? { get }
 
+  /// This node takes no records: what it has are copies, which clients may read nevertheless, as if it led them.
+  var isStandby: Bool { get }
+
   /// Calls `observer` once now, and after each change of `image` or `controller` (several may be one call), on any thread; it must not block.
   /// For as long as the store lives.
   func observe(_ observer: @escaping @Sendable () -> Void)
@@ -85,6 +88,8 @@ public protocol ClusterStore: AnyObject, Sendable {
 }
 
 extension ClusterStore {
+  public var isStandby: Bool { false }
+
   /// Changes single settings, leaving the others; all of them or none.
   ///
   /// - Throws: as `alter`.

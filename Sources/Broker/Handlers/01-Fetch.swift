@@ -48,7 +48,7 @@ extension Call {
         part.log =
           version >= 11
           ? try broker.partitions.held(name, in: image, epoch: interest.currentLeaderEpoch)
-          : try broker.partitions.led(name, in: image, epoch: interest.currentLeaderEpoch)
+          : try broker.partitions.read(name, in: image, epoch: interest.currentLeaderEpoch).log
       } catch { part.error = error }
       guard let topic = image.topics[interest.topic], let partition = topic.partition(interest.partition) else { return part }
       if part.error == nil, version < 10, topic.configuration.compression == .zstd {

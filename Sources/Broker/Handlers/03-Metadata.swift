@@ -10,7 +10,7 @@ extension Call {
     let broker = connection.broker
     let version = version
     let wantsAll = request.topics == nil || (version == 0 && request.topics!.isEmpty)
-    let mayCreate = broker.configuration.autoCreateTopics && (version < 4 || request.allowAutoTopicCreation)
+    let mayCreate = broker.configuration.autoCreateTopics && !broker.cluster.isStandby && (version < 4 || request.allowAutoTopicCreation)
     let image = broker.cluster.image
     let missing =
       wantsAll
