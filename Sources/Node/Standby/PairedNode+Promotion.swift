@@ -1,4 +1,3 @@
-import Broker
 import Cluster
 import Logging
 import Metadata
@@ -78,7 +77,7 @@ extension PairedNode {
     words += await lead(epochs)
     try await cluster.lead(epochs)
     store.setTakesAppends(true)
-    for shard in 0..<Limits.coordinatorShardCount { dependencies.groups.lead(shard: shard) }
+    leadGroups()
     state.withLock { $0.port }?.update(identity)
     if toFence != nil { keepFencing() }
     logger.notice("this node was promoted and leads", metadata: ["epoch": "\(epoch)"])

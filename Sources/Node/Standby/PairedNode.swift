@@ -175,8 +175,11 @@ final class PairedNode: Sendable {
   func takeAppends(_ reason: String) {
     guard !store.takesAppends, cluster.pair.role == .leader else { return }
     store.setTakesAppends(true)
+    leadGroups()
     logger.notice("this node takes records", metadata: ["because": "\(reason)"])
   }
+
+  func leadGroups() { for shard in 0..<Limits.coordinatorShardCount { dependencies.groups.lead(shard: shard) } }
 
   /// The other node was promoted. Blocks until that is durable.
   private func beFenced(by leader: PeerIdentity) throws(PeerRefusal) {
