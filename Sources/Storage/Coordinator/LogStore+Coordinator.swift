@@ -19,8 +19,8 @@ extension LogStore {
       } else if try FileSystem.list(directory).compactMap({ SegmentName(fileName: $0) }).isEmpty {
         try FileSystem.makeDirectory(directory)
         try SegmentBuilder.build(
-          CoordinatorFiles.emptyState(of: shard, topicID: CoordinatorTopic.id), in: directory, pageSize: shared.options.pageSize,
-          now: shared.now())
+          CoordinatorFiles.emptyState(of: shard, topicID: CoordinatorTopic.id), in: directory,
+          pageSize: CoordinatorFiles.pageSize, now: shared.now())
       }
       try attachPartition(
         name, topicID: CoordinatorTopic.id, leaderEpoch: try nextEpoch(of: directory), configuration: TopicConfiguration())
