@@ -78,7 +78,7 @@ let package = Package(
     room(
       "Cluster",
       [
-        "Model", "SQLite", "Metadata", "Storage", nioCore, nioPosix, logging,
+        "Model", "SQLite", "Metadata", "Replication", "Storage", nioCore, nioPosix, logging,
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOFoundationEssentialsCompat", package: "swift-nio"),
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -141,8 +141,10 @@ let package = Package(
         "HistorySupport", "Export", "Model", "Query", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
-    tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
-    tests("Node", ["HistorySupport", "Coordination", "Model", "Records", "Storage", "Shipping", nioCore, nioPosix, logging]),
+    tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging, nioCore, nioPosix]),
+    tests(
+      "Node",
+      ["HistorySupport", "Coordination", "Model", "Records", "Metadata", "Cluster", "Storage", "Shipping", nioCore, nioPosix, logging]),
     .testTarget(
       name: "BrokerAdminTests",
       dependencies: [

@@ -17,6 +17,7 @@ extension RunningNode {
   ) throws(NodeStartError) -> LogStore {
     let settings = configuration.settings
     var options = StoreOptions(dataDirectory: configuration.dataDirectory, nodeID: configuration.nodeID)
+    options.keepsNodeID = !configuration.isNodeIDGiven
     let lanes = Int(settings.number("quire.storage.lanes"))
     if lanes > 0 { options.laneCount = lanes }
     options.scanThreadCount = Int(settings.number("quire.query.concurrency"))
@@ -41,23 +42,6 @@ extension RunningNode {
     }
   }
 
-  static func openCluster(_ configuration: NodeConfiguration, _ store: LogStore) throws(NodeStartError) -> LocalClusterStore {
-    if store.node.nodeID != configuration.nodeID {
-      throw NodeStartError(
-        .environment,
-        "the data directory \(configuration.dataDirectory) is node \(store.node.nodeID)'s, and node.id is \(configuration.nodeID)"
-      )
-    }
-    do throws(ClusterError) {
-      return try LocalClusterStore.open(
-        store: store, clusterID: store.node.clusterID, nodeID: configuration.nodeID, settings: configuration.settings,
-        entropy: {
-          var random = SystemRandomNumberGenerator()
-          return random.next()
-        }, now: wallClockMilliseconds, columnsComplaint: { ColumnRules.complaint(about: $0) })
-    } catch { throw NodeStartError(.environment, "the cluster's image in \(configuration.dataDirectory): \(error)") }
-  }
-
   /// The coordinator's shards of a node that is alone.
   static func leadShards(_ store: LogStore) throws(NodeStartError) {
     do throws(StorageError) { try store.leadCoordinator(shardCount: Limits.coordinatorShardCount) } catch {
@@ -66,7 +50,7 @@ extension RunningNode {
   }
 
   static func makeGroups(
-    _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: LocalClusterStore, _ advertised: HostPort
+    _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: any ClusterStore, _ advertised: HostPort
   ) throws -> GroupCoordinator {
     let settings = configuration.settings
     var groups = GroupConfiguration()
@@ -85,7 +69,8 @@ extension RunningNode {
       topicPartitionExists: { cluster.image.topics[$0.topic]?.partition($0.partition) != nil },
       logger: Logger(label: "groups"), now: GroupCoordinator.steadyClock())
     do {
-      try coordinator.leadAll()
+      // In a cluster it leads what the cluster gives it.
+      if configuration.etcd == nil { try coordinator.leadAll() }
       return coordinator
     } catch {
       coordinator.close()
@@ -99,6 +84,8 @@ extension RunningNode {
     let settings = configuration.settings
     var broker = BrokerConfiguration(
       nodeID: configuration.nodeID, clusterID: clusterID, advertisedHost: advertised.host, advertisedPort: advertised.port)
+    broker.rack = configuration.rack
+    broker.readsFromRack = settings.text("replica.selector.class") == ConfigurationKey.rackAwareSelector
     broker.autoCreateTopics = settings.flag("auto.create.topics.enable")
     broker.defaultPartitionCount = Int32(settings.number("num.partitions"))
     broker.requestBytesMax = Int(settings.number("socket.request.max.bytes"))

@@ -46,6 +46,8 @@ public struct LeaderReplica: Sendable {
     var lastWord: TimestampMilliseconds
     /// Its session with the cluster has ended.
     var isGone = false
+    /// It lacks older segments: whoever elected it would lose them.
+    var isIncomplete = false
   }
 
   /// How long an answer of the cluster is waited for before it is asked again.
@@ -70,11 +72,13 @@ public struct LeaderReplica: Sendable {
   /// - Parameters:
   ///   - partition: as the cluster has decided; its leader is this node.
   ///   - durableEnd: the end of this replica, all of it durable.
+  ///   - proposed: what was asked of the cluster in this epoch already, and may have been decided since.
   ///   - highWatermark: the one that this replica knew.
   public init(
-    nodeID: NodeID, partition: PartitionState, settings: Settings, durableEnd: CommitSequence, highWatermark: CommitSequence,
-    now: TimestampMilliseconds
+    nodeID: NodeID, partition: PartitionState, settings: Settings, durableEnd: CommitSequence,
+    proposed: Set<NodeID>? = nil, highWatermark: CommitSequence, now: TimestampMilliseconds
   ) {
+    self.proposed = proposed
     self.nodeID = nodeID
     epoch = partition.leaderEpoch
     self.settings = settings
@@ -102,11 +106,18 @@ public struct LeaderReplica: Sendable {
 
   /// A follower says that it has everything before `end` durably.
   ///
-  /// - Parameter epoch: the one under which it follows; what it says under another is not about this log.
+  /// - Parameters:
+  ///   - epoch: the one under which it follows; what it says under another is not about this log.
+  ///   - isComplete: false where it lacks older segments: it does not count then, and leaves the in-sync set.
   public mutating func acknowledged(
-    by node: NodeID, epoch: LeaderEpoch, end: CommitSequence, now: TimestampMilliseconds
+    by node: NodeID, epoch: LeaderEpoch, end: CommitSequence, isComplete: Bool = true, now: TimestampMilliseconds
   ) -> [Action] {
     guard epoch == self.epoch, var follower = followers[node], end <= self.end else { return [] }
+    follower.isIncomplete = !isComplete
+    guard isComplete else {
+      followers[node] = follower
+      return proposals(now)
+    }
     if end >= self.end {
       follower.caughtUp = now
     } else if end >= follower.leaderEndAtLastWord {
@@ -120,6 +131,14 @@ public struct LeaderReplica: Sendable {
     return raised() + proposals(now)
   }
 
+  /// These followers live, and what they said last holds still: those that had everything have it now.
+  public mutating func repeated(by nodes: Set<NodeID>, now: TimestampMilliseconds) {
+    for node in nodes {
+      guard let follower = followers[node], !follower.isIncomplete, follower.durableEnd == end else { continue }
+      followers[node]?.caughtUp = now
+    }
+  }
+
   /// A node's session with the cluster began or ended.
   public mutating func session(of node: NodeID, isAlive: Bool, now: TimestampMilliseconds) -> [Action] {
     guard followers[node] != nil else { return [] }
@@ -129,6 +148,15 @@ public struct LeaderReplica: Sendable {
 
   /// Time has passed.
   public mutating func tick(now: TimestampMilliseconds) -> [Action] { proposals(now) }
+
+  /// As `decided(isr:now:)`, where the cluster may have given the partition to other nodes too.
+  public mutating func decided(replicas: [NodeID], isr: [NodeID], now: TimestampMilliseconds) -> [Action] {
+    for replica in replicas where replica != nodeID && followers[replica] == nil {
+      followers[replica] = Follower(caughtUp: now, lastWord: now)
+    }
+    for replica in followers.keys where !replicas.contains(replica) && !isr.contains(replica) { followers[replica] = nil }
+    return decided(isr: isr, now: now)
+  }
 
   /// The cluster has decided on an in-sync set in this epoch, asked to or not.
   public mutating func decided(isr: [NodeID], now: TimestampMilliseconds) -> [Action] {
@@ -147,6 +175,9 @@ public struct LeaderReplica: Sendable {
 
   /// Whether acks=all may be appended at all (else NOT_ENOUGH_REPLICAS).
   public var hasEnoughInSync: Bool { isr.count >= settings.inSyncMin }
+
+  /// Whether a follower lacks older segments, as it has said.
+  public func isIncomplete(_ node: NodeID) -> Bool { followers[node]?.isIncomplete ?? false }
 
   /// What the followers have said, for people.
   public var progress: [NodeID: CommitSequence?] { followers.mapValues(\.durableEnd) }
@@ -173,8 +204,11 @@ public struct LeaderReplica: Sendable {
     next.insert(nodeID)
     for (node, follower) in followers {
       if isr.contains(node) {
-        if follower.isGone || now - follower.caughtUp > settings.lagMaxMilliseconds { next.remove(node) }
-      } else if !follower.isGone, let durable = follower.durableEnd, durable >= max(highWatermark, epochStart),
+        if follower.isGone || follower.isIncomplete || now - follower.caughtUp > settings.lagMaxMilliseconds {
+          next.remove(node)
+        }
+      } else if !follower.isGone, !follower.isIncomplete, let durable = follower.durableEnd,
+        durable >= max(highWatermark, epochStart),
         now - follower.caughtUp <= settings.lagMaxMilliseconds
       {
         next.insert(node)

@@ -30,6 +30,12 @@ public protocol ReplicaSink: AnyObject, Sendable {
   var standing: FollowerStanding? { get }
   /// Sealed files that are missing or differ, the most urgent one first.
   var wantedFiles: [WantedFile] { get }
+  /// Whether it could lead without a loss: no sealed file is missing. The leader is told with what is durable.
+  var isComplete: Bool { get }
+  /// True once when what is here is not what the leader was told any more, because damage was found: the partition is followed anew then.
+  func takeWishToBegin() -> Bool
+  /// Who is told when one of these may have changed although nothing came; on any thread, must not block.
+  func setObserver(_ observer: @escaping @Sendable () -> Void)
 
   /// Visible at once, durable after `sync`.
   func apply(_ set: PageSet) throws(SinkError)
@@ -44,4 +50,10 @@ public protocol ReplicaSink: AnyObject, Sendable {
   func writeFile(base: Int64, generation: Int64, offset: Int64, totalBytes: Int64, _ bytes: [UInt8]) throws(SinkError)
   /// The last call.
   func close()
+}
+
+extension ReplicaSink {
+  public var isComplete: Bool { true }
+  public func takeWishToBegin() -> Bool { false }
+  public func setObserver(_ observer: @escaping @Sendable () -> Void) {}
 }

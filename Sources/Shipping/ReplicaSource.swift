@@ -47,7 +47,9 @@ public protocol ReplicaSource: AnyObject, Sendable {
   /// The answer to `wantsPageHashes`: the next set repairs the copy.
   func pageHashes(segmentBase: Int64, _ hashes: [UInt64]) throws(PeerRefusal)
   /// The follower has made everything up to there durable.
-  func acknowledged(_ position: CommitPosition)
+  ///
+  /// - Parameter isComplete: it has all sealed files too.
+  func acknowledged(_ position: CommitPosition, isComplete: Bool)
   /// - Throws: if there is no such file any more, or it cannot be read; the follower may ask again.
   func readFile(base: Int64, generation: Int64, offset: Int64, maxBytes: Int) throws(PeerRefusal) -> FileBytes
   /// The last call.
@@ -60,6 +62,11 @@ extension ReplicaSource {
 
 /// The partitions that this node leads. Calls may block.
 public protocol ReplicaSources: Sendable {
+  /// A follower has proved who it is; nothing of this node has been sent to it yet.
+  ///
+  /// - Throws: why it is not served. It tries again.
+  func admit(_ follower: PeerIdentity) throws(PeerRefusal)
+
   /// - Parameter notify: to be called, from any thread, when `next` may have something; it does not block.
   /// - Throws: `.unknownPartition`, `.notLeader`, `.storage`; the follower tries again later.
   func openSource(
@@ -68,5 +75,5 @@ public protocol ReplicaSources: Sendable {
   ) throws(PeerRefusal) -> any ReplicaSource
 
   /// A peer that knows the secret has a higher epoch: this node leads no longer. What it does about that is durable when this returns.
-  func fence(by node: NodeID, leaderEpoch: LeaderEpoch) throws(PeerRefusal)
+  func fence(by peer: PeerIdentity) throws(PeerRefusal)
 }

@@ -100,6 +100,9 @@ extension LogStore {
     let areGone = handovers.map { $0.take() }
     for log in logs { log.backgroundWork.end() }
     for log in logs { maintenance.forget(log) }
+    remembered.withLock { remembered in
+      for log in logs { (remembered.checkpoints[log.key], remembered.known[log.key]) = (nil, nil) }
+    }
     shared.highWatermarksMoved(of: logs)
     if areGone.contains(false) { throw .closed }
   }

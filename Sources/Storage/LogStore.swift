@@ -10,15 +10,22 @@ public final class LogStore: Sendable {
   private let lock: DirectoryLock
   let maintenance: StoreMaintenance
   let partitions = Mutex<[TopicPartition: PartitionLog]>([:])
-  /// What an orderly close wrote down; empty after any other end.
-  /// What the last life said of each partition, in order or not.
-  private let checkpoints: [NodeDatabase.PartitionKey: LogOffsets]
-  private let known: [NodeDatabase.PartitionKey: LogOffsets]
+  let remembered: Mutex<Remembered>
+  /// Which partitions are becoming something else at the moment.
+  let roleChanges = RoleChanges()
   let isClosed = Mutex(false)
 
   /// How the directory of a partition that is being removed begins: with a character no topic's name has (`a.deleted-1` is a legal name of
   /// a topic), and without the topic's name, which may be as long as a file's name can be.
   static let gravePrefix = "~deleted-"
+
+  /// What is known of partitions that are not open.
+  struct Remembered: Sendable {
+    /// What the last life said of each, in order or not, and this one of those that it has let go of.
+    var checkpoints: [NodeDatabase.PartitionKey: LogOffsets]
+    /// What an orderly close wrote down; empty after any other end.
+    var known: [NodeDatabase.PartitionKey: LogOffsets]
+  }
 
   /// Whether the previous life of the node ended with `close`; true for a new data directory.
   public var closedCleanly: Bool { node.closedCleanly }
@@ -61,6 +68,8 @@ public final class LogStore: Sendable {
       }
     }
     let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
+    var options = options
+    if options.keepsNodeID { options.nodeID = node.nodeID }
     let checkpoints = try node.checkpoints()
     let known = node.closedCleanly ? checkpoints.filter { $0.value.logEndOffset.rawValue >= 0 } : [:]
     return LogStore(
@@ -71,10 +80,9 @@ public final class LogStore: Sendable {
     _ options: StoreOptions, reserve: DiskReserve, logger: Logger, now: @escaping @Sendable () -> Int64, node: NodeDatabase,
     lock: DirectoryLock, checkpoints: [NodeDatabase.PartitionKey: LogOffsets], known: [NodeDatabase.PartitionKey: LogOffsets]
   ) {
-    self.checkpoints = checkpoints
+    remembered = Mutex(Remembered(checkpoints: checkpoints, known: known))
     self.node = node
     self.lock = lock
-    self.known = known
     shared = StoreShared(options, reserve: reserve, logger: logger, now: now)
     shared.startLanes()
     maintenance = StoreMaintenance(shared, node: node, written: known)
@@ -106,13 +114,14 @@ public final class LogStore: Sendable {
     isReplica: Bool
   ) throws(StorageError) {
     let key = NodeDatabase.PartitionKey(topicID: topicID, partition: topicPartition.partition)
+    let (checkpointed, known) = remembered.withLock { ($0.checkpoints[key]?.highWatermark, $0.known[key]) }
     // A replica is opened at once, and says itself what is here.
-    var offsets = isReplica ? nil : known[key]
+    var offsets = isReplica ? nil : known
     offsets?.leaderEpoch = leaderEpoch
     let log = PartitionLog(
       topicPartition, topicID: topicID, directory: shared.directory(of: topicPartition),
       laneIndex: lane(of: topicPartition), leaderEpoch: leaderEpoch, configuration: configuration, offsets: offsets,
-      checkpointed: checkpoints[key]?.highWatermark, store: shared)
+      checkpointed: checkpointed, store: shared)
     if isReplica { log.shared.withLock { $0.isReplica = true } }
     partitions.withLock { $0[topicPartition] = log }
     maintenance.watch(log)
@@ -141,6 +150,28 @@ public final class LogStore: Sendable {
     for request in requests { byLane[request.partition.laneIndex].append(request) }
     for (lane, requests) in zip(shared.lanes, byLane) where !requests.isEmpty { lane.submit(requests) }
   }
+
+  /// While it is false every append is refused with NOT_LEADER_OR_FOLLOWER: another node may lead. When it returns nothing is being
+  /// appended any more. Blocks: not on an event loop.
+  public func setTakesAppends(_ takesAppends: Bool) {
+    shared.takesAppends.store(takesAppends, ordering: .releasing)
+    if takesAppends { return }
+    // A job runs before the appends that were taken in the same turn: behind the second one they are done.
+    for _ in 0..<2 {
+      let handovers = shared.lanes.map { lane in
+        let handover = Handover<Bool>()
+        lane.submit { _ in
+          handover.give(true)
+        } orElse: {
+          handover.give(false)
+        }
+        return handover
+      }
+      for handover in handovers { _ = handover.take() }
+    }
+  }
+
+  public var takesAppends: Bool { shared.takesAppends.load(ordering: .acquiring) }
 
   /// Reads from the disk on a read thread.
   public func read(_ request: ReadRequest) {

@@ -26,7 +26,7 @@ extension PartitionLog {
   private func view() throws(StorageError) -> View {
     try loadNow()
     let result: Result<View, StorageError> = shared.withLock {
-      if $0.isDeleted { return .failure(.unknownPartition(topicPartition)) }
+      if $0.isDeleted { return .failure(gone($0)) }
       guard let offsets = $0.offsets, $0.isLoaded else { return .failure(.closed) }
       return .success(View(offsets: offsets, segments: $0.segments, active: $0.active))
     }

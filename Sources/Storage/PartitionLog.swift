@@ -33,8 +33,12 @@ public final class PartitionLog: Sendable {
     /// Why nothing can be appended: fenced, or deleted.
     var failure: String?
     var isDeleted = false
+    /// Another node leads the partition now, or none of ours has it; `isDeleted` is set too: whoever holds on to this log looks for another.
+    var isReleased = false
     /// Page sets of a leader elsewhere are its only writes: no lane opens it.
     var isReplica = false
+    /// Up to where readers of this node have seen the log.
+    var seen: Offset?
     /// Nil where the log is this node's alone.
     var replicas: ReplicaSet?
     var isLoaded: Bool { !segments.isEmpty }
@@ -65,13 +69,32 @@ public final class PartitionLog: Sendable {
   /// The partition is gone, with all it had.
   public var isDeleted: Bool { shared.withLock { $0.isDeleted } }
 
+  /// This node has let go of the partition, whose files stay.
+  public var isReleased: Bool { shared.withLock { $0.isReleased } }
+
+  /// What whoever holds on to a log hears that is gone.
+  func gone(_ shared: Shared) -> StorageError {
+    shared.isReleased ? .notLeader(topicPartition) : .unknownPartition(topicPartition)
+  }
+
+  /// Below it everything was replicated once: an earlier life, or this one, showed it to readers.
+  var knownHighWatermark: Offset? {
+    let seen = shared.withLock { $0.seen }
+    return seen.map { max($0, checkpointed ?? $0) } ?? checkpointed
+  }
+
   /// The partition follows another node's.
   public var isReplica: Bool { shared.withLock { $0.isReplica } }
 
+  /// The epoch that new batches get, unless the log knows a later one. On the lane, or before that opens the log.
+  func setLeaderEpoch(_ leaderEpoch: LeaderEpoch) { epoch.store(leaderEpoch.rawValue, ordering: .relaxed) }
+
   /// From now on the lane may open the log, and begins this epoch with its first append.
-  func becomeLeader(_ leaderEpoch: LeaderEpoch) {
-    epoch.store(leaderEpoch.rawValue, ordering: .relaxed)
+  func becomeLeader(_ leaderEpoch: LeaderEpoch, replicas: ReplicaSet?) {
+    setLeaderEpoch(leaderEpoch)
     shared.withLock {
+      $0.seen = $0.offsets?.highWatermark ?? $0.seen
+      $0.replicas = replicas
       $0.isReplica = false
       ($0.segments, $0.offsets, $0.failure) = ([], nil, nil)
     }
@@ -91,7 +114,7 @@ public final class PartitionLog: Sendable {
   /// As `load`, but for the segments too, which an orderly close does not tell.
   func loadSegments(_ completion: @escaping @Sendable (Result<LogOffsets, StorageError>) -> Void) {
     let known: Result<LogOffsets, StorageError>? = shared.withLock {
-      if $0.isDeleted { return .failure(.unknownPartition(topicPartition)) }
+      if $0.isDeleted { return .failure(gone($0)) }
       return $0.isLoaded ? $0.offsets.map { .success($0) } : nil
     }
     if let known { return completion(known) }

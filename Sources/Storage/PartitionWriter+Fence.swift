@@ -88,7 +88,7 @@ extension PartitionWriter {
       self.extent = extent
       fenceReason = nil
       // Followers may have commits that are lost here: what they said counts no more.
-      if let replicas { beginReplication(replicas.set, highWatermark: replicas.highWatermark) }
+      if let replicas { beginReplication(replicas.set, highWatermark: replicas.highWatermark, after: replicas) }
       rebuildRetry.reset()
       rebuildComplaint = nil
       store.noteFenced(-1)

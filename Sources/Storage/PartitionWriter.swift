@@ -80,7 +80,9 @@ final class PartitionWriter {
     closing = recovered.closing.map { ClosingSegment(file: $0, writer: nil) }
     if segment != nil { lane.noteOpened() }
     // What lies behind the last high watermark may be there on this node alone.
-    if let set = log.shared.withLock({ $0.replicas }) { beginReplication(set, highWatermark: log.checkpointed?.rawValue ?? 0) }
+    if let set = log.shared.withLock({ $0.replicas }) {
+      beginReplication(set, highWatermark: log.knownHighWatermark?.rawValue ?? 0)
+    }
     publishSegments((recovered.sealed + recovered.closing).sorted { $0.baseOffset < $1.baseOffset } + [active])
     if let reason = recovered.fenceReason { stayFenced(reason) }
     if !closing.isEmpty { lane.watch(self) }
@@ -91,11 +93,17 @@ final class PartitionWriter {
   ///
   /// A topic that may lose its last records (`quire.durability=os`) goes on at its end, as Kafka does, and so does a mirror, which copies them again.
   ///
-  /// - Throws: the log cannot go on behind it; nothing was changed.
+  /// - Throws: the log cannot go on behind it, or other replicas may have what is lost; nothing was changed.
   func leaveOutWhatIsLost() throws(StorageError) {
-    guard let known = log.checkpointed?.rawValue, known > extent.endOffset, fenceReason == nil else { return }
+    guard let known = log.knownHighWatermark?.rawValue, known > extent.endOffset, fenceReason == nil else { return }
     let end = extent.endOffset
     let isTolerated = !syncsAppends || configuration.isMirror || log.isCoordinator
+    if !isTolerated || log.isCoordinator, (replicas?.set.replicas.count ?? 1) > 1 {
+      throw .damaged(
+        StorageDamage(
+          file: active.path, baseOffset: nil, offset: Offset(end),
+          reason: "the log ends at \(end), although records up to \(known) were replicated: another replica has to lead"))
+    }
     if !isTolerated { try roll(now: store.now(), lostEnd: known) }
     store.logger.log(
       level: isTolerated ? .warning : .error, "records that were acknowledged are gone",
@@ -374,17 +382,20 @@ final class PartitionWriter {
     segment = nil
   }
 
-  /// Closes everything without a care for what is in it: the partition is being deleted.
-  func abandon() {
+  /// Closes everything without a care for what is in it: the partition is being deleted, or led elsewhere.
+  ///
+  /// - Parameters:
+  ///   - error: what whoever waits for it is told.
+  func abandon(_ error: StorageError, _ words: String) {
     transaction = nil
     if fenceReason != nil { store.noteFenced(-1) }
     fenceReason = nil
-    failWaiting(.unknownTopicOrPartition, "the topic was deleted")
+    failWaiting(error.errorCode, words)
     if replicas != nil { lane.noteReplicated(-1) }
     replicas = nil
-    endCapture(.failed(.unknownPartition(log.topicPartition)))
+    endCapture(.failed(error))
     for closing in closing {
-      closing.capture?.finish(.failed(.unknownPartition(log.topicPartition)))
+      closing.capture?.finish(.failed(error))
       closeWriter(of: closing, removesWAL: false)
     }
     closing = []

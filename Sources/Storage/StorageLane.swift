@@ -124,6 +124,11 @@ final class StorageLane: @unchecked Sendable {
         words.removeAll(keepingCapacity: true)
       }
       if let job = nextJob() { job(self) }
+      if !group.isEmpty, !store.takesAppends.load(ordering: .acquiring) {
+        for append in group { append.outcome = .rejected(.notLeaderOrFollower, message: "this node takes no records now") }
+        handBack(group)
+        group.removeAll(keepingCapacity: true)
+      }
       if !group.isEmpty {
         let begin = threadProcessorNanoseconds()
         let taken = commit(group)
@@ -194,14 +199,14 @@ final class StorageLane: @unchecked Sendable {
   func stateWriter(of log: PartitionLog) throws(StorageError) -> PartitionWriter {
     let id = ObjectIdentifier(log)
     if let writer = writers[id] { return writer }
-    let (isDeleted, isReplica) = log.shared.withLock { ($0.isDeleted, $0.isReplica) }
-    guard !isDeleted else { throw .unknownPartition(log.topicPartition) }
+    let (gone, isReplica) = log.shared.withLock { ($0.isDeleted ? log.gone($0) : nil, $0.isReplica) }
+    if let gone { throw gone }
     guard !isReplica else { throw .notLeader(log.topicPartition) }
     makeRoom(sparing: nil)
     do throws(StorageError) {
       let writer = try PartitionWriter(loading: log, lane: self)
       do throws(StorageError) { try writer.leaveOutWhatIsLost() } catch {
-        writer.abandon()
+        writer.abandon(.closed, "the partition cannot be opened")
         unfinished[id] = nil
         log.shared.withLock { ($0.segments, $0.offsets) = ([], nil) }
         throw error
@@ -227,7 +232,9 @@ final class StorageLane: @unchecked Sendable {
       shared.tail.removeAll()
       return shared.segments
     }
-    if let writer = writers.removeValue(forKey: ObjectIdentifier(log)) { writer.abandon() }
+    if let writer = writers.removeValue(forKey: ObjectIdentifier(log)) {
+      writer.abandon(.unknownPartition(log.topicPartition), "the topic was deleted")
+    }
     unfinished[ObjectIdentifier(log)] = nil
     tails.note(log, tailBytes: 0)
     store.readAhead.drop(log)
@@ -237,17 +244,18 @@ final class StorageLane: @unchecked Sendable {
     }
   }
 
-  /// Lets go of a partition that another node is to lead: what is committed is synced, and its files stay.
+  /// Lets go of a partition that another node is to lead: what is committed is synced, and its files stay. Appends that wait for followers are
+  /// answered: what is in the log may stay in it or not.
   func release(_ log: PartitionLog) {
     let files = log.shared.withLock { shared in
-      shared.isDeleted = true
+      (shared.isDeleted, shared.isReleased) = (true, true)
       shared.failure = "another node leads the partition"
       shared.tail.removeAll()
       return shared.segments
     }
     if let writer = writers.removeValue(forKey: ObjectIdentifier(log)) {
       if let segment = writer.segment, segment.sync() != 0 { writer.fence("its WAL could not be synced") }
-      writer.abandon()
+      writer.abandon(.notLeader(log.topicPartition), "another node leads the partition")
     }
     unfinished[ObjectIdentifier(log)] = nil
     tails.note(log, tailBytes: 0)
@@ -413,6 +421,18 @@ final class StorageLane: @unchecked Sendable {
     guard !moved.isEmpty else { return }
     store.highWatermarksMoved(of: moved.map(\.log))
     for writer in moved { writer.answerReplicated() }
+  }
+
+  /// Time has passed for those that have followers.
+  func tickReplicas() {
+    guard replicatedCount > 0 else { return }
+    for writer in writers.values { writer.tickReplicas() }
+  }
+
+  /// A node's session with the cluster began or ended.
+  func noteSession(of node: NodeID, isAlive: Bool) {
+    guard replicatedCount > 0 else { return }
+    for writer in writers.values { writer.noteSession(of: node, isAlive: isAlive) }
   }
 
   func handBack(_ requests: [AppendRequest]) {

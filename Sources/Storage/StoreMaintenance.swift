@@ -25,19 +25,15 @@ final class StoreMaintenance: @unchecked Sendable {
 
   func watch(_ log: PartitionLog) {
     monitor.lock()
-    logs[Self.key(log)] = log
+    logs[log.key] = log
     monitor.unlock()
   }
 
   func forget(_ log: PartitionLog) {
     monitor.lock()
-    logs[Self.key(log)] = nil
-    removed.append(Self.key(log))
+    logs[log.key] = nil
+    removed.append(log.key)
     monitor.unlock()
-  }
-
-  private static func key(_ log: PartitionLog) -> NodeDatabase.PartitionKey {
-    NodeDatabase.PartitionKey(topicID: log.topicID, partition: log.topicPartition.partition)
   }
 
   func stop() {
@@ -64,6 +60,7 @@ final class StoreMaintenance: @unchecked Sendable {
       store.reserve.hold()
       store.readAhead.dropStale()
       store.tendFollowers()
+      store.tickReplicas()
       due = monotonicNanoseconds() + interval
     }
   }
@@ -88,4 +85,8 @@ final class StoreMaintenance: @unchecked Sendable {
     self.removed.removeFirst(removed.count)
     monitor.unlock()
   }
+}
+
+extension PartitionLog {
+  var key: NodeDatabase.PartitionKey { NodeDatabase.PartitionKey(topicID: topicID, partition: topicPartition.partition) }
 }

@@ -5,6 +5,8 @@ public struct StoreOptions: Sendable {
   public var dataDirectory: String
   /// `node.id`, written into a new data directory.
   public var nodeID: NodeID
+  /// A data directory that has another number keeps it: nobody said that it is `nodeID`.
+  public var keepsNodeID = false
   /// Dedicated threads that write; a partition is pinned to one of them.
   public var laneCount = 1
   /// Threads beside each lane that share the syncs of a group with it.
@@ -36,6 +38,8 @@ public struct StoreOptions: Sendable {
   public var replicaResyncBytesMax = Limits.replicaResyncBytesMax
   /// Bytes of page sets of one segment that followers have still to take.
   public var replicaWaitingBytesMax = Limits.replicaWaitingBytesMax
+  /// Milliseconds after which a follower that has not had everything leaves the in-sync set (`replica.lag.time.max.ms`).
+  public var replicaLagMaxMilliseconds: Int64 = 30_000
   /// Milliseconds between checkpoints of the high watermarks in quire.db.
   public var highWatermarkCheckpointMilliseconds: Int64 = 1_000
   /// Idempotent producers a partition remembers.

@@ -11,6 +11,8 @@ final class StoreShared: @unchecked Sendable {
   let options: StoreOptions
   let discardedRecords = Atomic<Int64>(0)
   let fencedCount = Atomic<Int>(0)
+  /// False while this node does not lead anything, whatever its partitions say.
+  let takesAppends = Atomic<Bool>(true)
   /// Bytes of page sets that followers may still want.
   let waitingSetBytes = Atomic<Int>(0)
   let logger: Logger
@@ -27,6 +29,9 @@ final class StoreShared: @unchecked Sendable {
   /// Milliseconds since 1970.
   let now: @Sendable () -> Int64
   let followers = Mutex(Followers())
+  /// Nodes whose sessions with the cluster have ended.
+  private let goneNodes = Mutex<Set<NodeID>>([])
+  private let proposalObserver = Mutex<ProposalObserver?>(nil)
   private(set) var lanes: [StorageLane] = []
   private let observer = Mutex<HighWatermarkObserver?>(nil)
 
@@ -40,6 +45,38 @@ final class StoreShared: @unchecked Sendable {
   /// In a structure of its own: a bare closure in a generic box is wrapped once more by each look at it, and calls get slower for ever.
   private struct HighWatermarkObserver {
     let call: @Sendable ([PartitionLog]) -> Void
+  }
+
+  private struct ProposalObserver {
+    let call: @Sendable (IsrProposal) -> Void
+  }
+
+  func setProposalObserver(_ call: @escaping @Sendable (IsrProposal) -> Void) {
+    proposalObserver.withLock { $0 = ProposalObserver(call: call) }
+  }
+
+  func propose(_ proposal: IsrProposal) { proposalObserver.withLock { $0 }?.call(proposal) }
+
+  var nodesGone: Set<NodeID> { goneNodes.withLock { $0 } }
+
+  func noteSession(of node: NodeID, isAlive: Bool) {
+    let isNews = goneNodes.withLock { isAlive ? $0.remove(node) != nil : $0.insert(node).inserted }
+    guard isNews else { return }
+    for lane in lanes {
+      lane.submit {
+        $0.noteSession(of: node, isAlive: isAlive)
+      } orElse: {
+      }
+    }
+  }
+
+  func tickReplicas() {
+    for lane in lanes {
+      lane.submit {
+        $0.tickReplicas()
+      } orElse: {
+      }
+    }
   }
 
   func setHighWatermarkObserver(_ call: @escaping @Sendable ([PartitionLog]) -> Void) {

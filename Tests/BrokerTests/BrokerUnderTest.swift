@@ -38,6 +38,7 @@ struct BrokerUnderTest: Sendable {
         var random = SystemRandomNumberGenerator()
         return random.next()
       }, now: { Self.now })
+    try await cluster.register(NodeImage(id: NodeID(1), host: "127.0.0.1", port: 9092, rack: nil))
     var groupConfiguration = GroupConfiguration()
     groupConfiguration.initialRebalanceDelayMilliseconds = 0
     try store.leadCoordinator(shardCount: 2)

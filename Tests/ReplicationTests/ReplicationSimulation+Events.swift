@@ -115,7 +115,8 @@ extension ReplicationSimulation {
           leader: state.leader, leaderEpoch: state.leaderEpoch, replicas: state.replicas.shuffled(using: &random),
           isr: state.replicas) : state
       var next = candidates.elected(alive: node.seenAlive, allowsUnclean: false)
-      if next == nil, chance(2) { next = state.preferringFirst(alive: node.seenAlive) }
+      // Not at the end: replicas are compared then.
+      if next == nil, now < end - 1_000, chance(2) { next = state.preferringFirst(alive: node.seenAlive) }
       if let next { propose(next, id) }
     }
   }

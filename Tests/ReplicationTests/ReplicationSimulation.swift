@@ -89,6 +89,8 @@ struct ReplicationSimulation {
   var alive: Set<NodeID>
   var cut: Set<[NodeID]> = []
   var isCalm = false
+  /// When replicas are to be the same.
+  var end: Int64 = .max
   var lastValue = 0
   // What must hold.
   /// The longest log that any leader has called replicated.
@@ -126,6 +128,7 @@ struct ReplicationSimulation {
 
   /// Faults for a while, then calm until every replica is the same.
   mutating func run(faultsFor milliseconds: Int64 = 6_000, calmFor calm: Int64 = 6_000) {
+    end = milliseconds + calm
     advance(to: milliseconds)
     isCalm = true
     cut = []

@@ -47,6 +47,7 @@ final class FakeLog: Sendable {
     var notifiers: [ObjectIdentifier: Notifier] = [:]
     var files: [Int64: [UInt8]] = [:]
     var acknowledged: CommitPosition?
+    var isComplete = true
     var openCount = 0
     var pulledBytes = 0
     /// Streams end instead of going on.
@@ -165,7 +166,9 @@ final class FakeSource: ReplicaSource {
       if case .waitForHashes = next.next { next.next = .repair(hashes) }
     }
   }
-  func acknowledged(_ position: CommitPosition) { log.state.withLock { $0.acknowledged = position } }
+  func acknowledged(_ position: CommitPosition, isComplete: Bool) {
+    log.state.withLock { ($0.acknowledged, $0.isComplete) = (position, isComplete) }
+  }
 
   func readFile(base: Int64, generation: Int64, offset: Int64, maxBytes: Int) throws(PeerRefusal) -> FileBytes {
     guard let file = log.state.withLock({ $0.files[base] }) else { throw PeerRefusal(.storage, "there is no such file") }
@@ -185,6 +188,15 @@ final class FakeSource: ReplicaSource {
 final class FakeLeader: ReplicaSources {
   let logs = Mutex<[TopicPartition: FakeLog]>([:])
   let fences = Mutex<[LeaderEpoch]>([])
+  /// Who wanted to follow.
+  let admitted = Mutex<[PeerIdentity]>([])
+  /// Nobody is admitted, with these words.
+  let refusal = Mutex<PeerRefusal?>(nil)
+
+  func admit(_ follower: PeerIdentity) throws(PeerRefusal) {
+    admitted.withLock { $0.append(follower) }
+    if let refusal = refusal.withLock({ $0 }) { throw refusal }
+  }
 
   func log(_ partition: TopicPartition) -> FakeLog {
     logs.withLock { logs in
@@ -202,7 +214,7 @@ final class FakeLeader: ReplicaSources {
     return log.open(from: standing, notify: notify)
   }
 
-  func fence(by node: NodeID, leaderEpoch: LeaderEpoch) { fences.withLock { $0.append(leaderEpoch) } }
+  func fence(by peer: PeerIdentity) { fences.withLock { $0.append(peer.leaderEpoch) } }
 
   var openCount: Int { logs.withLock { Array($0.values) }.reduce(0) { $0 + $1.state.withLock { $0.openCount } } }
 }
@@ -220,7 +232,12 @@ final class FakeSink: ReplicaSink {
     var isClosed = false
     /// Waits in `apply`.
     var isHeld = false
+    var wishesToBegin = false
   }
+  struct Observer: Sendable {
+    let call: @Sendable () -> Void
+  }
+  private let observer = Mutex<Observer?>(nil)
 
   let state: Mutex<State>
 
@@ -234,6 +251,21 @@ final class FakeSink: ReplicaSink {
     state.withLock { state in
       state.wanted.map { WantedFile(base: $0, generation: 0, have: Int64(state.files[$0]?.count ?? 0)) }
     }
+  }
+
+  var isComplete: Bool { state.withLock { $0.wanted.isEmpty } }
+  func takeWishToBegin() -> Bool {
+    state.withLock { state in
+      defer { state.wishesToBegin = false }
+      return state.wishesToBegin
+    }
+  }
+  func setObserver(_ observer: @escaping @Sendable () -> Void) { self.observer.withLock { $0 = Observer(call: observer) } }
+
+  /// What a scrub finds.
+  func change(_ change: (inout State) -> Void) {
+    state.withLock { change(&$0) }
+    observer.withLock { $0 }?.call()
   }
 
   func hold(_ isHeld: Bool) { state.withLock { $0.isHeld = isHeld } }

@@ -100,7 +100,7 @@ import Testing
       // What is said of streams that are gone, or never were, is let pass: it may have crossed their end.
       let peer = try RawPeer(port: port)
       try await peer.greet(as: identity(3))
-      try await peer.send(.durable(StreamID(rawValue: 9), .zero))
+      try await peer.send(.durable(StreamID(rawValue: 9), Acknowledgement(position: .zero, isComplete: true)))
       try await peer.send(.unfollow(StreamID(rawValue: 9)))
       try await peer.send(.goodbye(PeerRefusal(.stopping, "bye")))
       #expect(try await peer.receiveEnd()?.code == .stopping)

@@ -22,7 +22,7 @@ import Testing
       FollowRequest(
         stream: stream, partition: partition(0), topicID: topicID,
         standing: FollowerStanding(position: position, sum: DatabaseSum(99), pageCount: 12))),
-    .unfollow(stream), .durable(stream, position),
+    .unfollow(stream), .durable(stream, Acknowledgement(position: position, isComplete: true)),
     .pageHashes(HashPiece(stream: stream, segmentBase: 4096, totalCount: 5, start: 2, hashes: [1, .max])),
     .wantFile(FileRequest(stream: stream, base: 1, generation: 2, offset: 3, maxBytes: 4)), .credit(1 << 20),
     .pages(stream, ByteBuffer(string: "some pages")), .highWatermark(stream, Offset(77)),
@@ -32,8 +32,8 @@ import Testing
         stream: stream, base: 1, generation: 2, offset: 3, totalBytes: 9, isLast: true, bytes: ByteBuffer(string: "rest"))),
     .noFile(stream, base: 1, generation: 2), .refused(stream, PeerRefusal(.notLeader, "")),
     .lag(stream, ReplicaLag(commits: 1, bytes: 2, milliseconds: 3)), .clusterBegins(isSnapshot: true),
-    .topic(ShippedTopic(name: "t", id: topicID, partitionCount: 4, settings: ["b": "2", "a": "", "ä": "ö"])),
-    .topicRemoved(topicID), .clusterEnds(ClusterHead(identity: identity(1), version: 8, settings: ["x": "y"])),
+    .topic(ShippedTopic(name: "t", id: topicID, leaderEpochs: [LeaderEpoch(0), LeaderEpoch(3)], settings: ["b": "2", "a": "", "ä": "ö"])),
+    .topicRemoved(topicID), .clusterEnds(ClusterHead(identity: identity(1), version: 8, kafkaAddress: "a:9092", settings: ["x": "y"])),
   ]
 
   private static func payload(_ message: PeerMessage) -> ByteBuffer {
@@ -49,10 +49,11 @@ import Testing
 
   @Test("a frame is what the format says")
   func golden() {
-    let frame = Array(PeerFrame.encode(.durable(Self.stream, Self.position)).readableBytesView)
-    let payload: [UInt8] = [18, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 42]
+    let frame = Array(
+      PeerFrame.encode(.durable(Self.stream, Acknowledgement(position: Self.position, isComplete: true))).readableBytesView)
+    let payload: [UInt8] = [18, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 42, 1]
     let checksum = payload.withUnsafeBytes { CRC32C.checksum($0) }
-    #expect(frame == [0, 0, 0, 25] + (0..<4).map { UInt8(truncatingIfNeeded: checksum >> UInt32(24 - 8 * $0)) } + payload)
+    #expect(frame == [0, 0, 0, 26] + (0..<4).map { UInt8(truncatingIfNeeded: checksum >> UInt32(24 - 8 * $0)) } + payload)
   }
 
   @Test("a part of a message, or one with something behind it, is none", arguments: all)
@@ -128,7 +129,7 @@ import Testing
   @Test("what a cluster became is told in as few topics as changed, and arrives whole")
   func clusters() throws {
     func topic(_ number: UInt64, _ name: String, _ settings: [String: String] = [:]) -> ShippedTopic {
-      ShippedTopic(name: name, id: TopicID(high: 0, low: number), partitionCount: 1, settings: settings)
+      ShippedTopic(name: name, id: TopicID(high: 0, low: number), leaderEpochs: [.zero], settings: settings)
     }
     func image(_ version: Int64, _ topics: [ShippedTopic]) -> ShippedCluster {
       ShippedCluster(

@@ -1,7 +1,7 @@
+internal import Cluster
 internal import KafkaProtocol
 internal import Logging
 internal import Model
-internal import Storage
 
 /// InitProducerId, versions 0 to 4: a producer id for an idempotent producer (KIP-98, KIP-360).
 ///
@@ -22,10 +22,10 @@ extension Call {
     }
     let broker = connection.broker
     let refused = response
-    broker.store.runOnReadThread {
+    Task {
       var response = refused
-      do throws(StorageError) {
-        response.producerID = try broker.store.node.nextProducerID()
+      do throws(ClusterError) {
+        response.producerID = try await broker.producerIDs.next()
         response.producerEpoch = 0
       } catch {
         broker.logger.error("no producer id", metadata: ["error": "\(error)"])

@@ -17,6 +17,10 @@ final class FollowedLog: ReplicaSink {
     follower.wantedFiles.map { WantedFile(base: $0.base, generation: $0.generation, have: $0.have) }
   }
 
+  var isComplete: Bool { follower.isComplete }
+  func takeWishToBegin() -> Bool { follower.takeWishToBegin() }
+  func setObserver(_ observer: @escaping @Sendable () -> Void) { follower.setObserver(observer) }
+
   func apply(_ set: PageSet) throws(SinkError) {
     do throws(ReplicaError) { try follower.apply(set) } catch {
       if case .diverged(let difference) = error { throw .diverged("\(difference)") }

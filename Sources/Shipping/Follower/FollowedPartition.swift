@@ -10,6 +10,8 @@ final class FollowedPartition: @unchecked Sendable {
   let applier: ReplicaApplier
   /// A thread has the sink.
   var isBusy = false
+  /// Raised by the sink.
+  var wakeUp: WakeUp?
   /// Kept when the sink is closed.
   var leaving: [EventLoopPromise<Void>] = []
   var isLeaving = false

@@ -132,9 +132,9 @@ final class FollowerConversation: PeerRole, @unchecked Sendable {
     hashNext()
   }
 
-  func durable(_ partition: FollowedPartition, _ position: CommitPosition) {
-    partition.durable = position
-    if let id = partition.stream { connection.send(.durable(id, position)) }
+  func durable(_ partition: FollowedPartition, _ acknowledged: Acknowledgement) {
+    partition.durable = acknowledged.position
+    if let id = partition.stream { connection.send(.durable(id, acknowledged)) }
   }
 
   func want(_ file: WantedFile, of partition: FollowedPartition) {

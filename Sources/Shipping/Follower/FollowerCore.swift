@@ -138,9 +138,22 @@ final class FollowerCore: @unchecked Sendable {
   func follow(_ partition: FollowedPartition) {
     precondition(partitions[partition.partition] == nil, "a partition is followed once")
     partitions[partition.partition] = partition
+    let wakeUp = WakeUp { [loop, weak partition, weak self] in
+      guard let partition, let self else { return }
+      loop.execute { self.changed(partition) }
+    }
+    partition.wakeUp = wakeUp
+    partition.applier.setObserver { wakeUp.raise() }
     // Too late: its sink is closed like the others.
     if isStopping { return leave(partition, loop.makePromise()) }
     begin(partition)
+  }
+
+  /// Something is wanted, or is not there any more, although nothing came.
+  private func changed(_ partition: FollowedPartition) {
+    partition.wakeUp?.lower()
+    partition.looksForFiles = true
+    work(on: partition)
   }
 
   func unfollow(_ name: TopicPartition, _ promise: EventLoopPromise<Void>) {
@@ -221,8 +234,6 @@ final class FollowerCore: @unchecked Sendable {
     _ outcome: FollowerWork.Outcome
   ) {
     partition.isBusy = false
-    metrics.appliedSets.increment(by: Int64(outcome.appliedSets))
-    metrics.appliedBytes.increment(by: Int64(outcome.appliedBytes))
     metrics.pulledFileBytes.increment(by: Int64(outcome.fileBytes))
     if let conversation, conversation === self.conversation {
       conversation.giveBack(outcome.credit)
@@ -238,7 +249,7 @@ final class FollowerCore: @unchecked Sendable {
     if let failure = outcome.failure { return failed(partition, failure) }
     partition.arrivingBytes = outcome.arrivingBytes
     if outcome.arrivingBytes > 0 { conversation.boundArriving() }
-    if let position = outcome.durable { conversation.durable(partition, position) }
+    if let acknowledged = outcome.durable { conversation.durable(partition, acknowledged) }
     if outcome.appliedSets > 0 {
       partition.state = .streaming
       partition.retry.reset()
@@ -246,6 +257,7 @@ final class FollowerCore: @unchecked Sendable {
       if outcome.divergence == nil { partition.divergences = 0 }
     }
     if let words = outcome.divergence { return diverged(partition, words) }
+    if outcome.wishesToBegin { return begin(partition) }
     if let hashes = outcome.hashes { conversation.send(hashes, of: partition) }
     if outcome.hasFileEnded { partition.file = nil }
     if let failure = outcome.fileFailure {

@@ -34,7 +34,9 @@ struct FollowerWork: Sendable {
     var standing: FollowerStanding?
     /// What the leader may send anew.
     var credit = 0
-    var durable: CommitPosition?
+    var durable: Acknowledgement?
+    /// The stream is to begin again from what is there now.
+    var wishesToBegin = false
     /// The copy differs: nothing of the stream was taken from there on.
     var divergence: String?
     var hashes: PageHashes?
@@ -63,6 +65,11 @@ final class ReplicaApplier: @unchecked Sendable {
   /// The copy differs from what the stream goes on from.
   private var hasDiverged = false
   private var highWatermark: Offset?
+  /// The stream goes on from what is here: what that is may be said.
+  private var isStreaming = false
+  /// What the leader was told last on this stream.
+  private var saidComplete: Bool?
+  private var durable: CommitPosition?
   /// A file could not be written; the rest of the piece is let pass.
   private var isFileBroken = false
 
@@ -75,6 +82,8 @@ final class ReplicaApplier: @unchecked Sendable {
       arrivingBytes = 0
       hasDiverged = false
       isFileBroken = false
+      (isStreaming, saidComplete, durable) = (false, nil, nil)
+      _ = sink.takeWishToBegin()
       outcome.standing = work.forgetsStanding ? nil : sink.standing
     }
     outcome.credit = work.incoming.reduce(0) { $0 + $1.byteCount }
@@ -83,7 +92,9 @@ final class ReplicaApplier: @unchecked Sendable {
       if let base = work.hashesOf {
         outcome.hashes = PageHashes(segmentBase: base, hashes: try sink.pageHashes(segmentBase: base))
       }
+      try acknowledge(&outcome)
     } catch { outcome.failure = "\(error)" }
+    if outcome.failure == nil, !work.begins { outcome.wishesToBegin = sink.takeWishToBegin() }
     if outcome.failure == nil, work.looksForFiles || outcome.hasFileEnded || outcome.appliedSets > 0 {
       outcome.wantedFiles = sink.wantedFiles
     }
@@ -99,12 +110,28 @@ final class ReplicaApplier: @unchecked Sendable {
       case .highWatermark(let offset):
         highWatermark = offset
         isHigher = true
+        isStreaming = true
       case .file(let piece): write(piece, &outcome)
       }
     }
-    if outcome.appliedSets > 0 { outcome.durable = try sink.sync() }
+    if outcome.appliedSets > 0 {
+      isStreaming = true
+      saidComplete = nil
+      durable = try sink.sync()
+    }
     // Also after a set, because it was bounded by what was there.
     if isHigher || outcome.appliedSets > 0, let highWatermark { sink.raiseHighWatermark(to: highWatermark) }
+  }
+
+  /// Says what is durable: after each set, once when the stream goes on from what was here, and when the last file has come, or is found damaged.
+  private func acknowledge(_ outcome: inout FollowerWork.Outcome) throws(SinkError) {
+    guard isStreaming, !hasDiverged || outcome.appliedSets > 0 else { return }
+    let isComplete = sink.isComplete
+    guard isComplete != saidComplete else { return }
+    if saidComplete != nil || durable == nil { durable = try sink.sync() }
+    guard let position = durable else { return }
+    saidComplete = isComplete
+    outcome.durable = Acknowledgement(position: position, isComplete: isComplete)
   }
 
   private func append(_ bytes: ByteBuffer, _ outcome: inout FollowerWork.Outcome) throws(SinkError) {
@@ -147,6 +174,8 @@ final class ReplicaApplier: @unchecked Sendable {
       outcome.hasFileEnded = true
     }
   }
+
+  func setObserver(_ observer: @escaping @Sendable () -> Void) { sink.setObserver(observer) }
 
   func close() { sink.close() }
 }

@@ -16,7 +16,7 @@ final class LeaderStream: @unchecked Sendable {
   var isClosing = false
 
   // What the source is to be told
-  var acknowledged: CommitPosition?
+  var acknowledged: Acknowledgement?
   var hashes: PageHashes?
   var arrivingHashes: PageHashes?
 

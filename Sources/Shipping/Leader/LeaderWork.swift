@@ -25,7 +25,7 @@ struct PageHashes: Sendable {
 
 /// What a thread does with a source while the event loop goes on.
 struct LeaderWork: Sendable {
-  var acknowledged: CommitPosition?
+  var acknowledged: Acknowledgement?
   var hashes: PageHashes?
   var file: FileRequest?
   /// Bytes of page sets to read at most, but for a single set; nil for none.
@@ -51,7 +51,7 @@ struct LeaderWork: Sendable {
 
   func run(_ source: any ReplicaSource) -> Outcome {
     var outcome = Outcome()
-    if let acknowledged { source.acknowledged(acknowledged) }
+    if let acknowledged { source.acknowledged(acknowledged.position, isComplete: acknowledged.isComplete) }
     do throws(PeerRefusal) {
       if let hashes { try source.pageHashes(segmentBase: hashes.segmentBase, hashes.hashes) }
       if let readBytes { try read(source, upTo: readBytes, &outcome) }

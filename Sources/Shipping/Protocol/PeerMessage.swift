@@ -12,6 +12,8 @@ struct PeerHello: Hashable, Sendable {
     case follow = 0
     /// To tell the leader that it leads no longer.
     case fence = 1
+    /// To learn who the other one is, and its epoch.
+    case ask = 2
   }
 
   /// Of the protocol behind the greeting.
@@ -37,6 +39,13 @@ struct FollowRequest: Hashable, Sendable {
   var partition: TopicPartition
   var topicID: TopicID
   var standing: FollowerStanding?
+}
+
+/// What a follower has made durable.
+struct Acknowledgement: Hashable, Sendable {
+  var position: CommitPosition
+  /// All sealed files are there too.
+  var isComplete: Bool
 }
 
 /// Some of the page hashes of one database.
@@ -87,7 +96,7 @@ enum PeerMessage: Hashable, Sendable {
   // Follower to leader
   case follow(FollowRequest)
   case unfollow(StreamID)
-  case durable(StreamID, CommitPosition)
+  case durable(StreamID, Acknowledgement)
   case pageHashes(HashPiece)
   case wantFile(FileRequest)
   /// That many bytes more of pages and files may be sent.
@@ -117,7 +126,7 @@ enum PeerMessage: Hashable, Sendable {
 //     9     fields
 //
 // text: 2 bytes length, UTF-8 · long text and bytes: 4 bytes length · settings: 4 bytes count, text and long text each, keys ascending
-// identity: node 4, cluster id text, leader epoch 4 · position: leader epoch 4, segment base 8, commit sequence 8
+// identity: node 4, cluster id text, leader epoch 4, address text · position: leader epoch 4, segment base 8, commit sequence 8
 // refusal: code 1, text · stream: 4 · offset: 8
 //
 //     1 hello        "QPSH", lowest version 2, highest 2, intent 1, has a secret 1, identity, nonce 32, long bytes
@@ -128,7 +137,7 @@ enum PeerMessage: Hashable, Sendable {
 //     6 ping
 //    16 follow       stream, topic text, partition 4, topic id 16, has a standing 1: position, sum 8, pages 4
 //    17 unfollow     stream
-//    18 durable      stream, position
+//    18 durable      stream, position, all sealed files are there 1
 //    19 pageHashes   stream, segment base 8, hashes in all 4, index of the first 4, hashes 8 each to the end
 //    20 wantFile     stream, base 8, generation 8, offset 8, bytes at most 4
 //    21 credit       bytes 4

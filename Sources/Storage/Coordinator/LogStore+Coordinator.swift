@@ -17,15 +17,21 @@ extension LogStore {
       }
       if case .topic = PartitionOwner(of: directory) {
       } else if try FileSystem.list(directory).compactMap({ SegmentName(fileName: $0) }).isEmpty {
-        try FileSystem.makeDirectory(directory)
-        try SegmentBuilder.build(
-          CoordinatorFiles.emptyState(of: shard, topicID: CoordinatorTopic.id), in: directory,
-          pageSize: CoordinatorFiles.pageSize, now: shared.now())
+        try createShard(shard)
       }
       try attachPartition(
         name, topicID: CoordinatorTopic.id, leaderEpoch: try nextEpoch(of: directory), configuration: TopicConfiguration())
       try attached(name)?.loadNow()
     }
+  }
+
+  /// Begins a shard empty, durably.
+  func createShard(_ shard: Int) throws(StorageError) {
+    let directory = shared.directory(of: CoordinatorTopic.partition(shard))
+    try FileSystem.makeDirectory(directory)
+    try SegmentBuilder.build(
+      CoordinatorFiles.emptyState(of: shard, topicID: CoordinatorTopic.id), in: directory, pageSize: CoordinatorFiles.pageSize,
+      now: shared.now())
   }
 
   /// The epoch to go on with: a new one where the last end was not in order.

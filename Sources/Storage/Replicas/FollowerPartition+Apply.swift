@@ -114,6 +114,7 @@ extension FollowerPartition {
     distrusted = active.file
     hasDiverged = true
     letGoOfActive()
+    noteChanged(begins: true)
     store.logger.error(
       "a replica's active segment has to come anew", metadata: ["partition": "\(log.topicPartition)", "reason": "\(reason)"])
   }

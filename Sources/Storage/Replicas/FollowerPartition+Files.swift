@@ -18,6 +18,11 @@ extension FollowerPartition {
     }
   }
 
+  /// Every segment is here as far as it has to be: it could lead without a loss.
+  public var isComplete: Bool {
+    locked { active != nil && !older.contains { $0.stage == .wanted || $0.isIncomplete && $0.stage != .settled } }
+  }
+
   func copyPath(of name: SegmentName) -> String { "\(log.directory)/\(name.fileName)\(Self.copyEnding)" }
   static var copyEnding: String { ".copy.tmp" }
 

@@ -127,6 +127,7 @@ extension FollowerPartition {
     older[index].isDifferent = true
     file.becomeMissing()
     store.readers.drop(file)
+    noteChanged()
     store.logger.warning("a replica's segment differs from its leader's", metadata: ["file": "\(file.path)"])
   }
 

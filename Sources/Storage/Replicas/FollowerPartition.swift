@@ -34,6 +34,9 @@ public final class FollowerPartition: @unchecked Sendable {
   /// A set did not go on from what was here: what brings it back is a heal, not a follower that catches up.
   var hasDiverged = false
   private(set) var isClosed = false
+  /// What is here changed although nothing came: whoever streams to it has to begin again.
+  private var wishesToBegin = false
+  private var observer: (@Sendable () -> Void)?
 
   /// A tick was due while somebody was at work.
   private let owesTick = Atomic(false)
@@ -56,6 +59,23 @@ public final class FollowerPartition: @unchecked Sendable {
         return nil
       }
     }
+  }
+
+  /// Who is told when `wantedFiles`, `isComplete` or `takeWishToBegin` may have changed although nothing came; on any thread, must not block.
+  public func setObserver(_ observer: @escaping @Sendable () -> Void) { locked { self.observer = observer } }
+
+  /// True once when damage was found: what is here is not what its leader was told any more.
+  public func takeWishToBegin() -> Bool {
+    locked {
+      defer { wishesToBegin = false }
+      return wishesToBegin
+    }
+  }
+
+  /// - Precondition: under the lock.
+  func noteChanged(begins: Bool = false) {
+    wishesToBegin = wishesToBegin || begins
+    observer?()
   }
 
   func locked<R>(_ body: () -> R) -> R { monitor.withLock(body) }
@@ -168,6 +188,12 @@ public final class FollowerPartition: @unchecked Sendable {
   /// - Parameter epoch: begins with the first append, as after an unclean start.
   /// - Throws: the log cannot be opened; it takes no appends, and another call tries again. `.notLeader` where there is no segment.
   public func promote(to epoch: LeaderEpoch) throws(StorageError) {
+    try becomeLeader(in: epoch, replicas: nil)
+    try log.loadNow()
+  }
+
+  /// As `promote`; the lane has still to open the log.
+  func becomeLeader(in epoch: LeaderEpoch, replicas: ReplicaSet?) throws(StorageError) {
     try lockedThrowing { () throws(StorageError) in
       guard active != nil || distrusted != nil || isClosed else { throw .notLeader(log.topicPartition) }
       if active != nil { try syncActive() }
@@ -180,8 +206,7 @@ public final class FollowerPartition: @unchecked Sendable {
     }
     end(syncs: true, keepsSums: false)
     for segment in older { store.readers.drop(segment.file) }
-    log.becomeLeader(epoch)
-    try log.loadNow()
+    log.becomeLeader(epoch, replicas: replicas)
   }
 }
 

@@ -12,16 +12,18 @@ extension LogStore {
   public func openReplica(
     of topicPartition: TopicPartition, topicID: TopicID, configuration: TopicConfiguration
   ) throws(StorageError) -> FollowerPartition {
+    roleChanges.begin(topicPartition)
+    defer { roleChanges.end(topicPartition) }
     if isClosed.withLock({ $0 }) { throw .closed }
     var log = attached(topicPartition)
     if let known = log, known.topicID != topicID { throw .refused(.inconsistentTopicID) }
-    // What readers of this life, or of the one before, have seen.
-    let seen = log?.offsets?.highWatermark
     if let known = log, !known.isReplica {
       // Whoever holds on to it learns that it is gone, and finds the new one.
-      try release(known)
+      try letGo(of: known)
       log = nil
     }
+    // What readers of this life, or of the one before, have seen.
+    let seen = log?.offsets?.highWatermark
     if let known = log, let follower = shared.follower(of: known) { follower.close() }
     let directory = shared.directory(of: topicPartition)
     try FileSystem.makeDirectory(directory)
@@ -50,8 +52,12 @@ extension LogStore {
     return attached(name)!
   }
 
-  /// Has the lane let go of a partition; its files stay.
-  private func release(_ log: PartitionLog) throws(StorageError) {
+  /// Has whoever works for a partition let go of it; its files stay.
+  func letGo(of log: PartitionLog) throws(StorageError) {
+    if log.isReplica {
+      shared.follower(of: log)?.close()
+      log.shared.withLock { ($0.isDeleted, $0.isReleased) = (true, true) }
+    }
     let handover = Handover<Bool>()
     shared.lane(of: log).submit { lane in
       lane.release(log)
@@ -61,6 +67,14 @@ extension LogStore {
     }
     guard handover.take() else { throw .closed }
     log.backgroundWork.end()
+    remembered.withLock { remembered in
+      // From now on its files are not what the last life left.
+      remembered.known[log.key] = nil
+      if var offsets = log.offsets {
+        offsets.highWatermark = max(offsets.highWatermark, log.knownHighWatermark ?? .zero)
+        remembered.checkpoints[log.key] = offsets
+      }
+    }
     partitions.withLock { $0[log.topicPartition] = nil }
     shared.highWatermarksMoved(of: [log])
   }

@@ -27,16 +27,9 @@ extension LogStore {
     of topicPartition: TopicPartition, topicID: TopicID, _ replicas: ReplicaSet?
   ) throws(StorageError) {
     guard let log = attached(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
-    let handover = Handover<Result<Void, StorageError>>()
-    shared.lane(of: log).submit { lane in
+    try onLane(of: log) { lane throws(StorageError) in
       log.shared.withLock { $0.replicas = replicas }
-      do throws(StorageError) {
-        try lane.stateWriter(of: log).takeReplicas()
-        handover.give(.success(()))
-      } catch { handover.give(.failure(error)) }
-    } orElse: {
-      handover.give(.failure(.closed))
+      try lane.stateWriter(of: log).takeReplicas()
     }
-    try handover.take().get()
   }
 }

@@ -9,7 +9,8 @@ public struct ReplicaSet: Hashable, Sendable {
   public var replicas: [NodeID]
   /// Those that must have a commit before it counts as replicated, this node included.
   public var inSync: [NodeID]
-  /// Nobody can take a node out of `inSync`: while one of them is not there, acks=all is refused instead of waiting in vain.
+  /// Nobody can take a node out of `inSync`: while one of them is not there, acks=all is refused instead of waiting in vain. Otherwise the leader
+  /// proposes who is in sync (`LogStore.setProposalObserver`).
   public var isFixed: Bool
 
   public init(replicas: [NodeID], inSync: [NodeID], isFixed: Bool) {
@@ -17,6 +18,18 @@ public struct ReplicaSet: Hashable, Sendable {
     self.inSync = inSync
     self.isFixed = isFixed
   }
+}
+
+/// What the leader of a partition wants its in-sync set to be.
+public struct IsrProposal: Hashable, Sendable {
+  public var topicPartition: TopicPartition
+  public var topicID: TopicID
+  /// Of the leader.
+  public var epoch: LeaderEpoch
+  /// What it goes on from, as the leader was told: only a partition that is still in `epoch` and has these in sync may be changed, by
+  /// compare-and-swap with a version of it that cannot come back.
+  public var decided: [NodeID]
+  public var isr: [NodeID]
 }
 
 /// What a follower's feed tells the partition's lane.
@@ -27,6 +40,8 @@ struct FollowerWord: Sendable {
   let fenceCount: Int
   /// Everything up to this commit is durable there.
   let durable: Int64
+  /// And so are all sealed segments.
+  let isComplete: Bool
 }
 
 /// How far a partition's commits are replicated, and the appends that wait for it.
@@ -41,6 +56,9 @@ final class PartitionReplicas {
   }
 
   private let node: NodeID
+  private let propose: (_ decided: [NodeID], _ isr: [NodeID]) -> Void
+  /// The last commit when this began: what is said of earlier ones was sent in another epoch, or another life.
+  private let firstSequence: Int64
   private(set) var set: ReplicaSet
   private var leader: LeaderReplica
   /// Where the log ended after commits that are not replicated yet.
@@ -51,29 +69,44 @@ final class PartitionReplicas {
   /// - Parameters:
   ///   - sequence: of the last commit, which is durable here; the log ends at `endOffset`.
   ///   - highWatermark: as it was known before.
+  ///   - gone: nodes without a session.
+  ///   - former: of an earlier epoch, or of this one before the log was rebuilt.
+  ///   - propose: called with what is decided, as far as this node knows, and what is wanted.
   init(
-    _ set: ReplicaSet, node: NodeID, epoch: LeaderEpoch, sequence: Int64, endOffset: Int64, highWatermark: Int64, now: Int64
+    _ set: ReplicaSet, node: NodeID, epoch: LeaderEpoch, sequence: Int64, endOffset: Int64, highWatermark: Int64, now: Int64,
+    lagMaxMilliseconds: Int64, gone: Set<NodeID>, after former: PartitionReplicas?,
+    propose: @escaping (_ decided: [NodeID], _ isr: [NodeID]) -> Void
   ) {
     self.node = node
     self.set = set
+    self.propose = propose
+    firstSequence = sequence
+    waiting = former?.waiting ?? []
     self.highWatermark = highWatermark
     let isReplicated = highWatermark >= endOffset
     leader = LeaderReplica(
       nodeID: node,
       partition: Replication.PartitionState(leader: node, leaderEpoch: epoch, replicas: set.replicas, isr: set.inSync),
-      settings: .init(lagMaxMilliseconds: .max, inSyncMin: 1), durableEnd: CommitSequence(sequence),
+      settings: .init(lagMaxMilliseconds: set.isFixed ? .max : lagMaxMilliseconds, inSyncMin: 1),
+      durableEnd: CommitSequence(sequence),
+      // Asked of the cluster in this epoch, and perhaps decided since.
+      proposed: former.flatMap { $0.epoch == epoch ? $0.leader.proposed : nil },
       highWatermark: isReplicated ? CommitSequence(sequence) : .zero, now: now)
     if !isReplicated {
       ends.append((sequence, endOffset))
       // Where there is nobody else.
       raise(leader.synced(to: CommitSequence(sequence)))
     }
+    for node in gone where set.replicas.contains(node) { session(of: node, isAlive: false, now: now) }
   }
 
-  /// The cluster has decided anew, in the same epoch.
+  var epoch: LeaderEpoch { leader.epoch }
+
+  /// The cluster has decided anew, in the same epoch. The same once more is no answer to what was proposed.
   func change(to set: ReplicaSet, now: Int64) {
+    guard set != self.set else { return }
     self.set = set
-    raise(leader.decided(isr: set.inSync, now: now))
+    raise(leader.decided(replicas: set.replicas, isr: set.inSync, now: now))
   }
 
   func noteDurable(sequence: Int64, endOffset: Int64) {
@@ -81,26 +114,46 @@ final class PartitionReplicas {
     raise(leader.synced(to: CommitSequence(sequence)))
   }
 
-  func acknowledged(by follower: NodeID, sequence: Int64, now: Int64) {
-    raise(leader.acknowledged(by: follower, epoch: leader.epoch, end: CommitSequence(sequence), now: now))
+  func acknowledged(by follower: NodeID, sequence: Int64, isComplete: Bool, now: Int64) {
+    guard sequence >= firstSequence || !isComplete else { return }
+    raise(
+      leader.acknowledged(
+        by: follower, epoch: leader.epoch, end: CommitSequence(sequence), isComplete: isComplete, now: now))
+  }
+
+  func session(of node: NodeID, isAlive: Bool, now: Int64) {
+    raise(leader.session(of: node, isAlive: isAlive, now: now))
+  }
+
+  /// - Parameter followers: that are connected.
+  func tick(followers: Set<NodeID>, now: Int64) {
+    leader.repeated(by: followers, now: now)
+    raise(leader.tick(now: now))
   }
 
   private func raise(_ actions: [LeaderReplica.Action]) {
-    for case .highWatermark(let reached) in actions {
-      while let first = ends.first, first.sequence <= reached.rawValue {
-        highWatermark = max(highWatermark, first.endOffset)
-        ends.removeFirst()
+    for action in actions {
+      switch action {
+      case .highWatermark(let reached):
+        while let first = ends.first, first.sequence <= reached.rawValue {
+          highWatermark = max(highWatermark, first.endOffset)
+          ends.removeFirst()
+        }
+      case .propose(let isr): if !set.isFixed { propose(set.inSync, isr) }
       }
     }
   }
 
   /// Why nothing may be appended with acks=all; nil if it may.
+  ///
+  /// Where the set can shrink what is decided counts, not who is connected: a follower that comes back soon is waited for.
   func refusal(inSyncMin: Int, followers: [NodeID: Int]) -> String? {
-    let there = set.inSync.filter { $0 == node || followers[$0, default: 0] > 0 }
-    if set.isFixed, there.count < set.inSync.count {
-      return "\(there.count) of \(set.inSync.count) replicas are there"
+    var count = set.inSync.count
+    if set.isFixed {
+      count = set.inSync.count { $0 == node || followers[$0, default: 0] > 0 && !leader.isIncomplete($0) }
+      if count < set.inSync.count { return "\(count) of \(set.inSync.count) replicas are there, with all segments" }
     }
-    return there.count < inSyncMin ? "\(there.count) replicas are in sync, min.insync.replicas asks for \(inSyncMin)" : nil
+    return count < inSyncMin ? "\(count) replicas are in sync, min.insync.replicas asks for \(inSyncMin)" : nil
   }
 
   // Appends that wait

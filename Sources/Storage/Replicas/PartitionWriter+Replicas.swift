@@ -1,9 +1,28 @@
 internal import Model
+internal import SQLite
 internal import Synchronization
 
 // Followers that must have what is replicated.
 
 extension PartitionWriter {
+  /// This node leads the partition in `epoch`: durable on return, and known to its followers by a commit of its own, unless the log is as new as the
+  /// epoch.
+  ///
+  /// - Throws: `.refused(.fencedLeaderEpoch)` where a later one has begun; the partition is fenced, or what the disk says.
+  func lead(in epoch: LeaderEpoch) throws(StorageError) {
+    let last = state.epochs.last?.epoch ?? -1
+    guard epoch.rawValue >= last else { throw .refused(.fencedLeaderEpoch) }
+    let isNew = state.commitSequence == 0 && state.leaderEpoch == epoch.rawValue
+    if last < epoch.rawValue, !isNew {
+      let start = EpochStart(epoch: epoch.rawValue, startOffset: extent.endOffset)
+      try commitChange { segment, state throws(SQLiteError) in
+        try segment.insert(start)
+        state.epochs.append(start)
+      }
+    }
+    takeReplicas()
+  }
+
   /// Takes over what the log was told of its replicas.
   func takeReplicas() {
     let set = log.shared.withLock { $0.replicas }
@@ -15,22 +34,30 @@ extension PartitionWriter {
       publish()
       return store.highWatermarksMoved(of: [log])
     }
-    if let replicas {
+    if let replicas, replicas.epoch.rawValue == leaderEpoch {
       replicas.change(to: set, now: store.now())
     } else {
-      beginReplication(set, highWatermark: log.offsets?.highWatermark.rawValue ?? 0)
+      beginReplication(set, highWatermark: log.offsets?.highWatermark.rawValue ?? 0, after: replicas)
     }
     publish()
     store.highWatermarksMoved(of: [log])
     answerReplicated()
   }
 
-  /// - Parameter highWatermark: below which everything is known to be replicated.
-  func beginReplication(_ set: ReplicaSet, highWatermark: Int64) {
+  /// - Parameters:
+  ///   - highWatermark: below which everything is known to be replicated.
+  ///   - former: of another epoch, or of a log that was rebuilt: what waits goes on waiting, what was said counts no more.
+  func beginReplication(_ set: ReplicaSet, highWatermark: Int64, after former: PartitionReplicas? = nil) {
     if replicas == nil { lane.noteReplicated(1) }
+    let (store, name, topicID, epoch) = (store, log.topicPartition, log.topicID, LeaderEpoch(leaderEpoch))
     replicas = PartitionReplicas(
-      set, node: options.nodeID, epoch: LeaderEpoch(leaderEpoch), sequence: state.commitSequence, endOffset: extent.endOffset,
-      highWatermark: min(highWatermark, extent.endOffset), now: store.now())
+      set, node: options.nodeID, epoch: epoch, sequence: state.commitSequence, endOffset: extent.endOffset,
+      highWatermark: min(highWatermark, extent.endOffset), now: store.now(),
+      lagMaxMilliseconds: options.replicaLagMaxMilliseconds,
+      gone: store.nodesGone, after: former
+    ) { decided, wanted in
+      store.propose(IsrProposal(topicPartition: name, topicID: topicID, epoch: epoch, decided: decided, isr: wanted))
+    }
   }
 
   /// Below it everything may be seen, and deleted.
@@ -58,11 +85,36 @@ extension PartitionWriter {
   func hear(_ word: FollowerWord) -> Bool {
     guard let replicas, fenceReason == nil, word.fenceCount == fenceCount else { return false }
     let before = replicas.highWatermark
-    replicas.acknowledged(by: word.follower, sequence: min(word.durable, state.commitSequence), now: store.now())
-    guard replicas.highWatermark > before else { return false }
+    replicas.acknowledged(
+      by: word.follower, sequence: min(word.durable, state.commitSequence), isComplete: word.isComplete, now: store.now())
+    return noteRise(from: before)
+  }
+
+  private func noteRise(from before: Int64) -> Bool {
+    guard let replicas, replicas.highWatermark > before else { return false }
     publish()
     capture?.wake()
     return true
+  }
+
+  /// Time has passed.
+  func tickReplicas() {
+    guard let replicas, fenceReason == nil else { return }
+    changeInSync { $0.tick(followers: Set(followers.keys), now: store.now()) }
+    if replicas.hasWaiting { answerReplicated() }
+  }
+
+  func noteSession(of node: NodeID, isAlive: Bool) {
+    changeInSync { $0.session(of: node, isAlive: isAlive, now: store.now()) }
+  }
+
+  private func changeInSync(_ change: (PartitionReplicas) -> Void) {
+    guard let replicas else { return }
+    let before = replicas.highWatermark
+    change(replicas)
+    guard noteRise(from: before) else { return }
+    store.highWatermarksMoved(of: [log])
+    answerReplicated()
   }
 
   /// A feed was closed.

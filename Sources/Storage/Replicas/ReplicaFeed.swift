@@ -206,14 +206,18 @@ public final class ReplicaFeed: @unchecked Sendable {
 
   /// Everything up to `position` is durable at the follower. What is no commit that it was sent, or had in common with the leader when it
   /// began, is passed over: it says so of its own history before that is repaired.
-  public func acknowledged(_ position: CommitPosition) {
+  ///
+  /// - Parameter isComplete: all sealed segments are there too (`FollowerPartition.isComplete`): otherwise it is not in sync, whatever it has of the
+  ///   active one.
+  public func acknowledged(_ position: CommitPosition, isComplete: Bool = true) {
     guard !isClosed, let known, let capture else { return }
     let isSent =
       position.leaderEpoch == known.to.leaderEpoch && position.commitSequence > known.from.commitSequence
       && position.commitSequence <= known.to.commitSequence
     guard isSent || position == known.from else { return }
     log.store.lane(of: log).submit(
-      FollowerWord(log: log, follower: follower, fenceCount: capture.fenceCount, durable: position.commitSequence))
+      FollowerWord(
+        log: log, follower: follower, fenceCount: capture.fenceCount, durable: position.commitSequence, isComplete: isComplete))
   }
 
   // Files
