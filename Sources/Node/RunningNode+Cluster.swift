@@ -61,6 +61,7 @@ extension RunningNode {
     var options = EtcdClusterStore.Options(endpoints: etcd.endpoints)
     options.prefix = etcd.prefix
     options.credentials = try etcd.credentials()
+    options.directory = try DirectoryIdentity(of: store.node, path: configuration.dataDirectory)
     let cluster = try await waitForEtcd(options, configuration, membership, logger)
     let clusterID = cluster.image.clusterID
     do {

@@ -34,6 +34,9 @@ extension AdminContext {
         let created = try await cluster.createTopic(
           named: topic.name, partitionCount: try partitionCount(of: topic),
           replicationFactor: topic.assignments.isEmpty && topic.replicationFactor != -1 ? topic.replicationFactor : nil,
+          assignments: topic.assignments.isEmpty
+            ? nil
+            : topic.assignments.sorted { $0.partitionIndex < $1.partitionIndex }.map { $0.brokerIDs.map { NodeID($0) } },
           configuration: topic.configs.map { ($0.name, $0.value) }, validateOnly: request.validateOnly)
         describe(created, in: &row, isCreated: !request.validateOnly)
       } catch {

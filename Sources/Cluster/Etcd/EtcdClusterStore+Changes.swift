@@ -9,14 +9,15 @@ extension EtcdClusterStore {
 
   @discardableResult
   public func createTopic(
-    named name: String, partitionCount: Int32, replicationFactor: Int16?, configuration: [(name: String, value: String?)],
-    validateOnly: Bool
+    named name: String, partitionCount: Int32, replicationFactor: Int16?, assignments: [[NodeID]]?,
+    configuration: [(name: String, value: String?)], validateOnly: Bool
   ) async throws(ClusterError) -> TopicImage {
     let keys = seen()
     let topic = try plans.topic(
       named: name, partitionCount: partitionCount, configuration: configuration, in: keys.image
     ) { count throws(ClusterError) in
-      try placed(0..<count, replicationFactor ?? plans.defaultReplicationFactor(keys.image), in: keys.image)
+      if let assignments { return try placed(as: assignments, in: keys.image) }
+      return try placed(0..<count, replicationFactor ?? plans.defaultReplicationFactor(keys.image), in: keys.image)
     }
     if validateOnly { return topic }
     try await write(topic.partitions, of: topic.id, from: 0, if: [])
@@ -50,6 +51,19 @@ extension EtcdClusterStore {
       let replicas = placement.replicas(ofPartition: number, replicationFactor: Int(replicationFactor))
       return PartitionImage(leader: replicas[0], leaderEpoch: .zero, replicas: replicas, isr: replicas)
     }
+  }
+
+  /// New partitions on these nodes, each led by its first replica.
+  private func placed(as assignments: [[NodeID]], in image: ClusterImage) throws(ClusterError) -> [PartitionImage] {
+    var partitions: [PartitionImage] = []
+    for replicas in assignments {
+      guard !replicas.isEmpty, Set(replicas).count == replicas.count, replicas.allSatisfy({ image.nodes[$0] != nil }) else {
+        throw ClusterError(
+          .invalidReplicaAssignment, "a partition is assigned to no node, to one twice, or to one that is unknown")
+      }
+      partitions.append(PartitionImage(leader: replicas[0], leaderEpoch: .zero, replicas: replicas, isr: replicas))
+    }
+    return partitions
   }
 
   /// Writes partitions that nobody sees yet: their topic's key does not count them.
@@ -96,14 +110,19 @@ extension EtcdClusterStore {
     }
   }
 
-  public func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError) {
+  public func createPartitions(
+    topic name: String, count: Int32, assignments: [[NodeID]]?, validateOnly: Bool
+  ) async throws(ClusterError) {
     let keys = seen()
     let topic = try plans.topic(named: name, growingTo: count, in: keys.image)
     let key = self.keys.topic(name)
     let condition = EtcdCondition.unchanged(key, modRevision: keys.modRevision(of: key))
     let first = topic.partitions.count
     let replicationFactor = Int16(clamping: topic.partitions.first?.replicas.count ?? 1)
-    let added = try placed(first..<Int(count), replicationFactor, in: keys.image)
+    let added =
+      if let assignments { try placed(as: assignments, in: keys.image) } else {
+        try placed(first..<Int(count), replicationFactor, in: keys.image)
+      }
     if validateOnly { return }
     try await write(added, of: topic.id, from: first, if: [condition])
     guard var record = keys.topicRecord(name) else {
