@@ -32,7 +32,7 @@ final class BrokerContext: Sendable {
   ) {
     self.configuration = configuration
     self.store = store
-    partitions = LocalPartitions(store: store, nodeID: configuration.nodeID)
+    partitions = LocalPartitions(store: store, nodeID: configuration.nodeID, isStandby: { cluster.isStandby })
     self.cluster = cluster
     producerIDs = ProducerIDs(cluster)
     self.groups = groups

@@ -8,6 +8,8 @@ internal import Storage
 struct LocalPartitions: Sendable {
   let store: LogStore
   let nodeID: NodeID
+  /// This node is a standby at this moment.
+  let isStandby: @Sendable () -> Bool
 
   /// The log of a partition that this node leads.
   ///
@@ -17,6 +19,20 @@ struct LocalPartitions: Sendable {
   ) throws(ErrorCode) -> PartitionLog {
     let found = try find(partition, in: image)
     if found.image.leader == nodeID, let log = found.log, !log.isReplica { return log }
+    throw epochError(epoch, found.image.leaderEpoch) ?? .notLeaderOrFollower
+  }
+
+  /// The log that clients read here: of a partition that this node leads, or on a standby, whose clients see it as the leader.
+  ///
+  /// - Returns: with the leader epoch that clients know; a copy has that of its last record.
+  func read(
+    _ partition: TopicPartition, in image: ClusterImage, epoch: Int32 = -1
+  ) throws(ErrorCode) -> (log: PartitionLog, epochFloor: LeaderEpoch) {
+    let found = try find(partition, in: image)
+    if found.image.leader == nodeID, let log = found.log {
+      if !log.isReplica { return (log, .zero) }
+      if isStandby() { return (log, found.image.leaderEpoch) }
+    }
     throw epochError(epoch, found.image.leaderEpoch) ?? .notLeaderOrFollower
   }
 

@@ -66,7 +66,10 @@ struct RunningNode {
     _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: any ClusterStore, _ logger: Logger
   ) async throws -> RunningNode {
     if !store.closedCleanly { logger.notice("the last run did not end in order: every partition begins a new leader epoch") }
-    do { if configuration.etcd == nil { try leadShards(store) } } catch {
+    do {
+      if configuration.etcd == nil, !cluster.isStandby { try leadShards(store) }
+      (cluster as? LocalClusterStore)?.replicateShards()
+    } catch {
       cluster.close()
       throw error
     }
@@ -100,11 +103,11 @@ struct RunningNode {
               PairedNode.Dependencies(
                 configuration: configuration, store: store, cluster: local, kafka: advertised,
                 secret: try PeerSecretFile.read(configuration.peerSecretFile), group: group,
-                topicsDeleted: { groups.topicsDeleted($0) }, logger: Logger(label: "peers")))
+                groups: groups, logger: Logger(label: "peers")))
           }
         }
         try await broker.start(on: group, listener: listener)
-        try others?.keeper.start()
+        try others?.takeRoles()
       } catch {
         await others?.stop()
         await pair?.stop()

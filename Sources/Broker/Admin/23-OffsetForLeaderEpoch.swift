@@ -19,8 +19,8 @@ extension AdminContext {
           row.partition = asked.partition
           let name = TopicPartition(topic: topic.topic, partition: asked.partition)
           do throws(ErrorCode) {
-            let log = try partitions.led(name, in: image, epoch: asked.currentLeaderEpoch)
-            let end = try Self.epochEnd(asked, log)
+            let (log, epochFloor) = try partitions.read(name, in: image, epoch: asked.currentLeaderEpoch)
+            let end = try Self.epochEnd(asked, log, epochFloor)
             row.leaderEpoch = end.epoch.rawValue
             row.endOffset = end.endOffset.rawValue
           } catch { row.errorCode = partitions.outcome(error, of: name, in: image) }
@@ -33,12 +33,12 @@ extension AdminContext {
   }
 
   private static func epochEnd(
-    _ asked: OffsetForLeaderEpochRequest.OffsetForLeaderPartition, _ log: PartitionLog
+    _ asked: OffsetForLeaderEpochRequest.OffsetForLeaderPartition, _ log: PartitionLog, _ epochFloor: LeaderEpoch
   ) throws(ErrorCode) -> (epoch: LeaderEpoch, endOffset: Offset) {
     let current: LeaderEpoch
     let end: (epoch: LeaderEpoch, endOffset: Offset)?
     do throws(StorageError) {
-      current = try log.loadNow().leaderEpoch
+      current = max(try log.loadNow().leaderEpoch, epochFloor)
       end = try log.epochEnd(LeaderEpoch(asked.leaderEpoch))
     } catch { throw error.errorCode }
     if let error = epochError(asked.currentLeaderEpoch, current) { throw error }

@@ -21,7 +21,7 @@ public struct AdminContext: Sendable {
   ) {
     self.cluster = cluster
     self.store = store
-    partitions = LocalPartitions(store: store, nodeID: nodeID)
+    partitions = LocalPartitions(store: store, nodeID: nodeID, isStandby: { cluster.isStandby })
     self.nodeID = nodeID
     self.dataDirectory = dataDirectory
     self.topicsDeleted = topicsDeleted

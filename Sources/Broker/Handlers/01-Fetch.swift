@@ -48,14 +48,16 @@ extension Call {
         part.log =
           version >= 11
           ? try broker.partitions.held(name, in: image, epoch: interest.currentLeaderEpoch)
-          : try broker.partitions.led(name, in: image, epoch: interest.currentLeaderEpoch)
+          : try broker.partitions.read(name, in: image, epoch: interest.currentLeaderEpoch).log
       } catch { part.error = error }
       guard let topic = image.topics[interest.topic], let partition = topic.partition(interest.partition) else { return part }
       if part.error == nil, version < 10, topic.configuration.compression == .zstd {
         part.error = .unsupportedCompressionType
       }
       part.epoch = partition.leaderEpoch
-      if version >= 11, part.log?.isReplica == false { part.nearer = broker.nearerReplica(of: partition, to: request.rackID, image) }
+      if version >= 11, part.log?.isReplica == false {
+        part.nearer = broker.nearerReplica(of: partition, to: request.rackID, image)
+      }
       return part
     }
     FetchOperation(call: self, broker: broker, request: request, plan: plan, parts: parts).gather()

@@ -39,8 +39,8 @@ extension Call {
           row.partitionIndex = part.partitionIndex
           do throws(ErrorCode) {
             if repeated.contains(key) { throw .invalidRequest }
-            let log = try broker.partitions.led(key, in: image, epoch: part.currentLeaderEpoch)
-            let answer = try Self.answer(part, log, version: version)
+            let (log, epochFloor) = try broker.partitions.read(key, in: image, epoch: part.currentLeaderEpoch)
+            let answer = try Self.answer(part, log, epochFloor, version: version)
             row.offset = answer.offset
             row.timestamp = answer.timestamp
             row.leaderEpoch = answer.epoch
@@ -61,13 +61,13 @@ extension Call {
 
   /// On a read thread.
   private static func answer(
-    _ part: ListOffsetsRequest.Partition, _ log: PartitionLog, version: Int16
+    _ part: ListOffsetsRequest.Partition, _ log: PartitionLog, _ epochFloor: LeaderEpoch, version: Int16
   ) throws(ErrorCode) -> Answer {
     let fenced: ErrorCode?
     do throws(StorageError) {
       let offsets = try log.loadNow()
       let behind = try behindFormerLeader(part, log, offsets, version)
-      fenced = epochError(part.currentLeaderEpoch, offsets.leaderEpoch) ?? behind
+      fenced = epochError(part.currentLeaderEpoch, max(offsets.leaderEpoch, epochFloor)) ?? behind
       if fenced == nil, let answer = try look(part.timestamp, log, offsets, version: version) { return answer }
     } catch {
       throw error.code

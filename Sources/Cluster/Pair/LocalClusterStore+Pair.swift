@@ -10,6 +10,8 @@ extension LocalClusterStore {
   /// What this node is, durably.
   public var pair: PairState { pairState.withLock { $0 } }
 
+  public var isStandby: Bool { pair.role == .standby }
+
   /// A partition as this node has it.
   func newPartition(leaderEpoch: LeaderEpoch) -> PartitionImage {
     let pair = pair
@@ -101,8 +103,22 @@ extension LocalClusterStore {
         } catch { complaints.append("\(partition): \(error)") }
       }
     }
+    complaints += replicateShards()
     partitionsChanged()
     return complaints
+  }
+
+  /// Tells the coordinator's shards which nodes have to have what is appended: after this node leads them.
+  ///
+  /// - Returns: those that could not be told, in sentences.
+  @discardableResult
+  public func replicateShards() -> [String] {
+    (0..<Limits.coordinatorShardCount).compactMap { shard in
+      do throws(StorageError) {
+        try store.setReplicas(of: CoordinatorTopic.partition(shard), topicID: CoordinatorTopic.id, replicas)
+        return nil
+      } catch { return "\(CoordinatorTopic.partition(shard)): \(error)" }
+    }
   }
 
   /// Shows every partition as this node has it now.

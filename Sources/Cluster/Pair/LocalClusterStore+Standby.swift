@@ -153,6 +153,10 @@ extension LocalClusterStore {
             epochs[name] = next
           }
         }
+        for shard in 0..<Limits.coordinatorShardCount {
+          let name = CoordinatorTopic.partition(shard)
+          epochs[name] = LeaderEpoch((lastEpochs[name] ?? .zero).rawValue &+ Self.promotionEpochStep)
+        }
         try connection.execute(
           """
           UPDATE node_state SET next_producer_id = max(next_producer_id, \(Int64(epoch.rawValue) << Self.producerIDBits))

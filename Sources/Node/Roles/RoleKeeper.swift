@@ -99,6 +99,8 @@ final class RoleKeeper: Sendable {
     try? await threads.shutdownGracefully()
   }
 
+  var isStopping: Bool { state.withLock { $0.isStopping } }
+
   /// Whether every partition is what the image wants it to be.
   var isSettled: Bool { state.withLock { $0.busy.isEmpty && $0.wanted == $0.applied && $0.epochFloors.isEmpty } }
 
@@ -121,7 +123,9 @@ final class RoleKeeper: Sendable {
       return
     }
     state.withLock { state in
-      for partition in unwanted { state.applied[partition.name] = PartitionDuty(topicID: partition.topicID, role: .follow(nil)) }
+      for partition in unwanted {
+        state.applied[partition.name] = PartitionDuty(topicID: partition.topicID, role: .follow(nil))
+      }
     }
   }
 
@@ -356,7 +360,8 @@ final class RoleKeeper: Sendable {
       var next = partition
       next.isr = partition.replicas.filter { proposal.isr.contains($0) }
       changes.append(
-        PartitionChange(topicID: proposal.topicID, partition: proposal.topicPartition.partition, expected: partition, next: next))
+        PartitionChange(
+          topicID: proposal.topicID, partition: proposal.topicPartition.partition, expected: partition, next: next))
     }
     guard !changes.isEmpty else { return }
     do throws(ClusterError) { _ = try await dependencies.cluster.changePartitions(changes) } catch {

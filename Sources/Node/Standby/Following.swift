@@ -22,7 +22,6 @@ final class Following: Sendable {
   private let store: LogStore
   private let client: PeerClient
   private let logger: Logger
-  private let topicsDeleted: @Sendable (Set<String>) -> Void
   private let events: AsyncStream<PeerEvent>
   private let threads = NIOThreadPool(numberOfThreads: 2)
   private let state = Mutex(State())
@@ -33,12 +32,11 @@ final class Following: Sendable {
   /// Opens every partition as a replica, which readers have from then on, and begins to connect. Blocks.
   init(
     _ configuration: PeerClient.Configuration, identity: PeerIdentity, store: LogStore, cluster: LocalClusterStore,
-    on group: any EventLoopGroup, topicsDeleted: @escaping @Sendable (Set<String>) -> Void, logger: Logger
+    on group: any EventLoopGroup, logger: Logger
   ) {
     self.store = store
     self.cluster = cluster
     self.logger = logger
-    self.topicsDeleted = topicsDeleted
     let (stream, continuation) = AsyncStream.makeStream(of: PeerEvent.self)
     events = stream
     client = PeerClient.start(configuration, identity: identity, on: group, logger: logger) { continuation.yield($0) }
@@ -87,7 +85,6 @@ final class Following: Sendable {
         let gone = try await cluster.topicsGone(in: image)
         for topic in gone { await unfollow(topic) }
         try await cluster.adopt(image)
-        if !gone.isEmpty { topicsDeleted(Set(gone.map(\.name))) }
         try? await threads.runIfActive { self.followAll() }
         state.withLock { $0.hasImage = true }
       } catch {
@@ -106,18 +103,24 @@ final class Following: Sendable {
 
   /// Follows every partition of the image that is not followed yet. Blocks.
   private func followAll() {
+    for shard in 0..<Limits.coordinatorShardCount {
+      follow(CoordinatorTopic.partition(shard), CoordinatorTopic.id, TopicConfiguration())
+    }
     for topic in cluster.image.topics.values {
       for number in topic.partitions.indices {
-        let partition = TopicPartition(topic: topic.name, partition: Int32(number))
-        guard state.withLock({ $0.followers[partition] == nil && !$0.isStopping }) else { continue }
-        do throws(StorageError) {
-          let follower = try store.openReplica(of: partition, topicID: topic.id, configuration: topic.configuration)
-          state.withLock { $0.followers[partition] = follower }
-          client.follow(partition, topicID: topic.id, into: FollowedLog(follower))
-        } catch {
-          logger.error("a partition cannot be followed", metadata: ["partition": "\(partition)", "error": "\(error)"])
-        }
+        follow(TopicPartition(topic: topic.name, partition: Int32(number)), topic.id, topic.configuration)
       }
+    }
+  }
+
+  private func follow(_ partition: TopicPartition, _ topicID: TopicID, _ configuration: TopicConfiguration) {
+    guard state.withLock({ $0.followers[partition] == nil && !$0.isStopping }) else { return }
+    do throws(StorageError) {
+      let follower = try store.openReplica(of: partition, topicID: topicID, configuration: configuration)
+      state.withLock { $0.followers[partition] = follower }
+      client.follow(partition, topicID: topicID, into: FollowedLog(follower))
+    } catch {
+      logger.error("a partition cannot be followed", metadata: ["partition": "\(partition)", "error": "\(error)"])
     }
   }
 
@@ -145,12 +148,13 @@ final class Following: Sendable {
   private var isComplete: Bool {
     let (followers, hasImage) = state.withLock { ($0.followers, $0.hasImage) }
     let status = client.status
-    guard hasImage, case .connected = status.state, followers.count == cluster.image.partitionCount else { return false }
+    guard hasImage, case .connected = status.state, followers.count == cluster.image.partitionCount + Limits.coordinatorShardCount
+    else { return false }
     let partitions = Dictionary(uniqueKeysWithValues: status.partitions.map { ($0.partition, $0) })
     return followers.allSatisfy { name, follower in
       guard let partition = partitions[name], partition.durable != nil, partition.state == .streaming else { return false }
       let end = follower.log.offsets?.logEndOffset ?? .zero
-      return end >= partition.highWatermark ?? .zero && follower.wantedFiles.isEmpty
+      return end >= partition.highWatermark ?? .zero && follower.isComplete
     }
   }
 }

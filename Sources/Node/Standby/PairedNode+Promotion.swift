@@ -1,3 +1,4 @@
+import Broker
 import Cluster
 import Logging
 import Metadata
@@ -71,13 +72,13 @@ extension PairedNode {
       words.append("\(error)")
     }
     await following.stop()
-    let followers = following.followers
-    let epochs = try await cluster.promote(
-      epoch: epoch, toFence: toFence, lastEpochs: followers.compactMapValues { $0.log.offsets?.leaderEpoch })
+    let lastEpochs = following.followers.compactMapValues { $0.log.offsets?.leaderEpoch }
+    let epochs = try await cluster.promote(epoch: epoch, toFence: toFence, lastEpochs: lastEpochs)
     state.withLock { $0.following = nil }
-    words += await lead(followers, epochs)
+    words += await lead(epochs)
     try await cluster.lead(epochs)
     store.setTakesAppends(true)
+    for shard in 0..<Limits.coordinatorShardCount { dependencies.groups.lead(shard: shard) }
     state.withLock { $0.port }?.update(identity)
     if toFence != nil { keepFencing() }
     logger.notice("this node was promoted and leads", metadata: ["epoch": "\(epoch)"])
@@ -119,28 +120,21 @@ extension PairedNode {
     logger.warning("the former leader has records that did not come in time")
   }
 
-  private func lead(
-    _ followers: [TopicPartition: FollowerPartition], _ epochs: [TopicPartition: LeaderEpoch]
-  ) async -> [String] {
+  /// Has the logs taken over, in epochs that nobody led in. Those that cannot be are not led until the node starts again.
+  ///
+  /// - Returns: what went wrong, in sentences.
+  private func lead(_ epochs: [TopicPartition: LeaderEpoch]) async -> [String] {
     let (store, image, logger) = (store, cluster.image, logger)
     return await withCheckedContinuation { continuation in
       store.runOnReadThread {
         var words: [String] = []
         for (partition, epoch) in epochs.sorted(by: { $0.key < $1.key }) {
-          guard let topic = image.topics[partition.topic] else { continue }
+          let topic = image.topics[partition.topic]
           do throws(StorageError) {
-            do throws(StorageError) {
-              if let follower = followers[partition] {
-                try follower.promote(to: epoch)
-              } else {
-                throw .notLeader(partition)
-              }
-            } catch {
-              guard case .notLeader = error else { throw error }
-              // Nothing of it has come: nothing of it was acknowledged.
-              try store.lead(
-                partition, topicID: topic.id, epoch: epoch, configuration: topic.configuration, replicas: nil)
-            }
+            // Nothing was acknowledged of what has not come: it is begun empty.
+            try store.lead(
+              partition, topicID: topic?.id ?? CoordinatorTopic.id, epoch: epoch,
+              configuration: topic?.configuration ?? TopicConfiguration(), replicas: nil)
           } catch {
             logger.error("a partition cannot be led", metadata: ["partition": "\(partition)", "error": "\(error)"])
             words.append("\(partition) cannot be led: \(error)")

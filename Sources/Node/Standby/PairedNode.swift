@@ -1,3 +1,4 @@
+import Broker
 import Cluster
 import Logging
 import Metadata
@@ -18,8 +19,7 @@ final class PairedNode: Sendable {
     var kafka: HostPort
     var secret: PeerSecret?
     var group: any EventLoopGroup
-    /// Called with the names of topics that are gone.
-    var topicsDeleted: @Sendable (Set<String>) -> Void
+    var groups: GroupCoordinator
     var logger: Logger
   }
 
@@ -125,7 +125,7 @@ final class PairedNode: Sendable {
     let following = try await NIOThreadPool.singleton.runIfActive {
       Following(
         client, identity: identity, store: dependencies.store, cluster: dependencies.cluster, on: dependencies.group,
-        topicsDeleted: dependencies.topicsDeleted, logger: dependencies.logger)
+        logger: dependencies.logger)
     }
     following.start()
     state.withLock { $0.following = following }
@@ -190,6 +190,7 @@ final class PairedNode: Sendable {
     do throws(ClusterError) {
       try await cluster.fence(by: leader.node, epoch: leader.leaderEpoch, address: HostPort(leader.address))
     } catch { return error }
+    for shard in 0..<Limits.coordinatorShardCount { dependencies.groups.release(shard: shard) }
     state.withLock { $0.port }?.update(identity)
     logger.critical(
       "node \(leader.node) was promoted over this node, which takes no records any more: start it with --standby-of to make it the standby"
