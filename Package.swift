@@ -78,7 +78,7 @@ let package = Package(
     room(
       "Cluster",
       [
-        "Model", "SQLite", "Metadata", "Storage", nioCore, nioPosix, logging,
+        "Model", "SQLite", "Metadata", "Replication", "Storage", nioCore, nioPosix, logging,
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOFoundationEssentialsCompat", package: "swift-nio"),
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -118,7 +118,7 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "CEdit", "Model", "Records", "Pages", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
+        "CEdit", "Model", "Records", "Pages", "Metadata", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
         nioPosix, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
@@ -129,7 +129,7 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes", "CSQLite"]),
-    tests("Storage", ["Model", "Bytes", "SQLite", "Records", "Pages", nioCore, logging]),
+    tests("Storage", ["Model", "Bytes", "Coordination", "SQLite", "Records", "Pages", nioCore, logging]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Pages", ["Model", "SQLite"]),
     tests("Metadata", ["Model"]),
@@ -141,8 +141,10 @@ let package = Package(
         "HistorySupport", "Export", "Model", "Query", nioCore, nioPosix, logging, metrics,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
-    tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging]),
-    tests("Node", ["HistorySupport", "Model", "Records", "Storage", "Shipping", nioCore, nioPosix, logging]),
+    tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging, nioCore, nioPosix]),
+    tests(
+      "Node",
+      ["HistorySupport", "Coordination", "Model", "Records", "Metadata", "Cluster", "Storage", "Shipping", nioCore, nioPosix, logging]),
     .testTarget(
       name: "BrokerAdminTests",
       dependencies: [

@@ -9,6 +9,8 @@ public struct BrokerConfiguration: Sendable {
   /// Zero until the listener is bound, where the configuration asked for any free port.
   public var advertisedPort: Int
   public var rack: String?
+  /// Sends consumers to an in-sync follower in their rack (`replica.selector.class`, KIP-392).
+  public var readsFromRack: Bool
   /// Creates a topic that a Metadata request names and that does not exist (`auto.create.topics.enable`).
   public var autoCreateTopics: Bool
   /// Partitions of a topic created without a count (`num.partitions`).
@@ -31,6 +33,7 @@ public struct BrokerConfiguration: Sendable {
     self.advertisedHost = advertisedHost
     self.advertisedPort = advertisedPort
     rack = nil
+    readsFromRack = false
     autoCreateTopics = true
     defaultPartitionCount = 4
     requestBytesMax = Limits.requestBytesMax

@@ -12,7 +12,9 @@ internal import Synchronization
 final class BrokerContext: Sendable {
   let configuration: BrokerConfiguration
   let store: LogStore
+  let partitions: LocalPartitions
   let cluster: any ClusterStore
+  let producerIDs: ProducerIDs
   let groups: GroupCoordinator
   let admin: AdminContext
   let fetchSessions: FetchSessions
@@ -30,7 +32,9 @@ final class BrokerContext: Sendable {
   ) {
     self.configuration = configuration
     self.store = store
+    partitions = LocalPartitions(store: store, nodeID: configuration.nodeID, isStandby: { cluster.isStandby })
     self.cluster = cluster
+    producerIDs = ProducerIDs(cluster)
     self.groups = groups
     self.admin = admin
     self.logger = logger

@@ -1,4 +1,6 @@
+internal import Cluster
 internal import KafkaProtocol
+internal import Metadata
 internal import Model
 internal import NIOCore
 internal import Storage
@@ -11,8 +13,8 @@ internal import Storage
 ///        └── high watermark moved ◄── parked until enough bytes or the deadline ◄── too little
 /// ```
 ///
-/// A partition that is deleted while a fetch waits for it ends the wait. One that is fenced does not: it is read on, and goes on when it
-/// is rebuilt.
+/// A partition that is deleted, or that this node leads no longer, ends the wait. One that is fenced does not: it is read on, and goes on
+/// when it is rebuilt.
 ///
 /// Partitions are served in the order of the request wherever their records are, so that busy ones cannot starve one that lags behind.
 // Safe because: it lives on its connection's event loop; a read thread gets values and hands values back.
@@ -41,6 +43,10 @@ final class FetchOperation: @unchecked Sendable {
     var log: PartitionLog?
     /// Found before reading: unknown topic, fenced epoch, a codec the client cannot read.
     var error: ErrorCode?
+    /// The leader's, as the cluster had it when the request came.
+    var epoch = LeaderEpoch.zero
+    /// A follower that is nearer to the client: it is sent there instead.
+    var nearer: NodeID?
   }
 
   struct PartResult: Sendable {
@@ -52,6 +58,7 @@ final class FetchOperation: @unchecked Sendable {
     /// Bytes towards `min_bytes`, as Kafka counts them: where a limit stopped the read in front of a whole batch, up to the limit.
     var readableBytes = 0
     var diverging: (epoch: Int32, endOffset: Int64)?
+    var nearer: NodeID?
 
     mutating func take(_ records: FetchedRecords, room: Int) {
       chunks = records.chunks
@@ -128,8 +135,12 @@ final class FetchOperation: @unchecked Sendable {
     let interest = part.interest
     guard let log = part.log, let offsets = log.offsets, interest.lastFetchedEpoch < 0 else { return nil }
     var result = PartResult(highWatermark: offsets.highWatermark.rawValue, logStartOffset: offsets.logStartOffset.rawValue)
-    if let error = complaint(about: interest, offsets) {
+    if let error = complaint(about: part, log, offsets) {
       result.error = error
+      return result
+    }
+    if let nearer = part.nearer {
+      result.nearer = nearer
       return result
     }
     guard interest.offset < offsets.highWatermark.rawValue, allowance.isFirst || allowance.bytes > 0 else { return result }
@@ -158,7 +169,7 @@ final class FetchOperation: @unchecked Sendable {
       let offsets = try log.loadNow()
       result.highWatermark = offsets.highWatermark.rawValue
       result.logStartOffset = offsets.logStartOffset.rawValue
-      if let error = epochError(interest.currentLeaderEpoch, offsets.leaderEpoch) {
+      if let error = epochComplaint(about: part, log, offsets) {
         result.error = error
         return result
       }
@@ -173,8 +184,12 @@ final class FetchOperation: @unchecked Sendable {
           return result
         }
       }
-      if let error = complaint(about: interest, offsets) {
+      if let error = complaint(about: part, log, offsets) {
         result.error = error
+        return result
+      }
+      if let nearer = part.nearer {
+        result.nearer = nearer
         return result
       }
       guard interest.offset < offsets.highWatermark.rawValue, allowance.isFirst || allowance.bytes > 0 else { return result }
@@ -189,10 +204,17 @@ final class FetchOperation: @unchecked Sendable {
   }
 
   /// What forbids reading at all.
-  private static func complaint(about interest: FetchInterest, _ offsets: LogOffsets) -> ErrorCode? {
-    if let error = epochError(interest.currentLeaderEpoch, offsets.leaderEpoch) { return error }
-    let isInside = interest.offset >= offsets.logStartOffset.rawValue && interest.offset <= offsets.logEndOffset.rawValue
-    return isInside ? nil : .offsetOutOfRange
+  private static func complaint(about part: Part, _ log: PartitionLog, _ offsets: LogOffsets) -> ErrorCode? {
+    if let error = epochComplaint(about: part, log, offsets) { return error }
+    let offset = part.interest.offset
+    if offset >= offsets.logStartOffset.rawValue && offset <= offsets.logEndOffset.rawValue { return nil }
+    // What a follower lacks its leader may have.
+    return log.isReplica && offset > offsets.logEndOffset.rawValue ? .offsetNotAvailable : .offsetOutOfRange
+  }
+
+  /// A follower's log has the epoch of its last record only.
+  private static func epochComplaint(about part: Part, _ log: PartitionLog, _ offsets: LogOffsets) -> ErrorCode? {
+    epochError(part.interest.currentLeaderEpoch, log.isReplica ? part.epoch : offsets.leaderEpoch)
   }
 
   /// The consumer's last epoch ended before its fetch offset: its log and ours part there (KIP-320, KIP-595).
@@ -207,7 +229,9 @@ final class FetchOperation: @unchecked Sendable {
     let bytes = results.reduce(0) { $0 + $1.readableBytes }
     // As in Kafka, a partition that is not there cuts nobody's wait short, unless there is no other.
     let isHopeless = parts.allSatisfy { $0.error != nil }
-    let failed = zip(parts, results).contains { $0.error == nil && ($1.error != .none || $1.diverging != nil) }
+    let failed = zip(parts, results).contains {
+      $0.error == nil && ($1.error != .none || $1.diverging != nil || $1.nearer != nil)
+    }
     if call.connection.isDraining || NIODeadline.now() >= deadline { isOver = true }
     if bytes >= bytesMin || failed || isHopeless || isOver || isBehind || !call.connection.isOpen { answer() } else { park() }
   }
@@ -266,7 +290,7 @@ final class FetchOperation: @unchecked Sendable {
     gather()
   }
 
-  /// - Returns: whether the partition was deleted while the fetch waited; it then has that as its error.
+  /// - Returns: whether the partition was deleted, or is led elsewhere, since the fetch came; it then has that as its error.
   private func noteDeletion(_ index: Int) -> Bool {
     guard parts[index].error == nil, parts[index].log?.isDeleted == true else { return false }
     parts[index].log = nil
@@ -320,19 +344,26 @@ final class FetchOperation: @unchecked Sendable {
         FetchSessions.Report(
           partition: TopicPartition(topic: part.interest.topic, partition: part.interest.partition),
           told: FetchSessions.Told(highWatermark: result.highWatermark, logStartOffset: result.logStartOffset),
-          hasRecords: result.byteCount > 0, hasError: result.error != .none || result.diverging != nil)
+          hasRecords: result.byteCount > 0,
+          hasError: result.error != .none || result.diverging != nil || result.nearer != nil)
       })
   }
 
   private func partitionData(_ part: Part, _ result: PartResult) -> FetchResponse.PartitionData {
     var data = FetchResponse.PartitionData()
     data.partitionIndex = part.interest.partition
-    data.errorCode = result.error
+    data.errorCode =
+      result.error == .none
+      ? .none
+      : broker.partitions.outcome(
+        result.error, of: TopicPartition(topic: part.interest.topic, partition: part.interest.partition),
+        in: broker.cluster.image)
     data.highWatermark = result.highWatermark
     data.lastStableOffset = result.highWatermark
     data.logStartOffset = result.logStartOffset
     data.abortedTransactions = isReadCommitted ? [] : nil
     data.records = RecordsField(chunks: result.chunks)
+    if let nearer = result.nearer { data.preferredReadReplica = nearer.rawValue }
     if let diverging = result.diverging {
       data.divergingEpoch.epoch = diverging.epoch
       data.divergingEpoch.endOffset = diverging.endOffset

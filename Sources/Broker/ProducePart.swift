@@ -1,4 +1,6 @@
+internal import Cluster
 internal import KafkaProtocol
+internal import Metadata
 internal import Model
 internal import NIOCore
 internal import Records
@@ -45,9 +47,39 @@ final class ProduceOperation: @unchecked Sendable {
     }
   }
 
+  /// Tells where a partition is led that is not led here (KIP-951).
+  private func nameLeaders() {
+    let image = call.connection.broker.cluster.image
+    var leaders: Set<NodeID> = []
+    for topic in response.responses.indices {
+      let name = response.responses[topic].name
+      for row in response.responses[topic].partitionResponses.indices
+      where response.responses[topic].partitionResponses[row].errorCode != .none {
+        let number = response.responses[topic].partitionResponses[row].index
+        let error = call.connection.broker.partitions.outcome(
+          response.responses[topic].partitionResponses[row].errorCode, of: TopicPartition(topic: name, partition: number),
+          in: image)
+        response.responses[topic].partitionResponses[row].errorCode = error
+        guard error == .notLeaderOrFollower, call.version >= 10, let partition = image.topics[name]?.partition(number),
+          let node = image.leader(of: partition)
+        else { continue }
+        response.responses[topic].partitionResponses[row].currentLeader.leaderID = node.id.rawValue
+        response.responses[topic].partitionResponses[row].currentLeader.leaderEpoch = partition.leaderEpoch.rawValue
+        guard leaders.insert(node.id).inserted else { continue }
+        var endpoint = ProduceResponse.NodeEndpoint()
+        endpoint.nodeID = node.id.rawValue
+        endpoint.host = node.host
+        endpoint.port = node.port
+        endpoint.rack = node.rack
+        response.nodeEndpoints.append(endpoint)
+      }
+    }
+  }
+
   /// - Parameter failure: an error of any partition; with acks=0 the connection is closed over it, since nothing else can tell the client.
   func answer(_ failure: ErrorCode?) {
     if acks != 0 {
+      if failure != nil { nameLeaders() }
       call.reply(response)
     } else if let failure {
       call.closeConnection("a produce request with acks=0 failed: \(failure)")

@@ -8,6 +8,11 @@ struct ClusterPlans: Sendable {
   /// What is wrong with the expressions of declared columns, in a sentence; nil if nothing is.
   let columnsComplaint: @Sendable ([DeclaredColumn]) -> String?
 
+  /// Of topics that are created without one.
+  func defaultReplicationFactor(_ image: ClusterImage) -> Int16 {
+    Int16(clamping: image.nodeSettings.number("default.replication.factor"))
+  }
+
   /// A topic that may be created.
   ///
   /// - Parameter placement: the new partitions, as many as asked for.
@@ -16,6 +21,9 @@ struct ClusterPlans: Sendable {
     placement: (Int) throws(ClusterError) -> [PartitionImage]
   ) throws(ClusterError) -> TopicImage {
     if let complaint = TopicName.complaint(about: name) { throw ClusterError(.invalidTopicException, complaint) }
+    if name == CoordinatorTopic.name {
+      throw ClusterError(.invalidTopicException, "the topic name '\(name)' is reserved")
+    }
     if image.topics[name] != nil { throw ClusterError(.topicAlreadyExists, "the topic '\(name)' exists already") }
     if let other = image.topicColliding(with: name) {
       throw ClusterError(
@@ -36,7 +44,7 @@ struct ClusterPlans: Sendable {
 
   /// The topic, if it may grow to `count` partitions.
   func topic(named name: String, growingTo count: Int32, in image: ClusterImage) throws(ClusterError) -> TopicImage {
-    guard let topic = image.topics[name] else {
+    guard let topic = image.topics[name], !topic.isInternal else {
       throw ClusterError(.unknownTopicOrPartition, "there is no topic '\(name)'")
     }
     let existing = Int32(topic.partitions.count)
@@ -65,7 +73,7 @@ struct ClusterPlans: Sendable {
   ) throws(ClusterError) -> [String: String] {
     switch resource {
     case .topic(let name):
-      guard let topic = image.topics[name] else {
+      guard let topic = image.topics[name], !topic.isInternal else {
         throw ClusterError(.unknownTopicOrPartition, "there is no topic '\(name)'")
       }
       let settings = try altered(alteration, .topic, topic.settings) { key in

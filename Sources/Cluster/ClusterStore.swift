@@ -26,7 +26,14 @@ public protocol ClusterStore: AnyObject, Sendable {
   /// The node that decides for the cluster; nil while there is none.
   var controller: NodeID? { get }
 
-  /// Tells the cluster where clients reach this node.
+  /// This node takes no records: what it has are copies, which clients may read nevertheless, as if it led them.
+  var isStandby: Bool { get }
+
+  /// Calls `observer` once now, and after each change of `image` or `controller` (several may be one call), on any thread; it must not block.
+  /// For as long as the store lives.
+  func observe(_ observer: @escaping @Sendable () -> Void)
+
+  /// Tells the cluster where clients and other nodes reach this node; again when that changes.
   ///
   /// - Throws: when the cluster cannot be told, or another node has this node's id.
   func register(_ node: NodeImage) async throws(ClusterError)
@@ -65,11 +72,24 @@ public protocol ClusterStore: AnyObject, Sendable {
     _ resource: ConfigurationResource, validateOnly: Bool, _ alteration: @escaping SettingAlteration
   ) async throws(ClusterError)
 
+  /// Compare-and-swap of partitions: each is changed if it is as expected, else left; what was changed is in the image on return.
+  ///
+  /// - Returns: for each change whether it was made.
+  /// - Throws: the store cannot be asked, or did not say what came of it: some changes may have been made, or still be made. The image tells.
+  func changePartitions(_ changes: [PartitionChange]) async throws(ClusterError) -> [Bool]
+
+  /// So many producer ids that nobody else gets, durably.
+  ///
+  /// - Precondition: `count` is positive.
+  func takeProducerIDs(count: Int64) async throws(ClusterError) -> Range<Int64>
+
   /// Takes no further changes; those handed in are still made. A node that others know says good-bye.
   func close()
 }
 
 extension ClusterStore {
+  public var isStandby: Bool { false }
+
   /// Changes single settings, leaving the others; all of them or none.
   ///
   /// - Throws: as `alter`.

@@ -147,6 +147,16 @@ enum ClusterTables {
     }
   }
 
+  static func setLeaderEpoch(
+    _ epoch: LeaderEpoch, of id: TopicID, _ partition: Int32, _ connection: Connection
+  ) throws(SQLiteError) {
+    let statement = try connection.prepare("UPDATE partition SET leader_epoch = ? WHERE topic_id = ? AND partition = ?")
+    statement.bind(Int64(epoch.rawValue), at: 1)
+    statement.bind(id.bytes, at: 2)
+    statement.bind(Int64(partition), at: 3)
+    try statement.run()
+  }
+
   static func bumpLeaderEpochs(_ connection: Connection) throws(SQLiteError) {
     try connection.execute("UPDATE partition SET leader_epoch = leader_epoch + 1")
   }

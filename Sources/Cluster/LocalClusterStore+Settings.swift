@@ -8,6 +8,7 @@ extension LocalClusterStore {
     _ resource: ConfigurationResource, validateOnly: Bool, _ alteration: @escaping SettingAlteration
   ) async throws(ClusterError) {
     try await serially { cluster throws(ClusterError) in
+      if resource != .node(cluster.nodeID) { try cluster.checkLeads() }
       let image = cluster.image
       let settings = try cluster.plans.settings(of: resource, after: alteration, in: image, nodeID: cluster.nodeID)
       if validateOnly { return }

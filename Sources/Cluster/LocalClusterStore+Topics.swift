@@ -10,7 +10,7 @@ extension LocalClusterStore {
   /// visible. A crash before the last commit leaves notes, and the next start removes the files: the topic never was.
   ///
   /// - Parameters:
-  ///   - replicationFactor: 1, or nil.
+  ///   - replicationFactor: 1; nil for the node's default, which has to be 1.
   ///   - configuration: the topic's own settings; a value of nil is refused.
   ///   - validateOnly: only says what would happen.
   /// - Returns: the topic as it is (or would be) in the image.
@@ -20,10 +20,12 @@ extension LocalClusterStore {
     validateOnly: Bool
   ) async throws(ClusterError) -> TopicImage {
     try await serially { cluster throws(ClusterError) in
-      if let replicationFactor, replicationFactor < 1 {
+      try cluster.checkLeads()
+      let replicationFactor = replicationFactor ?? cluster.plans.defaultReplicationFactor(cluster.image)
+      if replicationFactor < 1 {
         throw ClusterError(.invalidReplicationFactor, "the replication factor must be larger than 0")
       }
-      if let replicationFactor, replicationFactor > 1 {
+      if replicationFactor > 1 {
         throw ClusterError(
           .invalidReplicationFactor, "a replication factor of \(replicationFactor) is not possible with 1 node")
       }
@@ -57,6 +59,9 @@ extension LocalClusterStore {
     do throws(StorageError) {
       try store.createPartitions(
         of: topic.name, partitions, topicID: topic.id, leaderEpoch: .zero, configuration: topic.configuration)
+      for number in partitions where replicas != nil {
+        try store.setReplicas(of: TopicPartition(topic: topic.name, partition: number), topicID: topic.id, replicas)
+      }
     } catch {
       let failure = ClusterError(.kafkaStorageError, "the files of topic '\(topic.name)' cannot be created: \(error)")
       try removeUnfinished { $0.topic == topic.name }
@@ -72,6 +77,7 @@ extension LocalClusterStore {
   /// - Throws: `unknownTopicOrPartition`; an error that says so when the topic is gone but its files are still there.
   public func deleteTopic(named name: String) async throws(ClusterError) {
     try await serially { cluster throws(ClusterError) in
+      try cluster.checkLeads()
       guard let topic = cluster.image.topics[name] else {
         throw ClusterError(.unknownTopicOrPartition, "there is no topic '\(name)'")
       }
@@ -85,13 +91,14 @@ extension LocalClusterStore {
   @discardableResult
   public func deleteTopic(id: TopicID) async throws(ClusterError) -> String {
     try await serially { cluster throws(ClusterError) in
+      try cluster.checkLeads()
       guard let topic = cluster.image.topic(id) else { throw ClusterError(.unknownTopicID, "there is no topic with id \(id)") }
       try cluster.delete(topic)
       return topic.name
     }
   }
 
-  private func delete(_ topic: TopicImage) throws(ClusterError) {
+  func delete(_ topic: TopicImage) throws(ClusterError) {
     let partitions = 0..<Int32(topic.partitions.count)
     try transaction { connection throws(SQLiteError) in
       try ClusterTables.beginFiles(of: topic.name, id: topic.id, partitions: partitions, connection)
@@ -106,6 +113,7 @@ extension LocalClusterStore {
   /// - Parameter count: how many there shall be in all.
   public func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError) {
     try await serially { cluster throws(ClusterError) in
+      try cluster.checkLeads()
       let topic = try cluster.plans.topic(named: name, growingTo: count, in: cluster.image)
       if validateOnly { return }
       let existing = Int32(topic.partitions.count)
@@ -121,6 +129,38 @@ extension LocalClusterStore {
         throw error
       }
       cluster.apply(.partitionsAdded(topic.id, added))
+    }
+  }
+
+  /// Compare-and-swap of partitions. Of a node that is alone there is only the leader epoch to change.
+  public func changePartitions(_ changes: [PartitionChange]) async throws(ClusterError) -> [Bool] {
+    try await serially { cluster throws(ClusterError) in
+      try cluster.checkLeads()
+      let image = cluster.image
+      let isMade = changes.map { change in
+        image.topic(change.topicID)?.partition(change.partition) == change.expected
+          && change.next == cluster.newPartition(leaderEpoch: change.next.leaderEpoch)
+          && change.next.leaderEpoch >= change.expected.leaderEpoch
+      }
+      let made = zip(changes, isMade).filter(\.1).map(\.0)
+      try cluster.transaction { connection throws(SQLiteError) in
+        for change in made {
+          try ClusterTables.setLeaderEpoch(change.next.leaderEpoch, of: change.topicID, change.partition, connection)
+        }
+      }
+      for change in made { cluster.apply(.partitionChanged(change.topicID, partition: change.partition, change.next)) }
+      return isMade
+    }
+  }
+
+  public func takeProducerIDs(count: Int64) async throws(ClusterError) -> Range<Int64> {
+    precondition(count > 0, "no producer ids asked for")
+    return try await serially { cluster throws(ClusterError) in
+      // A producer that is told to come back finds the leader by then.
+      if cluster.pair.role != .leader { throw ClusterError(.coordinatorNotAvailable, "this node does not lead") }
+      do throws(StorageError) {
+        return try cluster.store.node.takeProducerIDs(count: count)
+      } catch { throw ClusterError(.coordinatorNotAvailable, "no producer ids: \(error)") }
     }
   }
 }

@@ -19,6 +19,9 @@ public final class LocalClusterStore: ClusterStore {
   let now: @Sendable () -> Int64
   private let thread = SerialThread()
   private let current: Mutex<ClusterImage>
+  /// As it is in the node database; changed on the cluster's thread.
+  let pairState: Mutex<PairState>
+  private let observers = ImageObservers()
   private let unremoved = Mutex<[String]>([])
 
   /// What the cluster has agreed on, at this moment. Cheap, for any thread.
@@ -26,8 +29,10 @@ public final class LocalClusterStore: ClusterStore {
   public var controller: NodeID? { nodeID }
 
   private init(
-    store: LogStore, nodeID: NodeID, image: ClusterImage, plans: ClusterPlans, now: @escaping @Sendable () -> Int64
+    store: LogStore, nodeID: NodeID, pair: PairState, image: ClusterImage, plans: ClusterPlans,
+    now: @escaping @Sendable () -> Int64
   ) {
+    pairState = Mutex(pair)
     self.store = store
     self.nodeID = nodeID
     self.plans = plans
@@ -39,6 +44,9 @@ public final class LocalClusterStore: ClusterStore {
 
   /// Reads the image, finishes what a crash interrupted, begins new leader epochs if the last end was unclean, and attaches every
   /// partition to `store`. Blocks.
+  ///
+  /// A standby's partitions are not attached: they are for whoever follows with them. A leader with a standby takes no records until it has
+  /// heard of it (`LogStore.setTakesAppends`): it may have been promoted meanwhile.
   ///
   /// - Parameters:
   ///   - settings: the node's fixed settings; those made at run time are added from the database.
@@ -52,15 +60,20 @@ public final class LocalClusterStore: ClusterStore {
   ) throws(ClusterError) -> LocalClusterStore {
     let isUnclean = !store.closedCleanly
     let cluster = LocalClusterStore(
-      store: store, nodeID: nodeID, image: ClusterImage(clusterID: clusterID, nodeSettings: settings),
+      store: store, nodeID: nodeID, pair: try PairStart.state(in: store), image: ClusterImage(clusterID: clusterID, nodeSettings: settings),
       plans: ClusterPlans(entropy: entropy, columnsComplaint: columnsComplaint), now: now)
     // Before anything is attached: nobody may have these files open.
     try cluster.removeLeftovers()
     var image = cluster.image
     try cluster.transaction { connection throws(SQLiteError) in
-      if isUnclean { try ClusterTables.bumpLeaderEpochs(connection) }
+      if isUnclean, cluster.pair.role == .leader { try ClusterTables.bumpLeaderEpochs(connection) }
     }
     try cluster.load(into: &image)
+    if cluster.pair != .alone, cluster.pair.role != .leader || cluster.pair.peer != nil { store.setTakesAppends(false) }
+    if cluster.pair.role == .standby {
+      cluster.publish(image)
+      return cluster
+    }
     for topic in image.topics.values {
       for (number, partition) in topic.partitions.enumerated() {
         do throws(StorageError) {
@@ -68,6 +81,12 @@ public final class LocalClusterStore: ClusterStore {
             TopicPartition(topic: topic.name, partition: Int32(number)), topicID: topic.id, leaderEpoch: partition.leaderEpoch,
             configuration: topic.configuration)
         } catch { throw ClusterError(.kafkaStorageError, "\(error)") }
+        do throws(StorageError) {
+          let name = TopicPartition(topic: topic.name, partition: Int32(number))
+          if let replicas = cluster.replicas { try store.setReplicas(of: name, topicID: topic.id, replicas) }
+        } catch {
+          // It takes effect when the partition can be opened.
+        }
       }
     }
     cluster.publish(image)
@@ -91,10 +110,6 @@ public final class LocalClusterStore: ClusterStore {
             TopicImage(name: row.name, id: row.id, partitions: partitions, settings: topicSettings[row.name] ?? [:])))
       }
     } catch { throw ClusterError(.unknownServerError, "the node database is damaged: \(error)") }
-  }
-
-  func newPartition(leaderEpoch: LeaderEpoch) -> PartitionImage {
-    PartitionImage(leader: nodeID, leaderEpoch: leaderEpoch, replicas: [nodeID], isr: [nodeID])
   }
 
   // MARK: Steps of a change, on the cluster's thread
@@ -124,13 +139,18 @@ public final class LocalClusterStore: ClusterStore {
   }
 
   /// Makes a durable change visible.
-  func apply(_ change: ClusterChange) {
+  func apply(_ change: ClusterChange) { apply([change]) }
+
+  func apply(_ changes: [ClusterChange]) {
     current.withLock { image in
       do throws(ClusterChangeError) {
-        try image.apply(change)
+        for change in changes { try image.apply(change) }
       } catch { preconditionFailure("a change that was checked does not fit the image: \(error)") }
     }
+    observers.callAll()
   }
+
+  public func observe(_ observer: @escaping @Sendable () -> Void) { observers.add(observer) }
 
   /// Tells the image where clients reach this node. Not kept: each start says it anew.
   public func register(_ node: NodeImage) async throws(ClusterError) { apply(.nodeRegistered(node)) }

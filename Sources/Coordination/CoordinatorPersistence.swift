@@ -1,24 +1,34 @@
 public import Model
 
-/// Where groups and committed offsets outlive the node. Called on the coordinator's thread only, and at its start.
+/// Where groups and committed offsets outlive the node: in a fixed number of shards, each group in the one its id says.
+///
+/// Of one shard at most one thread calls at a time, the coordinator's own.
 public protocol CoordinatorPersistence: AnyObject, Sendable {
-  /// Everything that is kept, in any order; each group once.
-  func load() throws -> [StoredGroup]
+  var shardCount: Int { get }
 
-  /// Makes the changes durable: on disk on return, in one transaction for each shard that they touch.
+  /// The shard of a group: the same in every life, and on every node.
+  func shard(of groupID: String) -> Int
+
+  /// Everything that a shard holds, in any order; each group once. Blocks until nothing of it can be undone.
   ///
-  /// - Throws: the groups whose changes were not made; those of every other group are durable.
-  func apply(_ changes: [GroupChanges]) throws(UnappliedChanges)
+  /// - Throws: another call may succeed.
+  func load(shard: Int) throws -> [StoredGroup]
+
+  /// Makes the changes durable in one transaction: on every disk that counts on return. Blocks.
+  func apply(_ changes: [GroupChanges], to shard: Int) throws(UnappliedChanges)
 }
 
 /// Changes that did not become durable.
 public struct UnappliedChanges: Error {
-  public var groupIDs: Set<String>
-  /// What kept them, or the first of them.
+  /// What clients are told.
+  public var answer: ErrorCode
+  /// False where they may have been made, or may still be: what is in memory counts no more, until it is loaded again.
+  public var isOutcomeKnown: Bool
   public var cause: any Error
 
-  public init(groupIDs: Set<String>, cause: any Error) {
-    self.groupIDs = groupIDs
+  public init(answer: ErrorCode, isOutcomeKnown: Bool, cause: any Error) {
+    self.answer = answer
+    self.isOutcomeKnown = isOutcomeKnown
     self.cause = cause
   }
 }

@@ -42,6 +42,8 @@ public struct HistoryDoors: Sendable {
   public var queries: QueryRegistry
   /// The logs of mirrors; nil where nobody may bring any.
   public var mirrors: (any MirrorLogs)?
+  /// What is said of the cluster; nil for nothing.
+  public var cluster: (any ClusterDoor)?
   /// Milliseconds since 1970.
   public var now: @Sendable () -> Int64
 
@@ -68,6 +70,7 @@ public final class Gateway: Service {
   private let history: HistoryRoutes
   private let queries: QueryRoutes
   private let mirrors: MirrorRoutes?
+  private let cluster: ClusterRoutes?
   private let group: any EventLoopGroup
   private let logger: Logger
   private let started = Mutex<Announcement?>(nil)
@@ -90,6 +93,7 @@ public final class Gateway: Service {
     self.history = HistoryRoutes(doors: doors, configuration, logger: logger)
     self.queries = QueryRoutes(registry: doors.queries)
     self.mirrors = doors.mirrors.map { MirrorRoutes(logs: $0) }
+    self.cluster = doors.cluster.map { ClusterRoutes(door: $0) }
     self.group = group
     self.logger = logger
     self.started.withLock { $0 = Announcement(call: started) }
@@ -157,6 +161,13 @@ public final class Gateway: Service {
     case .mirror, .beginMirror, .appendMirror:
       guard let mirrors else { return JSONReply.error(.notFound, "this node takes no mirrors") }
       return await mirrors.answer(route, request, context)
+    case .cluster, .promote, .forgetStandby:
+      guard let cluster else { return JSONReply.error(.notFound, "this node knows no cluster") }
+      return switch route {
+      case .promote: await cluster.promote(request)
+      case .forgetStandby: await cluster.forgetStandby()
+      default: await cluster.status()
+      }
     case .openAPI: return JSONReply.reply(.ok, OpenAPIDocument.text)
     }
   }

@@ -17,6 +17,22 @@ public enum ClusterChange: Hashable, Sendable {
   case dynamicNodeSettingsReplaced([String: String])
 }
 
+/// A compare-and-swap of one partition.
+public struct PartitionChange: Hashable, Sendable {
+  public var topicID: TopicID
+  public var partition: Int32
+  /// What the partition has to be for the change to be made.
+  public var expected: PartitionImage
+  public var next: PartitionImage
+
+  public init(topicID: TopicID, partition: Int32, expected: PartitionImage, next: PartitionImage) {
+    self.topicID = topicID
+    self.partition = partition
+    self.expected = expected
+    self.next = next
+  }
+}
+
 /// Why a change does not fit the image it was to be applied to. The image is as it was.
 public enum ClusterChangeError: Error, Hashable, Sendable {
   case topicExists(String)

@@ -2,19 +2,32 @@ public import Model
 
 /// One partition as the cluster knows it.
 public struct PartitionImage: Hashable, Sendable {
-  public var leader: NodeID
+  /// Nil while none of the in-sync replicas is there.
+  public var leader: NodeID?
+  /// Grows with each change of the leader.
   public var leaderEpoch: LeaderEpoch
   /// The first one is the preferred leader.
   public var replicas: [NodeID]
   /// The replicas that acks=all waits for.
   public var isr: [NodeID]
+  /// Those of `replicas` that a reassignment brings: it is done when they are in sync.
+  public var addingReplicas: [NodeID]
+  /// Those of `replicas` that a reassignment takes away at its end.
+  public var removingReplicas: [NodeID]
 
-  public init(leader: NodeID, leaderEpoch: LeaderEpoch, replicas: [NodeID], isr: [NodeID]) {
+  public init(
+    leader: NodeID?, leaderEpoch: LeaderEpoch, replicas: [NodeID], isr: [NodeID], addingReplicas: [NodeID] = [],
+    removingReplicas: [NodeID] = []
+  ) {
     self.leader = leader
     self.leaderEpoch = leaderEpoch
     self.replicas = replicas
     self.isr = isr
+    self.addingReplicas = addingReplicas
+    self.removingReplicas = removingReplicas
   }
+
+  public var isBeingReassigned: Bool { !addingReplicas.isEmpty || !removingReplicas.isEmpty }
 }
 
 /// One topic as the cluster knows it.
@@ -35,6 +48,9 @@ public struct TopicImage: Hashable, Sendable {
     self.settings = settings
   }
 
+  /// Not a topic of clients: no door lists it, reads it or changes it.
+  public var isInternal: Bool { name == CoordinatorTopic.name }
+
   /// Nil when there is no such partition.
   public func partition(_ number: Int32) -> PartitionImage? {
     number >= 0 && Int(number) < partitions.count ? partitions[Int(number)] : nil
@@ -47,12 +63,19 @@ public struct NodeImage: Hashable, Sendable {
   public var host: String
   public var port: Int32
   public var rack: String?
+  /// Where other nodes fetch pages; nil: it takes no part in replication.
+  public var peer: HostPort?
+  /// It is about to stop: leads nothing any more, and is given nothing new.
+  public var isStopping = false
+  /// Its last end was not an orderly one, and its logs have not been compared with others' yet: it is elected only where nobody else is there.
+  public var isRecovering = false
 
-  public init(id: NodeID, host: String, port: Int32, rack: String?) {
+  public init(id: NodeID, host: String, port: Int32, rack: String?, peer: HostPort? = nil) {
     self.id = id
     self.host = host
     self.port = port
     self.rack = rack
+    self.peer = peer
   }
 }
 
@@ -78,6 +101,9 @@ public struct ClusterImage: Sendable {
   public func topic(_ name: String) -> TopicImage? { topics[name] }
   public func topic(_ id: TopicID) -> TopicImage? { namesByID[id].flatMap { topics[$0] } }
   public func topicName(_ id: TopicID) -> String? { namesByID[id] }
+
+  /// The topics that clients may see, in no order.
+  public var clientTopics: some Collection<TopicImage> { topics.values.lazy.filter { !$0.isInternal } }
 
   public var partitionCount: Int { topics.values.reduce(0) { $0 + $1.partitions.count } }
 

@@ -1,7 +1,7 @@
 extension ConfigurationKey {
   /// Every configuration of a node there is.
   public static let nodeKeys: [ConfigurationKey] =
-    identityKeys + topicDefaultKeys + clientKeys + groupKeys + storageKeys + doorKeys
+    identityKeys + memberKeys + topicDefaultKeys + clientKeys + groupKeys + storageKeys + clusterKeys + doorKeys + peerKeys
 
   private static let identityKeys: [ConfigurationKey] = [
     ConfigurationKey(
@@ -33,6 +33,9 @@ extension ConfigurationKey {
     ConfigurationKey(
       name: "num.partitions", type: .int(1...Int64(Limits.partitionsPerTopicMax)), defaultValue: "4",
       documentation: "Partitions of a topic that is created without saying how many."),
+    ConfigurationKey(
+      name: "default.replication.factor", type: .int(1...Int64(Int16.max)), defaultValue: "1",
+      documentation: "Nodes that keep each partition of a topic that is created without saying how many."),
     ConfigurationKey(
       name: "auto.create.topics.enable", type: .boolean, defaultValue: "true",
       documentation: "Whether asking for the metadata of a topic that does not exist creates it."),
@@ -81,6 +84,22 @@ extension ConfigurationKey {
     ConfigurationKey(
       name: "offsets.retention.check.interval.ms", type: .long(1...Int64.max), defaultValue: "600000",
       documentation: "Milliseconds between two looks for committed offsets to drop."),
+  ]
+
+  private static let clusterKeys: [ConfigurationKey] = [
+    ConfigurationKey(
+      name: "broker.session.timeout.ms", type: .int(2000...300_000), defaultValue: "6000",
+      documentation:
+        "Milliseconds after which a node that says nothing is gone for the others; one whose process has ended is so at once."),
+    ConfigurationKey(
+      name: "auto.leader.rebalance.enable", type: .boolean, defaultValue: "true",
+      documentation: "Whether partitions are led by their preferred replica again when it is back and in sync."),
+    ConfigurationKey(
+      name: "leader.imbalance.check.interval.seconds", type: .int(1...Int64(Int32.max)), defaultValue: "300",
+      documentation: "Seconds between two looks for partitions that their preferred replica could lead."),
+    ConfigurationKey(
+      name: "offsets.topic.replication.factor", type: .int(1...Int64(Int16.max)), defaultValue: "3",
+      documentation: "Nodes that keep groups and their offsets, or all nodes while there are fewer."),
   ]
 
   private static let storageKeys: [ConfigurationKey] = [

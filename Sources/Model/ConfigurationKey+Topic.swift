@@ -71,6 +71,11 @@ extension ConfigurationKey {
       name: "segment.ms", type: .long(1...Int64.max), defaultValue: String(defaults.segmentMilliseconds),
       documentation: "Milliseconds after its first append at which a segment is followed by a new one.",
       nodeKey: "log.roll.ms"),
+    ConfigurationKey(
+      name: "unclean.leader.election.enable", type: .boolean, defaultValue: String(defaults.allowsUncleanElection),
+      documentation:
+        "Whether a partition whose in-sync replicas are all gone rather loses what was acknowledged than waits for one of them.",
+      nodeKey: "unclean.leader.election.enable"),
   ]
 
   private static let defaults = TopicConfiguration()
@@ -104,6 +109,7 @@ extension TopicConfiguration {
     case "retention.ms": retentionMilliseconds = Int64(text) ?? retentionMilliseconds
     case "segment.bytes": segmentBytes = min(Int64(text) ?? segmentBytes, Int64(Limits.segmentFileBytesMax))
     case "segment.ms": segmentMilliseconds = Int64(text) ?? segmentMilliseconds
+    case "unclean.leader.election.enable": allowsUncleanElection = text.lowercased() == "true"
     default: preconditionFailure("the topic key \(name) is in the table but sets nothing")
     }
   }

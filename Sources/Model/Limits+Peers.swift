@@ -1,5 +1,7 @@
 extension Limits {
   // Between nodes
+  /// Bytes that a follower may say before it is admitted: a request, of about 300 bytes at most, for each of `peerStreamsMax` partitions.
+  public static let peerEarlyBytesMax = 32 << 20
   /// Bytes of a frame before the peer has proved who it is; the longest one has two names and a nonce.
   public static let peerGreetingBytesMax = 4 << 10
   /// Bytes of a frame afterwards: the settings of one topic, or what `peerPieceBytes` bounds and its header.

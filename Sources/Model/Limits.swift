@@ -85,6 +85,8 @@ public enum Limits {
   public static let groupPendingMembersMax = 10_000
   /// Events that wait for the group coordinator's thread: a connection has one at a time, so several times the connections.
   public static let coordinatorQueueMax = 65_536
+  /// For how long a change of groups waits for replicas, milliseconds: Kafka's `offsets.commit.timeout.ms`.
+  public static let coordinatorCommitMilliseconds: Int64 = 5_000
   /// Shards of the coordinator's state; a group lives in `hash(group id) mod` this.
   public static let coordinatorShardCount = 4
 }

@@ -26,7 +26,7 @@ public struct Metric: Sendable {
   private static let documentations = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0.documentation) })
 
   /// Every metric, by name.
-  public static let all: [Metric] = (kafka + groups + storage + http + node).sorted { $0.name < $1.name }
+  public static let all: [Metric] = (kafka + groups + storage + replication + http + node).sorted { $0.name < $1.name }
 
   private static let kafka = [
     Metric("quire_kafka_requests_total", .counter, labels: ["api"], "Kafka requests answered."),
@@ -85,6 +85,22 @@ public struct Metric: Sendable {
       "quire_replica_resyncs_total", .counter,
       "Times a follower was sent the pages that it lacked, or all of them, instead of the next commits."),
     Metric("quire_producers_expired_total", .counter, "Idempotent producers forgotten because of their age or number."),
+  ]
+
+  private static let replication = [
+    Metric("quire_under_replicated_partitions", .gauge, "Partitions with fewer replicas in sync, and there, than they have."),
+    Metric("quire_offline_partitions", .gauge, "Partitions without a leader."),
+    Metric(
+      "quire_replica_lag_commits", .gauge,
+      "Commits that the follower which is furthest behind lacks, of all partitions that this node leads or follows."),
+    Metric("quire_replica_lag_bytes", .gauge, "Bytes of page sets that the follower which is furthest behind lacks."),
+    Metric("quire_replica_lag_seconds", .gauge, "Seconds since when a follower lacks something; the longest one."),
+    Metric("quire_peer_sent_bytes_total", .counter, "Bytes sent to other nodes' peer listeners and followers."),
+    Metric("quire_peer_received_bytes_total", .counter, "Bytes received from them."),
+    Metric("quire_peer_refused_total", .counter, "Connections to the peer listener that were refused."),
+    Metric("quire_peer_disconnections_total", .counter, "Connections of followers that ended."),
+    Metric("quire_replica_divergences_total", .counter, "Times a copy was found to differ from its leader's."),
+    Metric("quire_replica_file_bytes_total", .counter, "Bytes of sealed segments fetched from leaders."),
   ]
 
   private static let http = [

@@ -41,6 +41,8 @@ public struct TopicConfiguration: Hashable, Sendable {
   public var compression: CompressionPolicy = .producer
   public var minInSyncReplicas: Int32 = 1
   public var durability: Durability = .fsync
+  /// Rather loses what was acknowledged than has no leader.
+  public var allowsUncleanElection = false
   /// The text of `quire.columns`; `DeclaredColumn.list` reads it.
   public var columns = ""
   /// The topic this one is a mirror of, which alone it takes records from; empty if it is none.

@@ -9,7 +9,7 @@ import Storage
 /// The logs of mirrors, as the HTTP door has them: batches are validated on a read thread and appended as produced ones are.
 struct MirrorEntry: MirrorLogs {
   let store: LogStore
-  let cluster: LocalClusterStore
+  let cluster: any ClusterStore
 
   func describe(_ topic: String) async throws(MirrorRefusal) -> (topicID: TopicID, partitions: [MirrorExtent]) {
     guard let image = cluster.image.topics[topic] else { throw MirrorRefusal(.unknown, "there is no topic '\(topic)'") }
@@ -62,7 +62,13 @@ struct MirrorEntry: MirrorLogs {
   }
 
   private func log(_ partition: TopicPartition, _ topicID: String) throws(MirrorRefusal) -> PartitionLog {
-    guard let log = store.partition(partition) else { throw MirrorRefusal(.unknown, "there is no partition \(partition)") }
+    guard let known = cluster.image.topics[partition.topic]?.partition(partition.partition) else {
+      throw MirrorRefusal(.unknown, "there is no partition \(partition)")
+    }
+    guard let log = store.partition(partition), !log.isReplica else {
+      let leader = known.leader.map { "node \($0)" } ?? "nobody now"
+      throw MirrorRefusal(.failed, "partition \(partition) is led by \(leader): a mirror is written where its partitions are led")
+    }
     guard "\(log.topicID)" == topicID else {
       throw MirrorRefusal(.unknown, "topic '\(partition.topic)' is not the one with id \(topicID), but a later one")
     }

@@ -14,6 +14,17 @@ public struct NodeConfiguration: Sendable {
   public var http: HostPort?
   /// Nil when there is no Postgres interface.
   public var postgres: HostPort?
+  /// Where other nodes connect; nil when they do not.
+  public var peer: PeerAddress?
+  /// The leader whose standby this node is; nil for a node that leads, or was told before.
+  public var standbyOf: HostPort?
+  /// False where `nodeID` is a default, which a data directory that has another number goes before.
+  var isNodeIDGiven: Bool
+  /// The file with the secret that nodes share; nil for none.
+  public var peerSecretFile: String?
+  /// Where several nodes share what their cluster is; nil for a node that is alone.
+  public var etcd: EtcdAddress?
+  public var rack: String?
   public var logsJSON: Bool
   public var logLevel: String
   /// What was odd but is no error, for the log.
@@ -56,6 +67,7 @@ public struct NodeConfiguration: Sendable {
 
   init(_ settings: NodeSettings) throws(NodeStartError) {
     self.settings = settings
+    isNodeIDGiven = !settings.values(of: ConfigurationKey.nodeKey(named: "node.id")!).dropLast().isEmpty
     nodeID = NodeID(Int32(settings.number("node.id")))
     dataDirectory = settings.text("log.dirs")
     listen = try Self.address("listeners", settings)
@@ -63,6 +75,15 @@ public struct NodeConfiguration: Sendable {
     advertised = advertisedText.isEmpty ? nil : try Self.address("advertised.listeners", settings)
     http = settings.text("quire.http") == "off" ? nil : try Self.address("quire.http", settings)
     postgres = settings.text("quire.postgres") == "off" ? nil : try Self.address("quire.postgres", settings)
+    etcd = EtcdAddress(settings)
+    rack = settings.text("broker.rack").isEmpty ? nil : settings.text("broker.rack")
+    peer = try PeerAddress(settings)
+    // The others have to fetch from here.
+    if etcd != nil, peer == nil { peer = PeerAddress(listen: HostPort(host: "127.0.0.1", port: 0)) }
+    standbyOf = settings.text("quire.standby.of").isEmpty ? nil : try Self.address("quire.standby.of", settings)
+    // Another one than its leader's default.
+    if standbyOf != nil, !isNodeIDGiven { nodeID = NodeID(2) }
+    peerSecretFile = settings.text("quire.peer.secret.file").isEmpty ? nil : settings.text("quire.peer.secret.file")
     logsJSON = settings.text("quire.log.format") == "json"
     logLevel = settings.text("quire.log.level")
     if listen.isWildcard && advertised == nil {
@@ -72,9 +93,10 @@ public struct NodeConfiguration: Sendable {
     if let advertised, advertised.isWildcard {
       throw NodeStartError(.configuration, "\(advertised) cannot be advertised: no client can connect to it")
     }
+    try checkPeers()
   }
 
-  private static func address(_ key: String, _ settings: NodeSettings) throws(NodeStartError) -> HostPort {
+  static func address(_ key: String, _ settings: NodeSettings) throws(NodeStartError) -> HostPort {
     guard let address = HostPort(settings.text(key)) else {
       throw NodeStartError(.configuration, "\(key): '\(settings.text(key))' is not HOST:PORT")
     }

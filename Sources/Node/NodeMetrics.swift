@@ -2,10 +2,11 @@ import Cluster
 import Gateway
 import Glibc
 import Metadata
+import Query
 
 /// What is measured of the process and the image when somebody asks.
 enum NodeMetrics {
-  static func samples(_ cluster: LocalClusterStore, startedMilliseconds: Int64) -> [MetricSample] {
+  static func samples(_ cluster: any ClusterStore, startedMilliseconds: Int64) -> [MetricSample] {
     let image = cluster.image
     var samples = [
       MetricSample("process_start_time_seconds", value: Double(startedMilliseconds) / 1000),
@@ -17,6 +18,23 @@ enum NodeMetrics {
     samples.append(
       MetricSample("process_cpu_seconds_total", value: Double(processorNanoseconds()) / 1e9, isCounter: true))
     return samples
+  }
+
+  /// Of what other nodes have, or this one has of others.
+  static func samples(_ cluster: ClusterFacts) -> [MetricSample] {
+    func furthest(_ lag: (ClusterFacts.Replica) -> Int64?) -> Double {
+      var sums: [Int32: Int64] = [:]
+      for replica in cluster.replicas where !replica.isLeader { sums[replica.node, default: 0] += lag(replica) ?? 0 }
+      return Double(sums.values.max() ?? 0)
+    }
+    let oldest = cluster.replicas.lazy.filter { !$0.isLeader }.compactMap(\.lagMilliseconds).max() ?? 0
+    return [
+      MetricSample("under_replicated_partitions", value: Double(cluster.underReplicatedCount)),
+      MetricSample("offline_partitions", value: Double(cluster.offlineCount)),
+      MetricSample("replica_lag_commits", value: furthest(\.lagCommits)),
+      MetricSample("replica_lag_bytes", value: furthest(\.lagBytes)),
+      MetricSample("replica_lag_seconds", value: Double(oldest) / 1000),
+    ]
   }
 
   /// The second number of /proc/self/statm, in pages.

@@ -9,8 +9,9 @@ import Query
 /// The node as the system tables of SQL show it.
 struct NodeView: NodeFacts {
   let nodeID: NodeID
-  let cluster: LocalClusterStore
+  let cluster: any ClusterStore
   let coordinator: GroupCoordinator
+  let view: ClusterView
   /// Whose promises the coordinator's answers are waited for with: on a read thread, never on a loop.
   let group: any EventLoopGroup
 
@@ -42,6 +43,8 @@ struct NodeView: NodeFacts {
           commitTimestamp: $0.value.commitTimestamp)
       })
   }
+
+  func clusterFacts() -> ClusterFacts { view.facts() }
 
   func nodes() -> [NodeFact] {
     cluster.image.nodes.values.sorted { $0.id.rawValue < $1.id.rawValue }.map {

@@ -17,6 +17,7 @@ extension RunningNode {
   ) throws(NodeStartError) -> LogStore {
     let settings = configuration.settings
     var options = StoreOptions(dataDirectory: configuration.dataDirectory, nodeID: configuration.nodeID)
+    options.keepsNodeID = !configuration.isNodeIDGiven
     let lanes = Int(settings.number("quire.storage.lanes"))
     if lanes > 0 { options.laneCount = lanes }
     options.scanThreadCount = Int(settings.number("quire.query.concurrency"))
@@ -41,31 +42,15 @@ extension RunningNode {
     }
   }
 
-  static func openCluster(_ configuration: NodeConfiguration, _ store: LogStore) throws(NodeStartError) -> LocalClusterStore {
-    if store.node.nodeID != configuration.nodeID {
-      throw NodeStartError(
-        .environment,
-        "the data directory \(configuration.dataDirectory) is node \(store.node.nodeID)'s, and node.id is \(configuration.nodeID)"
-      )
+  /// The coordinator's shards of a node that is alone.
+  static func leadShards(_ store: LogStore) throws(NodeStartError) {
+    do throws(StorageError) { try store.leadCoordinator(shardCount: Limits.coordinatorShardCount) } catch {
+      throw NodeStartError(.environment, "\(error)")
     }
-    do throws(ClusterError) {
-      return try LocalClusterStore.open(
-        store: store, clusterID: store.node.clusterID, nodeID: configuration.nodeID, settings: configuration.settings,
-        entropy: {
-          var random = SystemRandomNumberGenerator()
-          return random.next()
-        }, now: wallClockMilliseconds, columnsComplaint: { ColumnRules.complaint(about: $0) })
-    } catch { throw NodeStartError(.environment, "the cluster's image in \(configuration.dataDirectory): \(error)") }
-  }
-
-  static func openShards(_ configuration: NodeConfiguration) throws(NodeStartError) -> CoordinatorStore {
-    do throws(StorageError) {
-      return try CoordinatorStore(dataDirectory: configuration.dataDirectory, shardCount: Limits.coordinatorShardCount)
-    } catch { throw NodeStartError(.environment, "\(error)") }
   }
 
   static func makeGroups(
-    _ configuration: NodeConfiguration, _ shards: CoordinatorStore, _ cluster: LocalClusterStore, _ advertised: HostPort
+    _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: any ClusterStore, _ advertised: HostPort
   ) throws -> GroupCoordinator {
     let settings = configuration.settings
     var groups = GroupConfiguration()
@@ -76,14 +61,23 @@ extension RunningNode {
     groups.offsetsRetentionMinutes = settings.number("offsets.retention.minutes")
     groups.offsetsRetentionCheckIntervalMilliseconds = settings.number("offsets.retention.check.interval.ms")
     groups.offsetMetadataLengthMax = Int(settings.number("offset.metadata.max.bytes"))
-    let endpoint = GroupCoordinator.Endpoint(
+    let thisNode = GroupCoordinator.Endpoint(
       nodeID: configuration.nodeID, host: advertised.host, port: Int32(advertised.port))
+    let coordinator = GroupCoordinator(
+      configuration: groups, persistence: CoordinatorStore(store, shardCount: Limits.coordinatorShardCount),
+      endpoint: {
+        // A standby coordinates nothing, nor does a node that was deposed, or may have been.
+        guard store.takesAppends else { return nil }
+        return GroupCoordinator.endpoint(ofShard: $0, in: cluster.image, thisNode: thisNode)
+      },
+      topicPartitionExists: { cluster.image.topics[$0.topic]?.partition($0.partition) != nil },
+      logger: Logger(label: "groups"), now: GroupCoordinator.steadyClock())
     do {
-      return try GroupCoordinator(
-        configuration: groups, persistence: shards, endpoint: { endpoint },
-        topicPartitionExists: { cluster.image.topics[$0.topic]?.partition($0.partition) != nil },
-        logger: Logger(label: "groups"), now: GroupCoordinator.steadyClock())
+      // In a cluster it leads what the cluster gives it.
+      if configuration.etcd == nil, store.takesAppends { try coordinator.leadAll() }
+      return coordinator
     } catch {
+      coordinator.close()
       throw NodeStartError(.environment, "the consumer groups in \(configuration.dataDirectory) cannot be read: \(error)")
     }
   }
@@ -94,6 +88,8 @@ extension RunningNode {
     let settings = configuration.settings
     var broker = BrokerConfiguration(
       nodeID: configuration.nodeID, clusterID: clusterID, advertisedHost: advertised.host, advertisedPort: advertised.port)
+    broker.rack = configuration.rack
+    broker.readsFromRack = settings.text("replica.selector.class") == ConfigurationKey.rackAwareSelector
     broker.autoCreateTopics = settings.flag("auto.create.topics.enable")
     broker.defaultPartitionCount = Int32(settings.number("num.partitions"))
     broker.requestBytesMax = Int(settings.number("socket.request.max.bytes"))

@@ -9,6 +9,7 @@ import NIOCore
 import NIOPosix
 import Query
 import ServiceLifecycle
+import Shipping
 import Storage
 import Synchronization
 import UnixSignals
@@ -17,8 +18,11 @@ import UnixSignals
 struct RunningNode {
   private let configuration: NodeConfiguration
   private let store: LogStore
-  private let cluster: LocalClusterStore
-  private let shards: CoordinatorStore
+  private let cluster: any ClusterStore
+  /// Nil for a node that is alone.
+  private let others: ClusterPart?
+  /// Nil with etcd.
+  private let pair: PairedNode?
   private let groups: GroupCoordinator
   private let broker: KafkaBroker
   private let kafka: HostPort
@@ -42,8 +46,10 @@ struct RunningNode {
     _ configuration: NodeConfiguration, adjust: (inout StoreOptions) -> Void, logger: Logger
   ) async throws -> RunningNode {
     let store = try openStore(configuration, adjust: adjust)
-    let cluster: LocalClusterStore
-    do { cluster = try openCluster(configuration, store) } catch {
+    var configuration = configuration
+    if !configuration.isNodeIDGiven { configuration.nodeID = store.node.nodeID }
+    let cluster: any ClusterStore
+    do { cluster = try await openCluster(configuration, store, logger) } catch {
       // Not closed in order: that would hide from the next start that the last end was not, and that new leader epochs are due.
       store.abandon()
       throw error
@@ -57,24 +63,24 @@ struct RunningNode {
   }
 
   private static func start(
-    _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: LocalClusterStore, _ logger: Logger
+    _ configuration: NodeConfiguration, _ store: LogStore, _ cluster: any ClusterStore, _ logger: Logger
   ) async throws -> RunningNode {
     if !store.closedCleanly { logger.notice("the last run did not end in order: every partition begins a new leader epoch") }
-    for leftover in cluster.leftovers { logger.warning("\(leftover)") }
-    let shards: CoordinatorStore
-    do { shards = try openShards(configuration) } catch {
+    do {
+      if configuration.etcd == nil, !cluster.isStandby { try leadShards(store) }
+      (cluster as? LocalClusterStore)?.replicateShards()
+    } catch {
       cluster.close()
       throw error
     }
+    PeerMetrics.register()
     let settings = configuration.settings
     let threads = Int(settings.number("num.network.threads"))
     let group = MultiThreadedEventLoopGroup(numberOfThreads: threads > 0 ? threads : System.coreCount)
     do {
       let (listener, listen) = try await bindListener(configuration.listen, group)
       let advertised = advertisedAddress(configuration, listen)
-      try await cluster.register(
-        NodeImage(id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: nil))
-      let groups = try makeGroups(configuration, shards, cluster, advertised)
+      let groups = try makeGroups(configuration, store, cluster, advertised)
       let broker = KafkaBroker(
         configuration: brokerConfiguration(configuration, clusterID: cluster.image.clusterID, advertised),
         store: store, cluster: cluster, groups: groups,
@@ -82,9 +88,29 @@ struct RunningNode {
           cluster: cluster, store: store, nodeID: configuration.nodeID,
           dataDirectory: absolutePath(configuration.dataDirectory), topicsDeleted: { groups.topicsDeleted($0) }),
         logger: Logger(label: "broker"), now: wallClockMilliseconds)
+      var others: ClusterPart?
+      var pair: PairedNode?
       do {
+        if configuration.etcd != nil, let peer = configuration.peer {
+          others = try await ClusterPart.start(
+            configuration, peer, store, cluster, advertised: advertised, groups: groups, on: group)
+        } else {
+          try await cluster.register(
+            NodeImage(
+              id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: configuration.rack))
+          if let local = cluster as? LocalClusterStore {
+            pair = try await PairedNode.start(
+              PairedNode.Dependencies(
+                configuration: configuration, store: store, cluster: local, kafka: advertised,
+                secret: try PeerSecretFile.read(configuration.peerSecretFile), group: group,
+                groups: groups, logger: Logger(label: "peers")))
+          }
+        }
         try await broker.start(on: group, listener: listener)
+        try others?.takeRoles()
       } catch {
+        await others?.stop()
+        await pair?.stop()
         groups.close()
         throw error
       }
@@ -92,7 +118,8 @@ struct RunningNode {
       let indexes = IndexBuilder(store, files: indexFiles, feed: ColumnFeed(), logger: Logger(label: "indexes"))
       indexes.start()
       return RunningNode(
-        configuration: configuration, store: store, cluster: cluster, shards: shards, groups: groups, broker: broker,
+        configuration: configuration, store: store, cluster: cluster, others: others, pair: pair, groups: groups,
+        broker: broker,
         kafka: listen,
         group: group, logger: logger,
         queries: QueryRegistry(
@@ -102,7 +129,6 @@ struct RunningNode {
         state: State())
     } catch {
       cluster.close()
-      try? shards.close()
       try? await group.shutdownGracefully()
       throw error
     }
@@ -112,7 +138,12 @@ struct RunningNode {
   func serve() async throws {
     let settings = configuration.settings
     var services: [any Service] = [
-      KafkaDoor(broker: broker, groups: groups, state: { state.becomes("stopping") }),
+      KafkaDoor(
+        broker: broker, groups: groups,
+        prepare: {
+          state.becomes("stopping")
+          await others?.handOver(within: QuireNode.handOverTimeMax)
+        }),
       RetentionTimer(
         store: store, interval: .milliseconds(settings.number("log.retention.check.interval.ms")), now: wallClockMilliseconds),
     ]
@@ -147,10 +178,10 @@ struct RunningNode {
     let started = wallClockMilliseconds()
     let settings = configuration.settings
     let queuedRequestBytesMax = settings.number("queued.max.request.bytes")
-    metrics.addGauges { [cluster, broker, store, indexes] in
+    metrics.addGauges { [cluster, broker, store, indexes, groups, clusterView] in
       let levels = store.levels
       let indexLevels = indexes.levels
-      return NodeMetrics.samples(cluster, startedMilliseconds: started) + [
+      return NodeMetrics.samples(cluster, startedMilliseconds: started) + NodeMetrics.samples(clusterView.facts()) + [
         MetricSample("wal_total_bytes", value: Double(levels.walBytes)),
         MetricSample("open_databases", value: Double(levels.openDatabases)),
         MetricSample("fenced_partitions", value: Double(levels.fencedPartitions)),
@@ -158,6 +189,7 @@ struct RunningNode {
         MetricSample("index_records_total", value: Double(indexLevels.indexedRecords), isCounter: true),
         MetricSample("index_files_total", value: Double(indexLevels.builtFiles), isCounter: true),
         MetricSample("index_damaged_files_total", value: Double(indexLevels.damagedFiles), isCounter: true),
+        MetricSample("groups", value: Double(groups.groupCount)),
         MetricSample("kafka_connections", value: Double(broker.connectionCount)),
         MetricSample("kafka_queued_request_bytes", value: Double(broker.queuedRequestBytes)),
         MetricSample("kafka_queued_request_bytes_max", value: Double(queuedRequestBytesMax)),
@@ -167,6 +199,7 @@ struct RunningNode {
       catalog: catalog, limits: limits, queries: queries, now: wallClockMilliseconds,
       runOnReadThread: { [store] work in store.runScanOnReadThread(work) })
     doors.mirrors = MirrorEntry(store: store, cluster: cluster)
+    doors.cluster = ClusterEntry(view: clusterView)
     let gateway = Gateway(
       configuration: GatewayConfiguration(
         listen: http, advertisedHosts: configuration.advertised.map { [$0.host] } ?? [],
@@ -179,10 +212,16 @@ struct RunningNode {
     return Opening(door: "HTTP", address: http, service: gateway)
   }
 
+  private var clusterView: ClusterView {
+    ClusterView(nodeID: configuration.nodeID, cluster: cluster, pair: pair, others: others)
+  }
+
   /// What SQL is asked of, by every door.
-  private var catalog: StoreCatalog {
-    let view = NodeView(nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, group: group)
-    return StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
+  private var catalog: any HistoryCatalog {
+    let view = NodeView(
+      nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, view: clusterView, group: group)
+    let local = StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
+    return others == nil ? local : ClusterCatalog(local: local, store: store, cluster: cluster)
   }
 
   /// Of one statement of any door.
@@ -199,8 +238,9 @@ struct RunningNode {
   /// Closes what `start` opened, in the reverse order; the doors are closed already.
   func stop() async {
     indexes.stop()
+    await others?.stop()
+    await pair?.stop()
     cluster.close()
-    do { try shards.close() } catch { logger.error("the groups did not close in order", metadata: ["error": "\(error)"]) }
     do { try store.close() } catch { logger.error("the store did not close in order", metadata: ["error": "\(error)"]) }
     try? await group.shutdownGracefully()
     logger.notice("Quire has stopped")

@@ -7,11 +7,14 @@ public struct PeerIdentity: Hashable, Sendable {
   public var clusterID: String
   /// Of the pair: who was promoted last has the highest. Not that of any partition.
   public var leaderEpoch: LeaderEpoch
+  /// Where its own peer port is reached, `HOST:PORT`; empty where it has none.
+  public var address: String
 
-  public init(node: NodeID, clusterID: String, leaderEpoch: LeaderEpoch) {
+  public init(node: NodeID, clusterID: String, leaderEpoch: LeaderEpoch, address: String = "") {
     self.node = node
     self.clusterID = clusterID
     self.leaderEpoch = leaderEpoch
+    self.address = address
   }
 }
 

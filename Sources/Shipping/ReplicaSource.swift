@@ -62,6 +62,11 @@ extension ReplicaSource {
 
 /// The partitions that this node leads. Calls may block.
 public protocol ReplicaSources: Sendable {
+  /// A follower has proved who it is; nothing of this node has been sent to it yet.
+  ///
+  /// - Throws: why it is not served. It tries again.
+  func admit(_ follower: PeerIdentity) throws(PeerRefusal)
+
   /// - Parameter notify: to be called, from any thread, when `next` may have something; it does not block.
   /// - Throws: `.unknownPartition`, `.notLeader`, `.storage`; the follower tries again later.
   func openSource(
@@ -70,5 +75,5 @@ public protocol ReplicaSources: Sendable {
   ) throws(PeerRefusal) -> any ReplicaSource
 
   /// A peer that knows the secret has a higher epoch: this node leads no longer. What it does about that is durable when this returns.
-  func fence(by node: NodeID, leaderEpoch: LeaderEpoch) throws(PeerRefusal)
+  func fence(by peer: PeerIdentity) throws(PeerRefusal)
 }

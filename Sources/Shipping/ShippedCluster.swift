@@ -4,32 +4,39 @@ public import Model
 public struct ShippedTopic: Hashable, Sendable {
   public var name: String
   public var id: TopicID
-  public var partitionCount: Int32
+  /// Of its partitions, by their numbers.
+  public var leaderEpochs: [LeaderEpoch]
   /// What was set for this topic itself: key to text.
   public var settings: [String: String]
 
-  public init(name: String, id: TopicID, partitionCount: Int32, settings: [String: String]) {
+  public init(name: String, id: TopicID, leaderEpochs: [LeaderEpoch], settings: [String: String]) {
     self.name = name
     self.id = id
-    self.partitionCount = partitionCount
+    self.leaderEpochs = leaderEpochs
     self.settings = settings
   }
 
-  fileprivate var byteCount: Int { settings.reduce(name.utf8.count) { $0 + $1.key.utf8.count + $1.value.utf8.count } }
+  fileprivate var byteCount: Int { settings.reduce(name.utf8.count + 4 * leaderEpochs.count) { $0 + $1.key.utf8.count + $1.value.utf8.count } }
 }
 
 /// What a standby is told of its leader's cluster: what it needs to have the same topics. A value.
 public struct ShippedCluster: Hashable, Sendable {
   public var identity: PeerIdentity
-  /// Counted up by whoever publishes it.
+  /// Counted up by whoever publishes it, over all its lives.
   public var version: Int64
+  /// Where Kafka clients reach the leader.
+  public var kafkaAddress: String
   /// Settings that all topics share unless they have their own: key to text.
   public var settings: [String: String]
   public var topics: [TopicID: ShippedTopic]
 
-  public init(identity: PeerIdentity, version: Int64, settings: [String: String], topics: [TopicID: ShippedTopic]) {
+  public init(
+    identity: PeerIdentity, version: Int64, kafkaAddress: String = "", settings: [String: String],
+    topics: [TopicID: ShippedTopic]
+  ) {
     self.identity = identity
     self.version = version
+    self.kafkaAddress = kafkaAddress
     self.settings = settings
     self.topics = topics
   }
@@ -45,7 +52,7 @@ public struct ShippedCluster: Hashable, Sendable {
     for topic in topics.values.filter({ known[$0.id] != $0 }).sorted(by: { $0.name < $1.name }) {
       messages.append(.topic(topic))
     }
-    messages.append(.clusterEnds(ClusterHead(identity: identity, version: version, settings: settings)))
+    messages.append(.clusterEnds(ClusterHead(identity: identity, version: version, kafkaAddress: kafkaAddress, settings: settings)))
     return messages
   }
 }
@@ -54,6 +61,7 @@ public struct ShippedCluster: Hashable, Sendable {
 struct ClusterHead: Hashable, Sendable {
   var identity: PeerIdentity
   var version: Int64
+  var kafkaAddress: String
   var settings: [String: String]
 }
 
@@ -92,6 +100,7 @@ struct ArrivingCluster {
   mutating func end(_ head: ClusterHead) throws(PeerRefusal) -> ShippedCluster {
     guard isArriving else { throw .malformed("a cluster that ends and did not begin") }
     isArriving = false
-    return ShippedCluster(identity: head.identity, version: head.version, settings: head.settings, topics: topics)
+    return ShippedCluster(
+      identity: head.identity, version: head.version, kafkaAddress: head.kafkaAddress, settings: head.settings, topics: topics)
   }
 }

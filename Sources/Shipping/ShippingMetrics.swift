@@ -6,9 +6,13 @@ struct ShippingMetrics: Sendable {
   let receivedBytes = Counter(label: "quire_peer_received_bytes_total")
   let refusedConnections = Counter(label: "quire_peer_refused_total")
   let disconnections = Counter(label: "quire_peer_disconnections_total")
-  let appliedSets = Counter(label: "quire_replica_page_sets_total")
-  let appliedBytes = Counter(label: "quire_replica_page_set_bytes_total")
   /// Copies found to differ from their leader's.
   let divergences = Counter(label: "quire_replica_divergences_total")
   let pulledFileBytes = Counter(label: "quire_replica_file_bytes_total")
+}
+
+/// The room's metrics, for a node that may not have peers yet.
+public enum PeerMetrics {
+  /// Has them shown from now on, with what they count.
+  public static func register() { _ = ShippingMetrics() }
 }

@@ -1,3 +1,4 @@
+internal import Coordination
 public import Model
 public import NIOCore
 public import Records
@@ -37,6 +38,8 @@ public final class AppendRequest: @unchecked Sendable {
   public let partition: PartitionLog
   public private(set) var records: ByteBuffer
   public let batches: [BatchSummary]
+  /// Of a shard of the coordinator, instead of batches; empty to wait until everything so far is replicated.
+  let changes: [GroupChanges]?
   public let placement: AppendPlacement
   public let requiredAcks: Int16
   /// For how long acks=all waits for followers, milliseconds.
@@ -54,12 +57,23 @@ public final class AppendRequest: @unchecked Sendable {
     self.partition = partition
     self.records = records
     self.batches = batches
+    changes = nil
     self.placement = placement
     self.requiredAcks = requiredAcks
     self.timeoutMilliseconds = timeoutMilliseconds
     self.receiver = receiver
     self.context = context
     byteCount = records.readableBytes
+  }
+
+  /// - Parameter log: a shard of the coordinator.
+  init(_ changes: [GroupChanges], to log: PartitionLog, timeoutMilliseconds: Int64, receiver: any AppendReceiver) {
+    partition = log
+    self.changes = changes
+    (records, batches, placement, requiredAcks) = (ByteBuffer(), [], .atEnd, -1)
+    self.timeoutMilliseconds = timeoutMilliseconds
+    self.receiver = receiver
+    (context, byteCount) = (nil, 0)
   }
 
   public let byteCount: Int

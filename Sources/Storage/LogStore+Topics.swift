@@ -25,12 +25,12 @@ extension LogStore {
     try removeFiles(of: names)
     for name in names { try FileSystem.makeUnsyncedDirectory(directory(of: name)) }
     try FileSystem.syncDirectory(shared.topicsDirectory)
-    try Self.concurrently(names) { [shared] name throws(StorageError) in
+    try Self.concurrently(names) { [self] name throws(StorageError) in
       let state = PartitionState(
         topicID: topicID, topicPartition: name, baseOffset: 0, generation: 0, logStartOffset: 0,
         leaderEpoch: leaderEpoch.rawValue, commitSequence: 0)
       try SegmentBuilder.build(
-        state, in: "\(shared.topicsDirectory)/\(name)", pageSize: shared.options.pageSize, now: shared.now())
+        state, in: directory(of: name), pageSize: shared.options.pageSize, now: shared.now())
     }
     for name in names {
       try attachPartition(name, topicID: topicID, leaderEpoch: leaderEpoch, configuration: configuration)
@@ -58,7 +58,7 @@ extension LogStore {
     var removable: [TopicPartition] = []
     var unknown: [TopicPartition] = []
     for name in names {
-      let log = partition(name)
+      let log = attached(name)
       if let log, log.topicID != topicID { continue }
       if let log { logs.append(log) }
       // Whose log it is was looked at when it was loaded.
@@ -121,7 +121,7 @@ extension LogStore {
     try deletePartitions([name], topicID: topicID)
   }
 
-  private func directory(of name: TopicPartition) -> String { "\(shared.topicsDirectory)/\(name)" }
+  private func directory(of name: TopicPartition) -> String { shared.directory(of: name) }
 
   private func removeFiles(of names: [TopicPartition]) throws(StorageError) {
     var random = SystemRandomNumberGenerator()

@@ -58,6 +58,8 @@ public final class LogStore: Sendable {
     let reserve = DiskReserve(path: directory + "/reserve", bytes: options.reserveBytes)
     reserve.makeRoomToStart()
     try FileSystem.makeDirectory(directory + "/topics")
+    try FileSystem.makeDirectory(CoordinatorFiles.directory(in: directory))
+    try CoordinatorFiles.migrate(options, now: now())
     for name in try FileSystem.list(directory + "/topics") where name.hasPrefix(gravePrefix) {
       // What somebody put there, or the disk keeps, is in nobody's way.
       do throws(StorageError) { try FileSystem.removeDirectory("\(directory)/topics/\(name)") } catch {
@@ -66,6 +68,8 @@ public final class LogStore: Sendable {
       }
     }
     let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
+    var options = options
+    if options.keepsNodeID { options.nodeID = node.nodeID }
     let checkpoints = try node.checkpoints()
     let known = node.closedCleanly ? checkpoints.filter { $0.value.logEndOffset.rawValue >= 0 } : [:]
     return LogStore(
@@ -86,9 +90,16 @@ public final class LogStore: Sendable {
 
   // Partitions
 
+  /// A partition of a topic; shards of the coordinator are nobody's to append to or to read.
   public func partition(_ topicPartition: TopicPartition) -> PartitionLog? {
-    partitions.withLock { $0[topicPartition] }
+    attached(topicPartition).flatMap { $0.isCoordinator ? nil : $0 }
   }
+
+  /// As `partition`, and the shards of the coordinator too.
+  func attached(_ topicPartition: TopicPartition) -> PartitionLog? { partitions.withLock { $0[topicPartition] } }
+
+  /// The partitions of topics.
+  private var topicLogs: [PartitionLog] { partitions.withLock { $0.values.filter { !$0.isCoordinator } } }
 
   /// Registers a partition whose files exist; they are opened when it is first used.
   public func attachPartition(
@@ -108,7 +119,7 @@ public final class LogStore: Sendable {
     var offsets = isReplica ? nil : known
     offsets?.leaderEpoch = leaderEpoch
     let log = PartitionLog(
-      topicPartition, topicID: topicID, directory: "\(shared.topicsDirectory)/\(topicPartition)",
+      topicPartition, topicID: topicID, directory: shared.directory(of: topicPartition),
       laneIndex: lane(of: topicPartition), leaderEpoch: leaderEpoch, configuration: configuration, offsets: offsets,
       checkpointed: checkpointed, store: shared)
     if isReplica { log.shared.withLock { $0.isReplica = true } }
@@ -117,9 +128,10 @@ public final class LogStore: Sendable {
   }
 
   private func lane(of topicPartition: TopicPartition) -> Int {
+    if topicPartition.topic == CoordinatorTopic.name { return shared.topicLaneCount }
     // Neighbouring partitions on different lanes; the same in every life.
     let name = topicPartition.topic.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
-    return Int(name &+ UInt32(bitPattern: topicPartition.partition)) % max(1, shared.options.laneCount)
+    return Int(name &+ UInt32(bitPattern: topicPartition.partition)) % shared.topicLaneCount
   }
 
   /// New settings of a topic, from now on.
@@ -133,11 +145,33 @@ public final class LogStore: Sendable {
   /// Hands appends to the lanes of their partitions: one lock and at most one wake-up for each lane. Any thread.
   public func append(_ requests: [AppendRequest]) {
     if shared.options.discardsAppends { return discard(requests) }
-    if shared.lanes.count == 1 { return shared.lanes[0].submit(requests) }
+    if shared.topicLaneCount == 1 { return shared.lanes[0].submit(requests) }
     var byLane = [[AppendRequest]](repeating: [], count: shared.lanes.count)
     for request in requests { byLane[request.partition.laneIndex].append(request) }
     for (lane, requests) in zip(shared.lanes, byLane) where !requests.isEmpty { lane.submit(requests) }
   }
+
+  /// While it is false every append is refused with NOT_LEADER_OR_FOLLOWER: another node may lead. When it returns nothing is being
+  /// appended any more. Blocks: not on an event loop.
+  public func setTakesAppends(_ takesAppends: Bool) {
+    shared.takesAppends.store(takesAppends, ordering: .releasing)
+    if takesAppends { return }
+    // A job runs before the appends that were taken in the same turn: behind the second one they are done.
+    for _ in 0..<2 {
+      let handovers = shared.lanes.map { lane in
+        let handover = Handover<Bool>()
+        lane.submit { _ in
+          handover.give(true)
+        } orElse: {
+          handover.give(false)
+        }
+        return handover
+      }
+      for handover in handovers { _ = handover.take() }
+    }
+  }
+
+  public var takesAppends: Bool { shared.takesAppends.load(ordering: .acquiring) }
 
   /// Reads from the disk on a read thread.
   public func read(_ request: ReadRequest) {
@@ -169,7 +203,7 @@ public final class LogStore: Sendable {
 
   /// Lets go of what retention no longer keeps, in every partition; returns at once, the lanes do it when nobody waits for them.
   public func enforceRetention(now: Int64) {
-    for log in partitions.withLock({ Array($0.values) }) where !log.isReplica {
+    for log in topicLogs where !log.isReplica {
       shared.lane(of: log).submitInBackground { lane in
         do throws(StorageError) {
           do throws(StorageError) { try lane.stateWriter(of: log).enforceRetention(now: now) } catch {
@@ -208,7 +242,7 @@ public final class LogStore: Sendable {
   // History
 
   /// The topics that have partitions here.
-  public var topics: [String] { partitions.withLock { Array(Set($0.keys.map(\.topic))) } }
+  public var topics: [String] { Array(Set(topicLogs.map(\.topicPartition.topic))) }
 
   /// The settings in force for a topic; nil if there is none such.
   public func configuration(of topic: String) -> TopicConfiguration? {
@@ -217,7 +251,7 @@ public final class LogStore: Sendable {
 
   /// All partitions, by topic.
   public var partitionsByTopic: [String: [PartitionLog]] {
-    Dictionary(grouping: partitions.withLock { Array($0.values) }) { $0.topicPartition.topic }
+    Dictionary(grouping: topicLogs) { $0.topicPartition.topic }
   }
 
   /// Where the files of a partition lie.
@@ -227,7 +261,7 @@ public final class LogStore: Sendable {
   public func snapshot(of log: PartitionLog) throws(StorageError) -> HistorySnapshot { try snapshot(of: [log]) }
 
   private func logs(of topics: Set<String>?) -> [PartitionLog] {
-    partitions.withLock { $0.values.filter { topics?.contains($0.topicPartition.topic) ?? true } }
+    topicLogs.filter { topics?.contains($0.topicPartition.topic) ?? true }
   }
 
   /// Opens the partitions of a topic, so that a snapshot of it need not wait. Blocks.

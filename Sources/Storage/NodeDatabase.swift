@@ -10,18 +10,14 @@ public final class NodeDatabase: Sendable {
   // Safe because: only touched with the lock of the mutex held.
   private struct State: @unchecked Sendable {
     var connection: Connection?
-    /// Producer ids of the block that is on disk and not given out yet.
-    var producerIDs: Range<Int64> = 0..<0
+    var clusterID: String
     /// A sync failed: nothing of this database is promised any more until it is opened anew.
     var failure: String?
   }
   private let state: Mutex<State>
-  public let clusterID: String
+  public var clusterID: String { state.withLock { $0.clusterID } }
   public let nodeID: NodeID
   let closedCleanly: Bool
-
-  /// Producer ids taken from the database at once.
-  private static let producerIDBlock: Int64 = 1000
 
   /// Opens or creates the database, and notes that the node runs.
   init(path: String, nodeID: NodeID, now: Int64) throws(StorageError) {
@@ -37,7 +33,8 @@ public final class NodeDatabase: Sendable {
     if isNew { try FileSystem.syncDirectory(FileSystem.parent(of: path)) }
     var random = SystemRandomNumberGenerator()
     let newClusterID = TopicID.random { random.next() }.description
-    (self.clusterID, self.nodeID, closedCleanly) = try storage { () throws(SQLiteError) in
+    let clusterID: String
+    (clusterID, self.nodeID, closedCleanly) = try storage { () throws(SQLiteError) in
       try connection.transaction { () throws(SQLiteError) in
         let insert = try connection.prepare("INSERT OR IGNORE INTO identity VALUES (1, ?, ?, ?)")
         insert.bind(newClusterID, at: 1)
@@ -55,7 +52,7 @@ public final class NodeDatabase: Sendable {
         )
       }
     }
-    state = Mutex(State(connection: connection))
+    state = Mutex(State(connection: connection, clusterID: clusterID))
   }
 
   /// Runs `body` in a transaction of its own, one caller after the other; durable on return. Blocks: not on an event loop.
@@ -82,19 +79,28 @@ public final class NodeDatabase: Sendable {
     return try outcome!.get()
   }
 
-  /// A producer id that was never given out, also not before a crash. Blocks when a new block of ids is due.
-  public func nextProducerID() throws(StorageError) -> Int64 {
-    let cached: Int64? = state.withLock { $0.producerIDs.popFirst() }
-    if let cached { return cached }
-    let first = try perform { connection throws(SQLiteError) in
-      let first = try connection.integer("SELECT next_producer_id FROM node_state") ?? 0
-      try connection.execute("UPDATE node_state SET next_producer_id = \(first + Self.producerIDBlock)")
-      return first
+  /// As `perform`, and the node belongs to another cluster from then on: for one that has no records of its own.
+  ///
+  /// - Parameter clusterID: nil for the one it has.
+  public func perform(
+    adopting clusterID: String?, _ body: (Connection) throws(SQLiteError) -> Void
+  ) throws(StorageError) {
+    try perform { connection throws(SQLiteError) in
+      try body(connection)
+      guard let clusterID else { return }
+      let row = try connection.prepare("UPDATE identity SET cluster_id = ?")
+      row.bind(clusterID, at: 1)
+      try row.run()
     }
-    return state.withLock { state in
-      // Two callers may have taken a block each: the ids of the other one are lost, which is allowed.
-      state.producerIDs = first + 1..<first + Self.producerIDBlock
-      return first
+    if let clusterID { state.withLock { $0.clusterID = clusterID } }
+  }
+
+  /// So many producer ids that were never taken, also not before a crash. Blocks.
+  public func takeProducerIDs(count: Int64) throws(StorageError) -> Range<Int64> {
+    try perform { connection throws(SQLiteError) in
+      let first = try connection.integer("SELECT next_producer_id FROM node_state") ?? 0
+      try connection.execute("UPDATE node_state SET next_producer_id = \(first + count)")
+      return first..<first + count
     }
   }
 

@@ -63,11 +63,9 @@ public struct OfflineStore: Sendable {
 
   /// The consumer groups and committed offsets as they are on disk.
   public func groups() throws(StorageError) -> [StoredGroup] {
-    let directory = "\(dataDirectory)/coordinator"
-    guard FileSystem.exists(directory) else { return [] }
     var groups: [StoredGroup] = []
-    for name in try FileSystem.list(directory) where name.hasSuffix(".db") {
-      let connection = try OfflineConnection.open("\(directory)/\(name)", .coordinator, isImmutable: false)
+    for path in try CoordinatorFiles.newest(in: dataDirectory) {
+      let connection = try OfflineConnection.open(path, .coordinator, isImmutable: false)
       groups += try storage { () throws(SQLiteError) in try CoordinatorTables.load(connection) }
     }
     return groups.sorted { $0.groupID < $1.groupID }
@@ -156,7 +154,7 @@ struct OfflinePartition {
       guard let newest = try FileSystem.list(directory).compactMap({ SegmentName(fileName: $0) }).max() else { return nil }
       let path = "\(directory)/\(newest.fileName)"
       do throws(StorageError) {
-        let connection = try OfflineConnection.open(path, .segment, isImmutable: false)
+        let connection = try OfflineConnection.openLog(path, isImmutable: false)
         guard let (state, extent) = try storage({ () throws(SQLiteError) in try SegmentSQL.load(connection) }) else {
           throw .damaged(
             StorageDamage(file: path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
@@ -173,13 +171,24 @@ struct OfflinePartition {
 
 enum OfflineConnection {
   static func open(_ path: String, _ family: DatabaseFamily, isImmutable: Bool) throws(StorageError) -> Connection {
-    let connection = try storage { () throws(SQLiteError) in
+    let connection = try connect(path, isImmutable: isImmutable)
+    do throws(MigrationError) { try Migrator.verify(family, of: connection) } catch { throw .migration(error) }
+    return connection
+  }
+
+  /// A segment, or a shard of the coordinator.
+  static func openLog(_ path: String, isImmutable: Bool) throws(StorageError) -> Connection {
+    let connection = try connect(path, isImmutable: isImmutable)
+    try LogSchema.verify(connection)
+    return connection
+  }
+
+  private static func connect(_ path: String, isImmutable: Bool) throws(StorageError) -> Connection {
+    try storage { () throws(SQLiteError) in
       let connection = try Connection(path: path, mode: isImmutable ? .immutable : .readOnly)
       connection.setBusyTimeout(milliseconds: 5_000)
       try connection.execute("PRAGMA mmap_size=0; PRAGMA query_only=1")
       return connection
     }
-    do throws(MigrationError) { try Migrator.verify(family, of: connection) } catch { throw .migration(error) }
-    return connection
   }
 }

@@ -10,6 +10,8 @@ public final class PartitionLog: Sendable {
   public let topicPartition: TopicPartition
   public let topicID: TopicID
   let directory: String
+  /// A shard of the coordinator: it has commits instead of records, one file that never rolls, and no reader but the coordinator.
+  let isCoordinator: Bool
   let laneIndex: Int
   private let epoch: Atomic<Int32>
   /// Of this life of the node; newer than that of any batch in the log after an unclean start.
@@ -51,6 +53,7 @@ public final class PartitionLog: Sendable {
     self.topicPartition = topicPartition
     self.topicID = topicID
     self.directory = directory
+    isCoordinator = topicPartition.topic == CoordinatorTopic.name
     self.laneIndex = laneIndex
     epoch = Atomic(leaderEpoch.rawValue)
     self.store = store

@@ -28,7 +28,7 @@ enum PartitionOwner {
   }
 
   private static func topic(of path: String) throws(StorageError) -> TopicID {
-    let connection = try OfflineConnection.open(path, .segment, isImmutable: false)
+    let connection = try OfflineConnection.openLog(path, isImmutable: false)
     let id = try storage { () throws(SQLiteError) -> TopicID? in
       let row = try connection.prepare("SELECT topic_id FROM partition_state")
       return try row.step() ? TopicID(bytes: row.blob(at: 0)) : nil

@@ -57,7 +57,7 @@ enum PartitionRecovery {
   private static func fenced(
     _ log: PartitionLog, _ name: SegmentName, upTo endOffset: Int64, because error: StorageError
   ) throws(StorageError) -> Found {
-    let source = try OfflineConnection.open("\(log.directory)/\(name.fileName)", .segment, isImmutable: false)
+    let source = try OfflineConnection.openLog("\(log.directory)/\(name.fileName)", isImmutable: false)
     var found = try check(try SegmentRebuild.durablePart(of: source, upTo: endOffset), log, name)
     found.fenceReason = "\(error)"
     return found

@@ -8,7 +8,7 @@ extension PartitionWriter {
   /// Whether an append of `byteCount` bytes belongs in a new segment.
   func needsRoll(for byteCount: Int, now: Int64) -> Bool {
     let extent = transaction?.extent ?? self.extent
-    guard extent.endOffset > state.baseOffset else { return false }
+    guard extent.endOffset > state.baseOffset, !log.isCoordinator else { return false }
     // Also right after a roll that failed: what goes on growing meanwhile has its bound here.
     if isFileFull(for: byteCount) { return true }
     guard mayRoll else { return false }
@@ -42,7 +42,7 @@ extension PartitionWriter {
 
   /// Rolls because readers keep the WAL from starting over.
   func rollForWAL() {
-    guard extent.endOffset > state.baseOffset, mayRoll else { return }
+    guard extent.endOffset > state.baseOffset, mayRoll, !log.isCoordinator else { return }
     do throws(StorageError) { try roll(now: store.now()) } catch {
       noteRollFailure(error)
       store.logger.warning("roll failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
@@ -142,11 +142,13 @@ extension PartitionWriter {
   ) throws(StorageError) {
     let segment = segmentWriter
     var next = state
+    var extent = extent
     do throws(SQLiteError) {
       try segment.begin()
       try change(segment, &next)
       next.leaderEpoch = leaderEpoch
       next.commitSequence += 1
+      if log.isCoordinator { extent.endOffset = next.commitSequence }
       try segment.update(next, extent)
       try segment.commit()
     } catch {
@@ -163,6 +165,7 @@ extension PartitionWriter {
       throw .fenced(reason)
     }
     state = next
+    self.extent = extent
     replicas?.noteDurable(sequence: state.commitSequence, endOffset: extent.endOffset)
     publish()
     capture?.wake()

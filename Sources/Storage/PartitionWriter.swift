@@ -97,8 +97,8 @@ final class PartitionWriter {
   func leaveOutWhatIsLost() throws(StorageError) {
     guard let known = log.knownHighWatermark?.rawValue, known > extent.endOffset, fenceReason == nil else { return }
     let end = extent.endOffset
-    let isTolerated = !syncsAppends || configuration.isMirror
-    if !isTolerated, (replicas?.set.replicas.count ?? 1) > 1 {
+    let isTolerated = !syncsAppends || configuration.isMirror || log.isCoordinator
+    if !isTolerated || log.isCoordinator, (replicas?.set.replicas.count ?? 1) > 1 {
       throw .damaged(
         StorageDamage(
           file: active.path, baseOffset: nil, offset: Offset(end),
@@ -157,6 +157,7 @@ final class PartitionWriter {
   /// - Returns: the outcome they have if the commit succeeds.
   /// - Throws: the transaction cannot be committed any more (`failGroup`).
   func append(_ request: AppendRequest, now: Int64) throws(StorageError) -> AppendOutcome {
+    if let changes = request.changes { return try transact(changes, request) }
     if case .keepingOffsets(let logStartOffset) = request.placement {
       return try mirror(request, logStartOffset: logStartOffset?.rawValue, now: now)
     }

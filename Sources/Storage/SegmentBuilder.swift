@@ -19,15 +19,20 @@ enum SegmentBuilder {
     try removeDatabase(draft)
     do throws(StorageError) {
       try write(state, to: draft, pageSize: pageSize, now: now, fill: fill)
-      try FileSystem.syncFile(draft)
-      // A -wal that a crash left of an earlier file of this name would be replayed into the new one.
-      if !FileSystem.exists(path) { try removeDatabase(path) }
-      try FileSystem.rename(draft, to: path)
+      try install(draft, as: path)
     } catch {
       try? removeDatabase(draft)
       throw error
     }
     try FileSystem.syncDirectory(directory)
+  }
+
+  /// Makes a draft that nobody has open durable, and gives it its name; the directory is the caller's to sync.
+  static func install(_ draft: String, as path: String) throws(StorageError) {
+    try FileSystem.syncFile(draft)
+    // A -wal that a crash left of an earlier file of this name would be replayed into the new one.
+    if !FileSystem.exists(path) { try removeDatabase(path) }
+    try FileSystem.rename(draft, to: path)
   }
 
   /// Removes a database file and what SQLite keeps beside it; the database first, so that no crash leaves one without its WAL.
@@ -47,7 +52,7 @@ enum SegmentBuilder {
       try connection.execute("PRAGMA page_size=\(pageSize); PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
       return connection
     }
-    do throws(MigrationError) { try Migrator.apply(.segment, to: connection) } catch { throw .migration(error) }
+    do throws(MigrationError) { try Migrator.apply(state.isCoordinator ? .coordinator : .segment, to: connection) } catch { throw .migration(error) }
     try storage { () throws(SQLiteError) in
       try connection.execute("BEGIN")
       try insert(state, into: connection, now: now)

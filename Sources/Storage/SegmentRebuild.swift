@@ -22,6 +22,7 @@ enum SegmentRebuild {
     guard var next = found else {
       throw .damaged(StorageDamage(file: path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
     }
+    if next.isCoordinator { return try CoordinatorRebuild.rebuild(name, in: directory, upTo: endOffset) }
     next.generation = name.generation + 1
     try SegmentBuilder.build(next, in: directory, pageSize: options.pageSize, now: now) { target throws(StorageError) in
       try copy(from: source, to: target, path: path, from: name.baseOffset, upTo: endOffset, now: now)
@@ -35,6 +36,7 @@ enum SegmentRebuild {
   ) throws(StorageError) -> (state: PartitionState, extent: ActiveExtent)? {
     guard var (state, extent) = try storage({ () throws(SQLiteError) in try SegmentSQL.load(source) }) else { return nil }
     extent.endOffset = endOffset
+    if state.isCoordinator { state.commitSequence = min(state.commitSequence, endOffset) }
     state.epochs.removeAll { $0.startOffset >= endOffset }
     for id in Array(state.producers.keys) {
       state.producers[id]?.batches.removeAll { $0.baseOffset >= endOffset }

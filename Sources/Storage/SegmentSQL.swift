@@ -75,7 +75,9 @@ enum SegmentSQL {
       firstAppendMilliseconds: row.isNull(at: 10) ? nil : try sound(row, 10))
     let last = try connection.prepare(
       "SELECT last_offset, running_max_timestamp FROM record_batch ORDER BY base_offset DESC LIMIT 1")
-    if try last.step() {
+    if state.isCoordinator {
+      extent.endOffset = state.commitSequence
+    } else if try last.step() {
       extent.endOffset = try sound(last, 0) + 1
       extent.maxTimestamp = last.integer(at: 1)
     }

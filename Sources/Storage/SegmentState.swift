@@ -52,6 +52,9 @@ struct PartitionState: Sendable {
   var epochs: [EpochStart] = []
   /// The older segments, in order.
   var segments: [SegmentRecord] = []
+
+  /// Of a shard of the coordinator: its offsets count its commits.
+  var isCoordinator: Bool { topicPartition.topic == CoordinatorTopic.name }
 }
 
 /// Sums over the batches of the active segment.

@@ -1,3 +1,4 @@
+internal import Coordination
 internal import Glibc
 internal import Model
 internal import Records
@@ -35,6 +36,9 @@ final class SegmentWriter {
     }
   }
 
+  /// Nil until a shard of the coordinator is written to.
+  private var coordinatorStatements: CoordinatorStatements?
+
   /// Frames the WAL holds, and how many of them are in the database file: by the WAL hook and the last checkpoint.
   private var frameCount = 0
   private var checkpointedCount = 0
@@ -57,7 +61,7 @@ final class SegmentWriter {
     let connection = try storage { () throws(SQLiteError) in
       try Connection(path: path, mode: .readWrite, vfs: GatheringVFS.name)
     }
-    do throws(MigrationError) { try Migrator.verify(.segment, of: connection) } catch { throw .migration(error) }
+    try LogSchema.verify(connection)
     self.connection = connection
     let isInWALMode: Bool
     do throws(SQLiteError) {
@@ -173,6 +177,12 @@ final class SegmentWriter {
     try row.run()
   }
 
+  /// Makes changes of groups and offsets, in a shard of the coordinator.
+  func apply(_ changes: [GroupChanges]) throws(SQLiteError) {
+    if coordinatorStatements == nil { coordinatorStatements = try CoordinatorStatements(connection) }
+    for group in changes { try coordinatorStatements!.apply(group.changes, to: group.groupID) }
+  }
+
   func deleteProducers(_ ids: some Collection<Int64>) throws(SQLiteError) {
     let row = try connection.prepare(SegmentSQL.deleteProducer)
     for id in ids {
@@ -223,6 +233,7 @@ final class SegmentWriter {
     walDescriptor = -1
     countWAL(bytes: 0)
     statements = nil
+    coordinatorStatements = nil
     connection.setCheckpointOnClose(removesWAL)
     connection.close()
   }

@@ -124,6 +124,11 @@ final class StorageLane: @unchecked Sendable {
         words.removeAll(keepingCapacity: true)
       }
       if let job = nextJob() { job(self) }
+      if !group.isEmpty, !store.takesAppends.load(ordering: .acquiring) {
+        for append in group { append.outcome = .rejected(.notLeaderOrFollower, message: "this node takes no records now") }
+        handBack(group)
+        group.removeAll(keepingCapacity: true)
+      }
       if !group.isEmpty {
         let begin = threadProcessorNanoseconds()
         let taken = commit(group)
@@ -322,7 +327,7 @@ final class StorageLane: @unchecked Sendable {
     var moved: [PartitionLog] = []
     for writer in committed where writer.groupFailure == nil {
       writer.publishAppends(&tails)
-      moved.append(writer.log)
+      if !writer.log.isCoordinator { moved.append(writer.log) }
     }
     let answered = Array(group[..<taken])
     for request in answered {
@@ -379,7 +384,7 @@ final class StorageLane: @unchecked Sendable {
 
   /// Counts what was appended, or was there already; not what was refused.
   private func count(_ answered: [AppendRequest]) {
-    let answered = answered.filter { if case .appended = $0.outcome { true } else { false } }
+    let answered = answered.filter { if case .appended = $0.outcome, $0.changes == nil { true } else { false } }
     guard !answered.isEmpty else { return }
     let bytes = answered.reduce(0) { $0 + $1.byteCount }
     store.metrics.groupCommits.increment()

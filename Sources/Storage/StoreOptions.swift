@@ -5,6 +5,8 @@ public struct StoreOptions: Sendable {
   public var dataDirectory: String
   /// `node.id`, written into a new data directory.
   public var nodeID: NodeID
+  /// A data directory that has another number keeps it: nobody said that it is `nodeID`.
+  public var keepsNodeID = false
   /// Dedicated threads that write; a partition is pinned to one of them.
   public var laneCount = 1
   /// Threads beside each lane that share the syncs of a group with it.

@@ -11,6 +11,8 @@ final class StoreShared: @unchecked Sendable {
   let options: StoreOptions
   let discardedRecords = Atomic<Int64>(0)
   let fencedCount = Atomic<Int>(0)
+  /// False while this node does not lead anything, whatever its partitions say.
+  let takesAppends = Atomic<Bool>(true)
   /// Bytes of page sets that followers may still want.
   let waitingSetBytes = Atomic<Int>(0)
   let logger: Logger
@@ -99,8 +101,11 @@ final class StoreShared: @unchecked Sendable {
     self.reserve = reserve
   }
 
+  /// Lanes that partitions of topics are pinned to. There is one more: shards of the coordinator would wait for the topics' large groups there.
+  var topicLaneCount: Int { max(1, options.laneCount) }
+
   func startLanes() {
-    lanes = (0..<max(1, options.laneCount)).map { StorageLane(index: $0, store: self) }
+    lanes = (0..<topicLaneCount + 1).map { StorageLane(index: $0, store: self) }
     for lane in lanes { lane.start() }
   }
 
@@ -112,4 +117,10 @@ final class StoreShared: @unchecked Sendable {
 
   func lane(of log: PartitionLog) -> StorageLane { lanes[log.laneIndex] }
   var topicsDirectory: String { options.dataDirectory + "/topics" }
+
+  /// Where the files of a partition lie, or those of a shard of the coordinator.
+  func directory(of name: TopicPartition) -> String {
+    name.topic == CoordinatorTopic.name
+      ? CoordinatorFiles.directory(of: Int(name.partition), in: options.dataDirectory) : "\(topicsDirectory)/\(name)"
+  }
 }

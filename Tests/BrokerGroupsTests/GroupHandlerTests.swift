@@ -9,16 +9,17 @@ import Testing
 
 @Suite("The group APIs", .timeLimit(.minutes(1)))
 final class GroupHandlerTests: Sendable {
-  private let disk = MemoryPersistence()
+  private let disk = MemoryPersistence(shardCount: 4)
   private let groups: GroupCoordinator
 
   init() throws {
     var configuration = GroupConfiguration()
     configuration.initialRebalanceDelayMilliseconds = 0
-    groups = try GroupCoordinator(
+    groups = GroupCoordinator(
       configuration: configuration, persistence: disk,
-      endpoint: { .init(nodeID: NodeID(7), host: "there", port: 9092) }, topicPartitionExists: { $0.partition < 4 },
+      endpoint: { $0 == 3 ? nil : .init(nodeID: NodeID(7 + Int32($0)), host: "there", port: 9092) }, topicPartitionExists: { $0.partition < 4 },
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, now: GroupCoordinator.steadyClock())
+    try groups.leadAll()
   }
 
   deinit { groups.close() }
@@ -59,10 +60,10 @@ final class GroupHandlerTests: Sendable {
   }
 
   private func commit(
-    _ partitions: [Int32], member: String = "", generation: Int32 = -1, version: Int16 = 9
+    _ partitions: [Int32], of group: String = "g", member: String = "", generation: Int32 = -1, version: Int16 = 9
   ) async -> OffsetCommitResponse {
     var request = OffsetCommitRequest()
-    request.groupID = "g"
+    request.groupID = group
     request.memberID = member
     request.generationIDOrMemberEpoch = generation
     var topic = OffsetCommitRequest.Topic()
@@ -132,7 +133,7 @@ final class GroupHandlerTests: Sendable {
 
     let gone: DeleteGroupsResponse = await ask { groups.handle(delete, version: 2, reply: $0) }
     #expect(gone.results.map(\.errorCode) == [.none, .groupIDNotFound])
-    #expect(try disk.load().isEmpty)
+    #expect(disk.load().isEmpty)
   }
 
   @Test("old clients are let in at once and see their members' errors at the top")
@@ -201,20 +202,74 @@ final class GroupHandlerTests: Sendable {
     }
   }
 
-  @Test("this node coordinates every group and no transaction")
+  @Test("a group's coordinator is the leader of its shard; no transaction has one")
   func findCoordinator() async {
     var request = FindCoordinatorRequest()
     request.key = "g"
-    request.coordinatorKeys = ["g", "h"]
+    request.coordinatorKeys = ["g", "g2", "g3"]
     let single: FindCoordinatorResponse = await ask { groups.handle(request, version: 0, reply: $0) }
     #expect(single.nodeID == 7 && single.host == "there" && single.port == 9092 && single.errorCode == .none)
     let batched: FindCoordinatorResponse = await ask { groups.handle(request, version: 4, reply: $0) }
-    #expect(batched.coordinators.map(\.key) == ["g", "h"])
-    #expect(batched.coordinators.map(\.nodeID) == [7, 7])
+    #expect(batched.coordinators.map(\.key) == ["g", "g2", "g3"])
+    #expect(batched.coordinators.map(\.nodeID) == [7, 9, -1])
+    #expect(batched.coordinators.map(\.errorCode) == [.none, .none, .coordinatorNotAvailable])
     request.keyType = 1
     let transactional: FindCoordinatorResponse = await ask { groups.handle(request, version: 2, reply: $0) }
     #expect(transactional.errorCode == .transactionalIDAuthorizationFailed)
     #expect(transactional.nodeID == -1)
+  }
+
+  private func offsets(of group: String) async -> (error: ErrorCode, offset: Int64?) {
+    var request = OffsetFetchRequest()
+    var asked = OffsetFetchRequest.Group()
+    asked.groupID = group
+    asked.topics = nil
+    request.groups = [asked]
+    let response: OffsetFetchResponse = await ask { groups.handle(request, version: 8, reply: $0) }
+    return (response.groups[0].errorCode, response.groups[0].topics.first?.partitions.first?.committedOffset)
+  }
+
+  private func commitError(_ group: String) async -> ErrorCode? {
+    await commit([0], of: group).topics.first?.partitions.first?.errorCode
+  }
+
+  @Test("a shard that is released answers who waits, and others go on; led again, it has what was committed")
+  func leading() async {
+    #expect(await commitError("g1") == ErrorCode.none)
+    let joined = await join("", version: 1)
+    _ = await sync(joined, version: 0, named: false)
+    async let second = join("", version: 1)
+    while await describedState() != "PreparingRebalance" { await Task.yield() }
+    groups.release(shard: 0)
+    #expect(await second.errorCode == .notCoordinator)
+    #expect(await commitError("g") == .notCoordinator)
+    #expect(await offsets(of: "g").error == .notCoordinator)
+    #expect(await commitError("g1") == ErrorCode.none)
+    let listed: ListGroupsResponse = await ask { groups.handle(ListGroupsRequest(), version: 4, reply: $0) }
+    #expect(listed.errorCode == .none && listed.groups.map(\.groupID) == ["g1"])
+    groups.release(shard: 1)
+    disk.breakShards([1])
+    groups.lead(shard: 1)
+    #expect(await commitError("g1") == .coordinatorLoadInProgress)
+    #expect(await offsets(of: "g1").error == .coordinatorLoadInProgress)
+    let loading: ListGroupsResponse = await ask { groups.handle(ListGroupsRequest(), version: 4, reply: $0) }
+    #expect(loading.errorCode == .coordinatorLoadInProgress)
+    disk.breakShards([])
+    while await offsets(of: "g1").error == .coordinatorLoadInProgress { try? await Task.sleep(for: .milliseconds(5)) }
+    #expect(await offsets(of: "g1").offset == 100)
+  }
+
+  @Test("one shard that cannot write holds up no other; where it is not known what became of a change, the groups are read again")
+  func failures() async {
+    disk.breakShards([2])
+    #expect(await commitError("g2") == .coordinatorNotAvailable)
+    #expect(await commitError("g1") == ErrorCode.none)
+    #expect(await offsets(of: "g2").offset == nil)
+    disk.breakShards([])
+    disk.loseOutcomes()
+    #expect(await commitError("g2") == .coordinatorNotAvailable)
+    while await offsets(of: "g2").error == .coordinatorLoadInProgress { try? await Task.sleep(for: .milliseconds(5)) }
+    #expect(await offsets(of: "g2").offset == 100, "it was made after all")
   }
 
   @Test("groups without a name are refused where Kafka refuses them")

@@ -11,7 +11,8 @@ final class MemoryPersistence: CoordinatorPersistence {
     var groups: [String: StoredGroup] = [:]
     var rounds: [[GroupChanges]] = []
     var isBroken = false
-    var brokenGroups: Set<String> = []
+    var brokenShards: Set<Int> = []
+    var isOutcomeKnown = true
     var beforeApply: (@Sendable () -> Void)?
   }
   private let state = Mutex(State())
@@ -21,19 +22,34 @@ final class MemoryPersistence: CoordinatorPersistence {
     get { state.withLock { $0.isBroken } }
     set { state.withLock { $0.isBroken = newValue } }
   }
-  /// Groups of a shard that fails, while the others work.
-  func breakGroups(_ groupIDs: Set<String>) { state.withLock { $0.brokenGroups = groupIDs } }
+  /// Shards that fail, while the others work.
+  func breakShards(_ shards: Set<Int>) { state.withLock { $0.brokenShards = shards } }
+  /// A failure may have come after the change was made: it is made.
+  func loseOutcomes() { state.withLock { ($0.isBroken, $0.isOutcomeKnown) = (true, false) } }
   func beforeApply(_ look: @escaping @Sendable () -> Void) { state.withLock { $0.beforeApply = look } }
 
-  func load() throws -> [StoredGroup] { state.withLock { Array($0.groups.values) } }
+  let shardCount: Int
+  init(shardCount: Int = 1) { self.shardCount = shardCount }
+  /// By the last digit of the id.
+  func shard(of groupID: String) -> Int { (groupID.last?.wholeNumberValue ?? 0) % shardCount }
 
-  func apply(_ changes: [GroupChanges]) throws(UnappliedChanges) {
+  func load() -> [StoredGroup] { state.withLock { Array($0.groups.values) } }
+  func load(shard: Int) throws -> [StoredGroup] {
+    try state.withLock { state in
+      if state.brokenShards.contains(shard) { throw Failure() }
+      return state.groups.values.filter { self.shard(of: $0.groupID) == shard }
+    }
+  }
+
+  func apply(_ changes: [GroupChanges], to shard: Int) throws(UnappliedChanges) {
     state.withLock { $0.beforeApply }?()
-    let unapplied: Set<String> = state.withLock { state in
-      let all = Set(changes.map(\.groupID))
-      let unapplied = state.isBroken ? all : all.intersection(state.brokenGroups)
-      if unapplied.count < all.count { state.rounds.append(changes.filter { !unapplied.contains($0.groupID) }) }
-      for group in changes where !unapplied.contains(group.groupID) {
+    let failure: UnappliedChanges? = state.withLock { state in
+      let isBroken = state.isBroken || state.brokenShards.contains(shard)
+      let failure = UnappliedChanges(
+        answer: .coordinatorNotAvailable, isOutcomeKnown: state.isOutcomeKnown, cause: Failure())
+      if isBroken, state.isOutcomeKnown { return failure }
+      state.rounds.append(changes)
+      for group in changes {
         var stored = state.groups[group.groupID] ?? StoredGroup(groupID: group.groupID, snapshot: nil, offsets: [:])
         for change in group.changes {
           switch change {
@@ -45,9 +61,10 @@ final class MemoryPersistence: CoordinatorPersistence {
         }
         state.groups[group.groupID] = stored.snapshot == nil && stored.offsets.isEmpty ? nil : stored
       }
-      return unapplied
+      if isBroken { (state.isBroken, state.isOutcomeKnown) = (false, true) }
+      return isBroken ? failure : nil
     }
-    if !unapplied.isEmpty { throw UnappliedChanges(groupIDs: unapplied, cause: Failure()) }
+    if let failure { throw failure }
   }
 }
 

@@ -1,6 +1,6 @@
 import Coordination
+import Logging
 import Model
-import SQLite
 import Storage
 import TestSupport
 import Testing
@@ -30,47 +30,42 @@ struct StoredGroupsTests {
     let expiring = CommittedOffset(offset: 6, leaderEpoch: 2, metadata: "", commitTimestamp: 8, expireTimestamp: 9)
     let (t0, t1) = (TopicPartition(topic: "t", partition: 0), TopicPartition(topic: "t", partition: 1))
 
-    var store = try CoordinatorStore(dataDirectory: directory, shardCount: 3)
-    try store.apply([
+    var store = try open(directory)
+    var shards = CoordinatorStore(store, shardCount: 3)
+    let changes = [
       GroupChanges(
         groupID: "g", changes: [.groupPut(snapshot), .offsetCommitted(t0, offset), .offsetCommitted(t1, expiring)]),
       GroupChanges(groupID: "empty", changes: [.groupPut(simple)]),
       GroupChanges(groupID: "only offsets", changes: [.offsetCommitted(t0, offset)]),
       GroupChanges(
         groupID: "deleted", changes: [.groupPut(snapshot), .offsetCommitted(t0, offset), .groupDeleted]),
-    ])
+    ]
+    for change in changes { try shards.apply([change], to: shards.shard(of: change.groupID)) }
     try store.close()
-    store = try CoordinatorStore(dataDirectory: directory, shardCount: 3)
-    let stored = Dictionary(uniqueKeysWithValues: try store.load().map { ($0.groupID, $0) })
+    store = try open(directory)
+    shards = CoordinatorStore(store, shardCount: 3)
+    let stored = Dictionary(uniqueKeysWithValues: try (0..<3).flatMap { try shards.load(shard: $0) }.map { ($0.groupID, $0) })
     #expect(stored.keys.sorted() == ["empty", "g", "only offsets"])
     #expect(stored["g"]?.snapshot == snapshot)
     #expect(stored["g"]?.offsets == [t0: offset, t1: expiring])
     #expect(stored["empty"]?.snapshot == simple)
     #expect(stored["only offsets"]?.snapshot == nil)
 
-    try store.apply([GroupChanges(groupID: "g", changes: [.groupPut(simple), .offsetDeleted(t0)])])
-    let after = try store.load().first { $0.groupID == "g" }
+    let shard = shards.shard(of: "g")
+    try shards.apply([GroupChanges(groupID: "g", changes: [.groupPut(simple), .offsetDeleted(t0)])], to: shard)
+    let after = try shards.load(shard: shard).first { $0.groupID == "g" }
     #expect(after?.snapshot == simple)
     #expect(after?.offsets == [t1: expiring])
+    let read = try OfflineStore(dataDirectory: directory).groups().first { $0.groupID == "g" }
+    #expect(read?.snapshot == simple && read?.offsets == [t1: expiring])
     try store.close()
   }
 
-  @Test("a shard that cannot be written keeps its own changes from being made, and says whose they are")
-  func brokenShard() throws {
-    try withTemporaryDirectory { directory in
-      let store = try CoordinatorStore(dataDirectory: directory, shardCount: 3)
-      let offset = CommittedOffset(offset: 5, leaderEpoch: -1, metadata: "", commitTimestamp: 8, expireTimestamp: nil)
-      let changes = (0..<9).map {
-        GroupChanges(groupID: "g\($0)", changes: [.offsetCommitted(TopicPartition(topic: "t", partition: 0), offset)])
-      }
-      let other = try Connection(path: directory + "/coordinator/1.db", mode: .readWrite)
-      try other.execute("BEGIN IMMEDIATE")
-      let failure = #expect(throws: UnappliedChanges.self) { try store.apply(changes) }
-      let kept = Set(try store.load().map(\.groupID))
-      #expect(failure?.groupIDs.isEmpty == false && !kept.isEmpty)
-      #expect(failure?.groupIDs.union(kept) == Set(changes.map(\.groupID)) && failure?.groupIDs.isDisjoint(with: kept) == true)
-      other.close()
-      try store.close()
-    }
+  private func open(_ directory: String) throws -> LogStore {
+    let store = try LogStore.open(
+      StoreOptions(dataDirectory: directory, nodeID: NodeID(1)), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+      now: { 1_700_000_000_000 })
+    try store.leadCoordinator(shardCount: 3)
+    return store
   }
 }

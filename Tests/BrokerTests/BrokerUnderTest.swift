@@ -19,7 +19,6 @@ struct BrokerUnderTest: Sendable {
   let store: LogStore
   let cluster: LocalClusterStore
   let groups: GroupCoordinator
-  let shards: CoordinatorStore
   let group: MultiThreadedEventLoopGroup
   let port: Int
   static let now: Int64 = 1_700_000_000_000
@@ -39,14 +38,16 @@ struct BrokerUnderTest: Sendable {
         var random = SystemRandomNumberGenerator()
         return random.next()
       }, now: { Self.now })
+    try await cluster.register(NodeImage(id: NodeID(1), host: "127.0.0.1", port: 9092, rack: nil))
     var groupConfiguration = GroupConfiguration()
     groupConfiguration.initialRebalanceDelayMilliseconds = 0
-    shards = try CoordinatorStore(dataDirectory: directory, shardCount: 1)
-    let groups = try GroupCoordinator(
-      configuration: groupConfiguration, persistence: shards,
-      endpoint: { .init(nodeID: NodeID(1), host: "127.0.0.1", port: 1) },
+    try store.leadCoordinator(shardCount: 2)
+    let groups = GroupCoordinator(
+      configuration: groupConfiguration, persistence: CoordinatorStore(store, shardCount: 2),
+      endpoint: { _ in .init(nodeID: NodeID(1), host: "127.0.0.1", port: 1) },
       topicPartitionExists: { cluster.image.topics[$0.topic]?.partition($0.partition) != nil }, logger: logger,
       now: GroupCoordinator.steadyClock())
+    try groups.leadAll()
     var configuration = BrokerConfiguration(
       nodeID: NodeID(1), clusterID: store.node.clusterID, advertisedHost: "127.0.0.1", advertisedPort: 9092)
     change(&configuration)
@@ -69,7 +70,6 @@ struct BrokerUnderTest: Sendable {
     groups.close()
     await broker.stop(patience: .seconds(2))
     cluster.close()
-    try shards.close()
     try store.close()
     try await group.shutdownGracefully()
   }

@@ -1,6 +1,7 @@
 import Cluster
 import Metadata
 import Model
+import Synchronization
 import TestSupport
 import Testing
 
@@ -17,7 +18,7 @@ import Testing
     case .local:
       let node = try TemporaryStore()
       try await node.life { cluster, _ in
-        try await cluster.register(NodeImage(id: NodeID(1), host: "h", port: 9, rack: nil))
+        try await cluster.register(NodeImage(id: NodeID(1), host: "127.0.0.1", port: 9, rack: nil))
         try await body(cluster)
       }
     case .etcd:
@@ -45,7 +46,7 @@ import Testing
       #expect(topic.partitions.allSatisfy { $0.replicas == [NodeID(1)] && $0.isr == [NodeID(1)] && $0.leaderEpoch == .zero })
       #expect(topic.configuration.retentionMilliseconds == 5)
       #expect(cluster.image.topic(created.id)?.name == "a")
-      #expect(cluster.image.nodes[NodeID(1)]?.host == "h")
+      #expect(cluster.image.nodes[NodeID(1)]?.host == "127.0.0.1")
     }
   }
 
@@ -147,6 +148,77 @@ import Testing
       try await cluster.alterConfigurations(
         of: .node(NodeID(1)), [SettingChange(name: "log.retention.ms", operation: .set, value: "12")], validateOnly: false)
       #expect(cluster.image.topic("a")?.configuration.retentionMilliseconds == 12)
+    }
+  }
+
+  @Test("a partition is changed if it is as expected, and else left", arguments: Kind.here)
+  func partitionChanges(_ kind: Kind) async throws {
+    try await with(kind) { cluster in
+      let topic = try await cluster.createTopic(named: "a", partitionCount: 3, configuration: [:])
+      var next = topic.partitions[0]
+      next.leaderEpoch = LeaderEpoch(4)
+      func change(_ number: Int32, _ expected: PartitionImage, _ next: PartitionImage) -> PartitionChange {
+        PartitionChange(topicID: topic.id, partition: number, expected: expected, next: next)
+      }
+      var strange = change(0, topic.partitions[0], next)
+      strange.topicID = TopicID(high: 7, low: 7)
+      let isMade = try await cluster.changePartitions([
+        change(0, topic.partitions[0], next), change(1, next, topic.partitions[0]), change(2, topic.partitions[2], next),
+        change(3, topic.partitions[0], next), strange,
+      ])
+      #expect(isMade == [true, false, true, false, false])
+      #expect(cluster.image.topic("a")?.partitions.map(\.leaderEpoch) == [LeaderEpoch(4), .zero, LeaderEpoch(4)])
+      // Once more, as a request would come that was sent twice.
+      #expect(try await cluster.changePartitions([change(0, topic.partitions[0], next)]) == [false])
+      #expect(try await cluster.changePartitions([]) == [])
+    }
+  }
+
+  @Test("who observes hears at once, and of every change after it is in the image", arguments: Kind.here)
+  func observers(_ kind: Kind) async throws {
+    try await with(kind) { cluster in
+      let heard = Mutex<[Int]>([])
+      cluster.observe { [weak cluster] in
+        guard let cluster else { return }
+        let count = cluster.image.topics.count
+        heard.withLock { $0.append(count) }
+      }
+      #expect(heard.withLock { $0 } == [0])
+      try await cluster.createTopic(named: "a", partitionCount: 1, configuration: [:])
+      try await eventually { heard.withLock { $0.last } == 1 }
+      try await cluster.deleteTopic(named: "a")
+      try await eventually { heard.withLock { $0.last } == 0 }
+    }
+  }
+
+  @Test("no producer id is given out twice", arguments: Kind.here)
+  func producerIDs(_ kind: Kind) async throws {
+    try await with(kind) { cluster in
+      let ids = ProducerIDs(cluster)
+      let others = ProducerIDs(cluster)
+      let given = try await withThrowingTaskGroup(of: [Int64].self) { group in
+        for task in 0..<8 {
+          group.addTask {
+            var mine: [Int64] = []
+            for _ in 0..<300 { mine.append(try await (task % 2 == 0 ? ids : others).next()) }
+            return mine
+          }
+        }
+        return try await group.reduce(into: []) { $0 += $1 }
+      }
+      #expect(Set(given).count == 2400)
+      #expect(given.allSatisfy { $0 >= 0 })
+    }
+  }
+
+  @Test("the coordinators' topic is nobody's to create, change or delete", arguments: Kind.here)
+  func coordinatorTopic(_ kind: Kind) async throws {
+    try await with(kind) { cluster in
+      let name = CoordinatorTopic.name
+      #expect(
+        await refusal { try await cluster.createTopic(named: name, partitionCount: 1, configuration: [:]) }
+          == .invalidTopicException)
+      #expect(await refusal { try await cluster.deleteTopic(named: name) } == .unknownTopicOrPartition)
     }
   }
 

@@ -9,19 +9,24 @@ import Testing
 @testable import Cluster
 
 func openEtcdCluster(
-  _ endpoints: [String], node: Int32, rack: String? = nil, sessionSeconds: Int64 = 30, registers: Bool = true
+  _ endpoints: [String], node: Int32, rack: String? = nil, sessionSeconds: Int64 = 30, registers: Bool = true,
+  mayControl: Bool = false, port: Int = 9, directory: DirectoryIdentity? = nil, settings: NodeSettings = NodeSettings()
 ) async throws -> EtcdClusterStore {
   var options = EtcdClusterStore.Options(endpoints: endpoints)
+  options.mayControl = mayControl
+  options.directory = directory
   options.sessionSeconds = sessionSeconds
   let deadline = ContinuousClock.now + .seconds(20)
   while true {
     do {
       let cluster = try await EtcdClusterStore.open(
-        options, clusterID: "the-cluster-\(node)", nodeID: NodeID(node), settings: NodeSettings(),
+        options, clusterID: "the-cluster-\(node)", nodeID: NodeID(node), settings: settings,
         entropy: { UInt64.random(in: .min ... .max) }, now: { 1000 },
         logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
       if registers {
-        do { try await cluster.register(NodeImage(id: NodeID(node), host: "h", port: 9, rack: rack)) } catch {
+        do {
+          try await cluster.register(NodeImage(id: NodeID(node), host: "127.0.0.1", port: Int32(port), rack: rack))
+        } catch {
           cluster.close()
           throw error
         }
@@ -50,8 +55,9 @@ func eventually(_ seconds: Int = 20, _ what: String = "", _ condition: () -> Boo
   @Test("nodes see each other and what each of them changes; whoever leaves is gone at once, and another one decides")
   func severalNodes() async throws {
     let server = try EtcdServer()
-    let one = try await openEtcdCluster([server.endpoint], node: 1, rack: "x")
-    let two = try await openEtcdCluster([server.endpoint], node: 2, rack: "y")
+    let one = try await openEtcdCluster([server.endpoint], node: 1, rack: "x", mayControl: true)
+    try await eventually { one.controller == NodeID(1) }
+    let two = try await openEtcdCluster([server.endpoint], node: 2, rack: "y", mayControl: true)
     try await eventually { one.image.nodes.count == 2 && two.image.nodes.count == 2 }
     #expect(one.image.clusterID == two.image.clusterID)
     #expect(two.image.nodes[NodeID(1)]?.rack == "x")
@@ -73,7 +79,7 @@ func eventually(_ seconds: Int = 20, _ what: String = "", _ condition: () -> Boo
     }
     try await eventually { two.controller == NodeID(2) }
     try await two.deleteTopic(named: "a")
-    #expect(two.image.topics.isEmpty)
+    #expect(two.image.clientTopics.isEmpty)
     two.close()
   }
 
@@ -132,6 +138,52 @@ func eventually(_ seconds: Int = 20, _ what: String = "", _ condition: () -> Boo
       #expect(topic.partitions.count { $0.replicas.contains(NodeID(number)) } == 200)
     }
     for node in nodes { node.close() }
+  }
+
+  @Test("of many partitions those that are as expected are changed, whoever changes others at the same time")
+  func partitionChanges() async throws {
+    let server = try EtcdServer()
+    let one = try await openEtcdCluster([server.endpoint], node: 1)
+    let two = try await openEtcdCluster([server.endpoint], node: 2)
+    try await eventually { one.image.nodes.count == 2 && two.image.nodes.count == 2 }
+    let topic = try await one.createTopic(
+      named: "a", partitionCount: 250, replicationFactor: 2, configuration: [], validateOnly: false)
+    try await eventually { two.image.topic("a") == topic }
+    func changes(_ numbers: some Sequence<Int>, _ change: (inout PartitionImage) -> Void) -> [PartitionChange] {
+      numbers.map { number in
+        var next = topic.partitions[number]
+        change(&next)
+        return PartitionChange(topicID: topic.id, partition: Int32(number), expected: topic.partitions[number], next: next)
+      }
+    }
+    let leaderless = changes(0..<250) {
+      $0.leader = nil
+      $0.leaderEpoch = $0.leaderEpoch.next
+      $0.addingReplicas = [NodeID(3)]
+    }
+    let shrunk = changes(stride(from: 5, to: 250, by: 10)) { $0.isr = [$0.replicas[1]] }
+    async let ofOne = one.changePartitions(leaderless)
+    async let ofTwo = two.changePartitions(shrunk)
+    let (first, second) = try await (ofOne, ofTwo)
+    for (index, change) in shrunk.enumerated() { #expect(first[Int(change.partition)] != second[index]) }
+    #expect(first.count { !$0 } == second.count { $0 })
+    try await eventually { one.image.topic("a") == two.image.topic("a") }
+    let partitions = try #require(one.image.topic("a")?.partitions)
+    for (change, isMade) in zip(leaderless, first) where isMade { #expect(partitions[Int(change.partition)] == change.next) }
+    for (change, isMade) in zip(shrunk, second) where isMade { #expect(partitions[Int(change.partition)] == change.next) }
+    one.close()
+    two.close()
+  }
+
+  @Test("a node tells where others fetch pages from it, and what becomes of it")
+  func nodeRecord() throws {
+    var node = NodeImage(id: NodeID(3), host: "h", port: 9, rack: "r", peer: HostPort("[::1]:7"))
+    node.isStopping = true
+    let entry = EtcdEntry(key: "k", value: recordBytes(NodeRecord(node, incarnation: "x")), modRevision: 1)
+    #expect(try record(NodeRecord.self, entry).image(NodeID(3)) == node)
+    // As an earlier version wrote it.
+    let old = EtcdEntry(key: "k", value: Array(#"{"host":"h","port":9,"incarnation":"x"}"#.utf8), modRevision: 1)
+    #expect(try record(NodeRecord.self, old).image(NodeID(3)) == NodeImage(id: NodeID(3), host: "h", port: 9, rack: nil))
   }
 
   @Test("while etcd is away the image stays and changes are refused; when it is back, both go on")

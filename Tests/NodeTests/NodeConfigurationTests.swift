@@ -106,4 +106,37 @@ import Testing
 
   @Test("what is no address is none", arguments: ["", ":1", "a", "a:", "a:x", "::1:80", "[a]:1", "SSL://a:1", "a b:1", "a:-1"])
   func noAddresses(text: String) { #expect(HostPort(text) == nil) }
+
+  @Test("peers of other machines need a secret, and an address to connect to")
+  func peers() throws {
+    #expect(try resolve().peer == nil)
+    #expect(try resolve([("peer", "127.0.0.1:0")]).peer?.advertised(bound: 7) == HostPort(host: "127.0.0.1", port: 7))
+    #expect(refusal([("peer", "10.0.0.1:7000")]).contains("quire.peer.secret.file"))
+    #expect(refusal([("peer", "0.0.0.0:7000"), ("quire.peer.secret.file", "/s")]).contains("quire.peer.advertised"))
+    let told = try resolve([
+      ("peer", "0.0.0.0:0"), ("quire.peer.secret.file", "/s"), ("quire.peer.advertised", "a.example:0"),
+    ])
+    #expect(told.peer?.advertised(bound: 7) == HostPort(host: "a.example", port: 7))
+    #expect(told.peerSecretFile == "/s")
+  }
+
+  @Test("a secret that others may read, or guess, is none")
+  func secrets() throws {
+    let path = "/tmp/quire-secret-\(getpid())"
+    defer { unlink(path) }
+    func complaint(_ text: String, mode: mode_t) throws -> String? {
+      unlink(path)
+      let file = try #require(fopen(path, "w"))
+      fputs(text, file)
+      fclose(file)
+      chmod(path, mode)
+      do { return try PeerSecretFile.read(path) == nil ? "none" : nil } catch { return "\(error)" }
+    }
+    #expect(try PeerSecretFile.read(nil) == nil)
+    #expect(try complaint("0123456789abcdef\n", mode: 0o600) == nil)
+    #expect(try complaint("0123456789abcdef\n", mode: 0o644)?.contains("chmod 600 \(path)") == true)
+    #expect(try complaint("0123456789abcde\n", mode: 0o600)?.contains("shorter than 16 bytes") == true)
+    unlink(path)
+    #expect(throws: NodeStartError.self) { try PeerSecretFile.read(path) }
+  }
 }

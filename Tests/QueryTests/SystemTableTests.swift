@@ -182,8 +182,10 @@ struct SystemTableTests {
         partitions.bind(id, at: 1)
         try partitions.run()
       }
-      let shards = try CoordinatorStore(dataDirectory: directory, shardCount: 2)
-      try shards.apply([
+      try store.leadCoordinator(shardCount: 2)
+      let shards = CoordinatorStore(store, shardCount: 2)
+      try shards.apply(
+        [
         GroupChanges(
           groupID: "team",
           changes: [
@@ -191,7 +193,7 @@ struct SystemTableTests {
               TopicPartition(topic: "plays", partition: 0),
               CommittedOffset(offset: 1, leaderEpoch: 0, metadata: "", commitTimestamp: 7, expireTimestamp: nil))
           ])
-      ])
+      ], to: shards.shard(of: "team"))
       try store.close()
       let files = DirectoryCatalog(try OfflineStore(dataDirectory: directory))
       let rows = try Table(files)
@@ -205,7 +207,6 @@ struct SystemTableTests {
           Issue.record("\(table) answered")
         } catch { #expect(error.message.contains("running node only")) }
       }
-      try shards.close()
     }
   }
 

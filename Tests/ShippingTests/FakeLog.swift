@@ -188,6 +188,15 @@ final class FakeSource: ReplicaSource {
 final class FakeLeader: ReplicaSources {
   let logs = Mutex<[TopicPartition: FakeLog]>([:])
   let fences = Mutex<[LeaderEpoch]>([])
+  /// Who wanted to follow.
+  let admitted = Mutex<[PeerIdentity]>([])
+  /// Nobody is admitted, with these words.
+  let refusal = Mutex<PeerRefusal?>(nil)
+
+  func admit(_ follower: PeerIdentity) throws(PeerRefusal) {
+    admitted.withLock { $0.append(follower) }
+    if let refusal = refusal.withLock({ $0 }) { throw refusal }
+  }
 
   func log(_ partition: TopicPartition) -> FakeLog {
     logs.withLock { logs in
@@ -205,7 +214,7 @@ final class FakeLeader: ReplicaSources {
     return log.open(from: standing, notify: notify)
   }
 
-  func fence(by node: NodeID, leaderEpoch: LeaderEpoch) { fences.withLock { $0.append(leaderEpoch) } }
+  func fence(by peer: PeerIdentity) { fences.withLock { $0.append(peer.leaderEpoch) } }
 
   var openCount: Int { logs.withLock { Array($0.values) }.reduce(0) { $0 + $1.state.withLock { $0.openCount } } }
 }

@@ -32,8 +32,8 @@ import Testing
         stream: stream, base: 1, generation: 2, offset: 3, totalBytes: 9, isLast: true, bytes: ByteBuffer(string: "rest"))),
     .noFile(stream, base: 1, generation: 2), .refused(stream, PeerRefusal(.notLeader, "")),
     .lag(stream, ReplicaLag(commits: 1, bytes: 2, milliseconds: 3)), .clusterBegins(isSnapshot: true),
-    .topic(ShippedTopic(name: "t", id: topicID, partitionCount: 4, settings: ["b": "2", "a": "", "ä": "ö"])),
-    .topicRemoved(topicID), .clusterEnds(ClusterHead(identity: identity(1), version: 8, settings: ["x": "y"])),
+    .topic(ShippedTopic(name: "t", id: topicID, leaderEpochs: [LeaderEpoch(0), LeaderEpoch(3)], settings: ["b": "2", "a": "", "ä": "ö"])),
+    .topicRemoved(topicID), .clusterEnds(ClusterHead(identity: identity(1), version: 8, kafkaAddress: "a:9092", settings: ["x": "y"])),
   ]
 
   private static func payload(_ message: PeerMessage) -> ByteBuffer {
@@ -129,7 +129,7 @@ import Testing
   @Test("what a cluster became is told in as few topics as changed, and arrives whole")
   func clusters() throws {
     func topic(_ number: UInt64, _ name: String, _ settings: [String: String] = [:]) -> ShippedTopic {
-      ShippedTopic(name: name, id: TopicID(high: 0, low: number), partitionCount: 1, settings: settings)
+      ShippedTopic(name: name, id: TopicID(high: 0, low: number), leaderEpochs: [.zero], settings: settings)
     }
     func image(_ version: Int64, _ topics: [ShippedTopic]) -> ShippedCluster {
       ShippedCluster(

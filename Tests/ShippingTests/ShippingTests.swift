@@ -206,7 +206,7 @@ import Testing
       var topics: [TopicID: ShippedTopic] = [:]
       for name in names {
         let id = TopicID(high: UInt64(name.utf8.count), low: UInt64(name.utf8.first!))
-        topics[id] = ShippedTopic(name: name, id: id, partitionCount: 2, settings: ["retention.ms": "\(version)"])
+        topics[id] = ShippedTopic(name: name, id: id, leaderEpochs: [.zero, .zero], settings: ["retention.ms": "\(version)"])
       }
       return ShippedCluster(identity: identity(1), version: version, settings: ["num": "\(version)"], topics: topics)
     }
@@ -247,6 +247,35 @@ import Testing
       #expect(sink.state.withLock { $0.isClosed })
       try await eventually("its source is closed") { pair.leader.openCount == 0 }
     }
+  }
+
+  @Test("is served only when its leader wants it, and asking a node who it is makes nobody its follower")
+  func admission() async throws {
+    let leader = FakeLeader()
+    leader.refusal.withLock { $0 = PeerRefusal(.notLeader, "it has another one") }
+    let listener = try await startListener(leader, identity: identity(1, epoch: 5))
+    let port = listener.address.port!
+    let asked = try await PeerClient.ask(configuration(port), as: identity(2, epoch: 9), on: group)
+    #expect(asked.leaderEpoch == LeaderEpoch(5))
+    await #expect(throws: PeerRefusal.self) {
+      try await PeerClient.ask(
+        configuration(port, secret: PeerSecret(Array("a guess of somebody".utf8))), as: identity(2), on: group)
+    }
+    #expect(leader.admitted.withLock { $0 }.isEmpty)
+    #expect(leader.fences.withLock { $0 }.isEmpty)
+    let events = Events()
+    let client = startClient(port, events: events)
+    let sink = FakeSink()
+    let log = leader.log(partition(0))
+    try log.commit(page: 0, filledWith: 1)
+    client.follow(partition(0), topicID: topicID, into: sink)
+    try await eventually("it is sent away") { events.disconnections.contains(.notLeader) }
+    #expect(sink.state.withLock { $0.applied } == 0)
+    leader.refusal.withLock { $0 = nil }
+    try await eventually("it is served") { sink.pages.position == log.pages.position }
+    await client.stop()
+    await listener.stop()
+    await #expect(throws: PeerRefusal.self) { try await PeerClient.ask(configuration(port), as: identity(2), on: group) }
   }
 
   @Test("that is promoted fences its leader first, and a leader that is behind serves nobody")

@@ -169,10 +169,10 @@ import Testing
   @Test("never gives a producer id twice")
   func producerIDs() throws {
     try withStore { store in
-      let first = try (0..<3).map { _ in try store.store.node.nextProducerID() }
+      let first = try (0..<3).flatMap { _ in Array(try store.store.node.takeProducerIDs(count: 2)) }
       try store.reopen(attaching: [])
-      let second = try (0..<3).map { _ in try store.store.node.nextProducerID() }
-      #expect(Set(first + second).count == 6)
+      let second = try (0..<3).flatMap { _ in Array(try store.store.node.takeProducerIDs(count: 2)) }
+      #expect(Set(first + second).count == 12)
     }
   }
 

@@ -80,7 +80,7 @@ extension AdminContext {
   private func describe(_ topic: TopicImage, in row: inout CreateTopicsResponse.CreatableTopicResult, isCreated: Bool) {
     if isCreated { row.topicID = topic.id }
     row.numPartitions = Int32(topic.partitions.count)
-    row.replicationFactor = 1
+    row.replicationFactor = Int16(clamping: topic.partitions.first?.replicas.count ?? 1)
     let settings = cluster.image.nodeSettings
     row.configs = ConfigurationKey.topicKeys.map { key in
       let inForce = settings.values(of: key, topicSettings: topic.settings)[0]

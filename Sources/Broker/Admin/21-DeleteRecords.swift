@@ -21,7 +21,8 @@ extension AdminContext {
           let partition = TopicPartition(topic: topic.name, partition: asked.partitionIndex)
           row.lowWatermark = try await deleteRecords(partition, before: asked.offset).rawValue
         } catch {
-          row.errorCode = error
+          let partition = TopicPartition(topic: topic.name, partition: asked.partitionIndex)
+          row.errorCode = partitions.outcome(error, of: partition, in: cluster.image)
           row.lowWatermark = Self.noLowWatermark
         }
         topicResult.partitions.append(row)
@@ -32,10 +33,7 @@ extension AdminContext {
   }
 
   private func deleteRecords(_ partition: TopicPartition, before offset: Int64) async throws(ErrorCode) -> Offset {
-    guard cluster.image.topics[partition.topic]?.partition(partition.partition) != nil, let log = store.partition(partition)
-    else {
-      throw .unknownTopicOrPartition
-    }
+    let log = try partitions.led(partition, in: cluster.image)
     let loaded: Result<LogOffsets, StorageError> = await onReadThread {
       Result { () throws(StorageError) in try log.loadNow() }
     }

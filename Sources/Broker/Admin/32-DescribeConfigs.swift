@@ -41,7 +41,7 @@ extension AdminContext {
         ($0, image.nodeSettings.values(of: $0, topicSettings: topic.settings), false)
       }
     case .node(let id):
-      guard id == nodeID else { throw ClusterError(.invalidRequest, "there is no node \(id) here; this is node \(nodeID)") }
+      guard id == nodeID else { throw ClusterError(.invalidRequest, "the configurations of node \(id) are described by itself; this is node \(nodeID)") }
       return ConfigurationKey.nodeKeys.map { ($0, image.nodeSettings.values(of: $0), !$0.isDynamic) }
     case .everyNode:
       // What was set for every node at run time, and nothing else: the nodes' own values may differ.

@@ -20,7 +20,7 @@ extension AdminContext {
       response.errorMessage = "this is an endpoint of brokers"
       return response
     }
-    response.controllerID = nodeID.rawValue
+    response.controllerID = (cluster.controller ?? nodeID).rawValue
     response.brokers = image.nodes.values.sorted { $0.id < $1.id }.map { node in
       var broker = DescribeClusterResponse.Broker()
       broker.brokerID = node.id.rawValue

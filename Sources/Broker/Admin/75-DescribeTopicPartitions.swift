@@ -10,7 +10,7 @@ extension AdminContext {
   func handle(_ request: DescribeTopicPartitionsRequest, version: Int16) async -> DescribeTopicPartitionsResponse {
     let image = cluster.image
     var response = DescribeTopicPartitionsResponse()
-    var names = request.topics.isEmpty ? image.topics.keys.sorted() : Set(request.topics.map(\.name)).sorted()
+    var names = request.topics.isEmpty ? image.clientTopics.map(\.name).sorted() : Set(request.topics.map(\.name)).sorted()
     if let cursor = request.cursor { names.removeAll { $0 < cursor.topicName } }
     var left = min(max(Int(request.responsePartitionLimit), 1), Self.partitionsPerResponseMax)
     for name in names {
@@ -28,7 +28,7 @@ extension AdminContext {
       }
       let first = min(Int(from), topic.partitions.count)
       let end = min(topic.partitions.count, first + left)
-      response.topics.append(Self.row(topic, first..<end))
+      response.topics.append(Self.row(topic, first..<end, image))
       left -= end - first
       if end < topic.partitions.count {
         response.nextCursor = Self.cursor(name, Int32(end))
@@ -45,7 +45,9 @@ extension AdminContext {
     return cursor
   }
 
-  private static func row(_ topic: TopicImage, _ numbers: Range<Int>) -> DescribeTopicPartitionsResponse.Topic {
+  private static func row(
+    _ topic: TopicImage, _ numbers: Range<Int>, _ image: ClusterImage
+  ) -> DescribeTopicPartitionsResponse.Topic {
     var row = DescribeTopicPartitionsResponse.Topic()
     row.name = topic.name
     row.topicID = topic.id
@@ -54,10 +56,12 @@ extension AdminContext {
       let partition = topic.partitions[number]
       var part = DescribeTopicPartitionsResponse.Partition()
       part.partitionIndex = Int32(number)
-      part.leaderID = partition.leader.rawValue
+      part.leaderID = image.leader(of: partition)?.id.rawValue ?? -1
+      if part.leaderID < 0 { part.errorCode = .leaderNotAvailable }
       part.leaderEpoch = partition.leaderEpoch.rawValue
       part.replicaNodes = partition.replicas.map(\.rawValue)
       part.isrNodes = partition.isr.map(\.rawValue)
+      part.offlineReplicas = image.offlineReplicas(of: partition).map(\.rawValue)
       // Legal as null on the wire, but the Java client trips over that.
       part.eligibleLeaderReplicas = []
       part.lastKnownElr = []

@@ -8,6 +8,7 @@ public import Storage
 public struct AdminContext: Sendable {
   let cluster: any ClusterStore
   let store: LogStore
+  let partitions: LocalPartitions
   let nodeID: NodeID
   /// Absolute path of the directory everything is kept in.
   let dataDirectory: String
@@ -20,6 +21,7 @@ public struct AdminContext: Sendable {
   ) {
     self.cluster = cluster
     self.store = store
+    partitions = LocalPartitions(store: store, nodeID: nodeID, isStandby: { cluster.isStandby })
     self.nodeID = nodeID
     self.dataDirectory = dataDirectory
     self.topicsDeleted = topicsDeleted
@@ -34,9 +36,10 @@ public struct AdminContext: Sendable {
 
   /// What is wrong with an assignment of one partition to nodes, if anything.
   func complaint(aboutReplicas nodes: [Int32]) -> String? {
+    let known = cluster.image.nodes
     if nodes.isEmpty { return "a partition is assigned to no node" }
     if Set(nodes).count != nodes.count { return "a partition is assigned to the same node twice" }
-    if let strange = nodes.first(where: { $0 != nodeID.rawValue }) {
+    if let strange = nodes.first(where: { $0 != nodeID.rawValue && known[NodeID($0)] == nil }) {
       return "a partition is assigned to node \(strange), which is unknown"
     }
     return nil

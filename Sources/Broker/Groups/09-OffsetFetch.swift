@@ -6,16 +6,23 @@ internal import Model
 /// when nobody knows the group. There are no transactions yet, so every offset is stable.
 extension GroupCoordinator {
   func handle(_ request: OffsetFetchRequest, version: Int16, reply: @escaping @Sendable (OffsetFetchResponse) -> Void) {
-    let isQueued = read { table in
-      reply(
-        Self.response(to: request, version) { groupID, partitions in
-          Self.answer(table.machines[groupID]?.offsets ?? [:], partitions)
-        })
-    }
-    if !isQueued {
-      var response = Self.response(to: request, version) { _, partitions in Self.answer([:], partitions ?? []) }
-      Self.refuse(&response, .coordinatorNotAvailable, version)
-      reply(response)
+    let asked: [(groupID: String, topics: Asked?)] =
+      version >= 8
+      ? request.groups.map { ($0.groupID, $0.topics.map { $0.map { ($0.name, $0.partitionIndexes) } }) }
+      : [(request.groupID, request.topics.map { $0.map { ($0.name, $0.partitionIndexes) } })]
+    read(asked.map(\.groupID), { $1.map { $0?.offsets ?? [:] } }) { found in
+      let groups = zip(asked, found).map { asked, found in
+        var group = OffsetFetchResponse.Group()
+        group.groupID = asked.groupID
+        switch found {
+        case .success(let offsets): group.topics = Self.answer(offsets, asked.topics)
+        case .failure(let error):
+          group.topics = Self.answer([:], asked.topics ?? [])
+          group.errorCode = error
+        }
+        return group
+      }
+      reply(Self.response(groups, version))
     }
   }
 
@@ -46,30 +53,21 @@ extension GroupCoordinator {
     }
   }
 
-  private static func response(
-    to request: OffsetFetchRequest, _ version: Int16, _ find: (String, Asked?) -> [OffsetFetchResponse.Topic]
-  ) -> OffsetFetchResponse {
+  /// Version 1 has no place for the error but its partitions.
+  private static func response(_ groups: [OffsetFetchResponse.Group], _ version: Int16) -> OffsetFetchResponse {
     var response = OffsetFetchResponse()
-    if version >= 8 {
-      response.groups = request.groups.map { asked in
-        var group = OffsetFetchResponse.Group()
-        group.groupID = asked.groupID
-        group.topics = find(asked.groupID, asked.topics.map { $0.map { ($0.name, $0.partitionIndexes) } })
-        return group
+    guard version < 8, let group = groups.first else {
+      response.groups = groups
+      return response
+    }
+    response.topics = group.topics
+    response.errorCode = group.errorCode
+    guard version < 2, group.errorCode != .none else { return response }
+    for topic in response.topics.indices {
+      for part in response.topics[topic].partitions.indices {
+        response.topics[topic].partitions[part].errorCode = group.errorCode
       }
-    } else {
-      response.topics = find(request.groupID, request.topics.map { $0.map { ($0.name, $0.partitionIndexes) } })
     }
     return response
-  }
-
-  /// Version 1 has no place for the error but its partitions.
-  private static func refuse(_ response: inout OffsetFetchResponse, _ error: ErrorCode, _ version: Int16) {
-    response.errorCode = error
-    for group in response.groups.indices { response.groups[group].errorCode = error }
-    guard version < 2 else { return }
-    for topic in response.topics.indices {
-      for part in response.topics[topic].partitions.indices { response.topics[topic].partitions[part].errorCode = error }
-    }
   }
 }

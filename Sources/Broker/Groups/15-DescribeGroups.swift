@@ -6,23 +6,21 @@ internal import NIOCore
 /// DescribeGroups, versions 0 to 6. A group that does not exist is "Dead"; from 6 on that is an error as well (KIP-1043).
 extension GroupCoordinator {
   func handle(_ request: DescribeGroupsRequest, version: Int16, reply: @escaping @Sendable (DescribeGroupsResponse) -> Void) {
-    let isQueued = read { table in
-      var response = DescribeGroupsResponse()
-      response.groups = request.groups.map { groupID in
-        var row = Self.described(groupID, table.machines[groupID]?.description, version)
+    read(request.groups) { groupID, found in
+      switch found {
+      case .success(let machine):
+        var row = Self.described(groupID, machine?.description, version)
         if request.includeAuthorizedOperations, row.errorCode == .none { row.authorizedOperations = AuthorizedOperations.group }
         return row
-      }
-      reply(response)
-    }
-    if !isQueued {
-      var response = DescribeGroupsResponse()
-      response.groups = request.groups.map { groupID in
+      case .failure(let error):
         var row = DescribeGroupsResponse.DescribedGroup()
         row.groupID = groupID
-        row.errorCode = .coordinatorNotAvailable
+        row.errorCode = error
         return row
       }
+    } reply: { rows in
+      var response = DescribeGroupsResponse()
+      response.groups = rows
       reply(response)
     }
   }

@@ -3,14 +3,15 @@ internal import KafkaProtocol
 internal import Model
 
 /// ListGroups, versions 0 to 5: filters by state from 4 on (KIP-518), by type from 5 on (KIP-848). All groups are classic.
+/// Those that this node coordinates: clients ask every node.
 extension GroupCoordinator {
   func handle(_ request: ListGroupsRequest, version: Int16, reply: @escaping @Sendable (ListGroupsResponse) -> Void) {
     let type = "classic"
     let states = Set(request.statesFilter.map { $0.lowercased() })
     let types = Set(request.typesFilter.map { $0.lowercased() })
-    let isQueued = read { table in
-      var response = ListGroupsResponse()
-      for (groupID, machine) in table.machines.sorted(by: { $0.key < $1.key }) {
+    readAll { table in
+      var rows: [ListGroupsResponse.ListedGroup] = []
+      for (groupID, machine) in table.machines {
         guard states.isEmpty || states.contains(machine.state.rawValue.lowercased()) else { continue }
         guard types.isEmpty || types.contains(type) else { continue }
         var row = ListGroupsResponse.ListedGroup()
@@ -18,13 +19,15 @@ extension GroupCoordinator {
         row.protocolType = machine.protocolType ?? ""
         row.groupState = machine.state.rawValue
         row.groupType = type
-        response.groups.append(row)
+        rows.append(row)
       }
-      reply(response)
-    }
-    if !isQueued {
+      return rows
+    } reply: { found in
       var response = ListGroupsResponse()
-      response.errorCode = .coordinatorNotAvailable
+      switch found {
+      case .success(let rows): response.groups = rows.flatMap(\.self).sorted { $0.groupID < $1.groupID }
+      case .failure(let error): response.errorCode = error
+      }
       reply(response)
     }
   }

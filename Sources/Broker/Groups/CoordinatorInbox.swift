@@ -1,7 +1,7 @@
 internal import Glibc
 internal import Model
 
-/// The events that wait for the coordinator's thread: a bounded queue with a timed wait.
+/// The events that wait for a shard's thread: a bounded queue with a timed wait.
 // Safe because: everything mutable is touched with `mutex` held.
 final class CoordinatorInbox: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
@@ -39,10 +39,7 @@ final class CoordinatorInbox: @unchecked Sendable {
     return true
   }
 
-  /// Everything that is there; waits for something at most `milliseconds`.
-  ///
-  /// - Returns: nil once the inbox is closed and empty.
-  func takeAll(waitingAtMost milliseconds: Int64) -> [CoordinatorEvent]? {
+  private static func deadline(in milliseconds: Int64) -> timespec {
     var deadline = timespec()
     clock_gettime(CLOCK_MONOTONIC, &deadline)
     let wait = min(max(milliseconds, 0), 3_600_000)
@@ -52,6 +49,14 @@ final class CoordinatorInbox: @unchecked Sendable {
       deadline.tv_sec += 1
       deadline.tv_nsec -= 1_000_000_000
     }
+    return deadline
+  }
+
+  /// Everything that is there; waits for something at most `milliseconds`.
+  ///
+  /// - Returns: nil once the inbox is closed and empty.
+  func takeAll(waitingAtMost milliseconds: Int64) -> [CoordinatorEvent]? {
+    var deadline = Self.deadline(in: milliseconds)
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     while events.isEmpty, !isClosed, pthread_cond_timedwait(condition, mutex, &deadline) == 0 {}
@@ -61,12 +66,29 @@ final class CoordinatorInbox: @unchecked Sendable {
     return taken
   }
 
-  /// Takes no more events; what is there is still given out.
-  func close() {
+  /// Takes no more events.
+  ///
+  /// - Parameter keeping: what is there is still given out; else it is the caller's to answer.
+  @discardableResult
+  func close(keeping: Bool) -> [CoordinatorEvent] {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     isClosed = true
     pthread_cond_broadcast(condition)
+    if keeping { return [] }
+    defer { events = [] }
+    return events
+  }
+
+  /// Waits for so long, or until the inbox is closed.
+  ///
+  /// - Returns: false where it is.
+  func rest(milliseconds: Int64) -> Bool {
+    var deadline = Self.deadline(in: milliseconds)
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    while !isClosed, pthread_cond_timedwait(condition, mutex, &deadline) == 0 {}
+    return !isClosed
   }
 
   /// The thread says that it has seen the end.

@@ -15,18 +15,17 @@ public struct GroupOverview: Sendable {
 }
 
 extension GroupCoordinator {
-  /// All groups at one moment; nil if the coordinator is closed or overrun. `reply` is called on its thread, or at once.
+  /// All groups that this node coordinates, those of a shard at one moment; nil if the coordinator is closed, overrun or still loading. `reply` is
+  /// called on a shard's thread, or at once.
   public func overview(reply: @escaping @Sendable ([GroupOverview]?) -> Void) {
-    let isQueued = read { table in
-      reply(
-        table.machines.values.map { machine in
-          let description = machine.description
-          return GroupOverview(
-            description: description, generationID: machine.generationID, leaderID: machine.leaderID,
-            assignments: description.members.map { Self.partitions($0, of: description) }, offsets: machine.offsets)
-        })
-    }
-    if !isQueued { reply(nil) }
+    readAll({ table in
+      table.machines.values.map { machine in
+        let description = machine.description
+        return GroupOverview(
+          description: description, generationID: machine.generationID, leaderID: machine.leaderID,
+          assignments: description.members.map { Self.partitions($0, of: description) }, offsets: machine.offsets)
+      }
+    }) { found in reply((try? found.get())?.flatMap(\.self)) }
   }
 
   private static func partitions(_ member: GroupDescription.Member, of group: GroupDescription) -> [TopicPartition]? {

@@ -31,10 +31,19 @@ enum GroupRequest: Sendable {
   }
 }
 
-/// What the coordinator's thread is told.
+/// What a shard's thread is told.
 enum CoordinatorEvent: Sendable {
   case request(groupID: String, GroupRequest, reply: @Sendable (GroupReply) -> Void)
-  /// Looks at the groups once everything told before has been made durable or undone.
-  case read(@Sendable (GroupTable) -> Void)
+  /// Looks at the groups once everything told before has been made durable or undone; or hears why it cannot.
+  case read(@Sendable (Result<GroupTable, ErrorCode>) -> Void)
   case topicsDeleted(Set<String>)
+
+  /// Answers whoever waits for it that nothing comes of it.
+  func refuse(_ error: ErrorCode) {
+    switch self {
+    case .request(_, let request, let reply): reply(request.refusal(error))
+    case .read(let look): look(.failure(error))
+    case .topicsDeleted: break
+    }
+  }
 }

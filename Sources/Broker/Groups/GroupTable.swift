@@ -1,13 +1,14 @@
 internal import Coordination
 internal import Model
 
-/// All groups of the node, and the requests that wait for them. Lives on the coordinator's thread.
+/// All groups of a shard, and the requests that wait for them. Lives on the shard's thread.
 ///
 /// `settle` is the whole of the coordinator's work: it runs the events through their groups' machines, makes all changes
 /// durable at once, and only then answers.
 struct GroupTable {
   private(set) var machines: [String: GroupMachine] = [:]
   private let configuration: GroupConfiguration
+  private let shard: Int
   private let persistence: any CoordinatorPersistence
   private let partitionExists: @Sendable (TopicPartition) -> Bool
   private var waiting: [RequestToken: Waiting] = [:]
@@ -38,14 +39,15 @@ struct GroupTable {
 
   /// - Throws: what `load` throws.
   init(
-    configuration: GroupConfiguration, persistence: any CoordinatorPersistence, now: TimestampMilliseconds,
+    configuration: GroupConfiguration, shard: Int, persistence: any CoordinatorPersistence, now: TimestampMilliseconds,
     partitionExists: @escaping @Sendable (TopicPartition) -> Bool
   ) throws {
     self.configuration = configuration
+    self.shard = shard
     self.persistence = persistence
     self.partitionExists = partitionExists
     offsetCheckDeadline = now + configuration.offsetsRetentionCheckIntervalMilliseconds
-    for stored in try persistence.load() {
+    for stored in try persistence.load(shard: shard) {
       let machine = GroupMachine(
         groupID: stored.groupID, configuration: configuration, restoring: stored.snapshot, offsets: stored.offsets,
         now: now)
@@ -60,12 +62,12 @@ struct GroupTable {
     max(min(deadlines.earliest ?? .max, offsetCheckDeadline), resumeDeadline)
   }
 
-  /// - Returns: the error that kept changes of this round from becoming durable, if one did. The groups concerned are as
-  ///   before the round, its requests to them have been answered COORDINATOR_NOT_AVAILABLE, earlier ones still wait.
+  /// - Returns: what kept the changes of this round from becoming durable, if something did. The groups that it changed are as before, its
+  ///   requests to them have been answered, earlier ones still wait. Where the outcome is not known, the table counts no more.
   @discardableResult
-  mutating func settle(_ events: [CoordinatorEvent], now: TimestampMilliseconds) -> (any Error)? {
+  mutating func settle(_ events: [CoordinatorEvent], now: TimestampMilliseconds) -> UnappliedChanges? {
     var round = Round(now: now)
-    var reads: [@Sendable (GroupTable) -> Void] = []
+    var reads: [@Sendable (Result<GroupTable, ErrorCode>) -> Void] = []
     for event in events {
       switch event {
       case .request(let groupID, let request, let reply): perform(request, of: groupID, reply, &round)
@@ -79,7 +81,8 @@ struct GroupTable {
     if now >= resumeDeadline { meetDeadlines(&round) }
     let failure = commit(&round)
     for (_, token, reply) in round.replies { waiting.removeValue(forKey: token)?.reply(reply) }
-    for read in reads { read(self) }
+    let isLost = failure?.isOutcomeKnown == false
+    for read in reads { read(isLost ? .failure(.coordinatorLoadInProgress) : .success(self)) }
     return failure
   }
 
@@ -193,20 +196,21 @@ struct GroupTable {
   }
 
   /// Makes the round durable, or undoes it for the groups whose changes could not be made so.
-  private mutating func commit(_ round: inout Round) -> (any Error)? {
-    var failure: (any Error)?
+  private mutating func commit(_ round: inout Round) -> UnappliedChanges? {
+    var failure: UnappliedChanges?
     if !round.changes.isEmpty {
-      do throws(UnappliedChanges) { try persistence.apply(round.changes) } catch {
-        failure = error.cause
+      do throws(UnappliedChanges) { try persistence.apply(round.changes, to: shard) } catch {
+        failure = error
         resumeDeadline = round.now + Self.pauseAfterFailureMilliseconds
-        for groupID in round.changes.map(\.groupID) where error.groupIDs.contains(groupID) {
+        let changed = Set(round.changes.map(\.groupID))
+        for groupID in round.changes.map(\.groupID) {
           if let before = round.before[groupID] { machines[groupID] = before }
           for token in round.tokens[groupID] ?? [] {
             guard let entry = waiting.removeValue(forKey: token) else { continue }
-            entry.reply(entry.request.refusal(.coordinatorNotAvailable))
+            entry.reply(entry.request.refusal(error.answer))
           }
         }
-        round.replies.removeAll { error.groupIDs.contains($0.groupID) }
+        round.replies.removeAll { changed.contains($0.groupID) }
       }
     }
     for groupID in round.touched { deadlines.note(machines[groupID]?.nextDeadline, of: groupID) }

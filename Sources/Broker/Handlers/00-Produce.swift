@@ -10,7 +10,7 @@ internal import Storage
 /// Produce, versions 3 to 11 (0 to 2 are advertised for the sake of librdkafka before 2.11 and refused: message formats 0 and 1).
 ///
 /// Each partition's one record batch is validated, and handed to the partition's storage lane at the end of the read cycle, together
-/// with those of all other requests that arrived in it. KIP-98 (idempotence), KIP-467 (record errors).
+/// with those of all other requests that arrived in it. KIP-98 (idempotence), KIP-467 (record errors), KIP-951 (who leads instead).
 extension Call {
   func handle(_ request: ProduceRequest) {
     if let error = refusal(request) {
@@ -153,9 +153,11 @@ struct ProduceCheck: Sendable {
     _ topic: String, _ partition: Int32, _ image: ClusterImage
   ) throws(BatchRejection) -> (PartitionLog, TopicConfiguration) {
     if let complaint = TopicName.complaint(about: topic) { throw BatchRejection(.invalidTopicException, complaint) }
-    guard let topicImage = image.topics[topic], topicImage.partition(partition) != nil,
-      let log = broker.store.partition(TopicPartition(topic: topic, partition: partition)), log.topicID == topicImage.id
-    else { throw BatchRejection(.unknownTopicOrPartition, "") }
+    let log: PartitionLog
+    do throws(ErrorCode) {
+      log = try broker.partitions.led(TopicPartition(topic: topic, partition: partition), in: image)
+    } catch { throw BatchRejection(error, "") }
+    guard let topicImage = image.topics[topic] else { throw BatchRejection(.unknownTopicOrPartition, "") }
     // Where there are more replicas the storage lane knows how many are in sync.
     guard request.acks != -1 || topicImage.configuration.minInSyncReplicas <= 1 || log.hasReplicas else {
       throw BatchRejection(.notEnoughReplicas, "1 replica is in sync, min.insync.replicas asks for more")

@@ -4,7 +4,15 @@ internal import Metadata
 internal import Model
 internal import Storage
 
-/// Fetch, versions 4 to 12: long polling (KIP-74), sessions (KIP-227), epoch checks (KIP-320).
+extension BrokerContext {
+  /// The in-sync follower in a consumer's rack that it should read from; nil where it is to stay with this node, which leads.
+  fileprivate func nearerReplica(of partition: PartitionImage, to rack: String, _ image: ClusterImage) -> NodeID? {
+    guard configuration.readsFromRack, !rack.isEmpty, configuration.rack != rack else { return nil }
+    return partition.isr.first { $0 != configuration.nodeID && image.nodes[$0]?.rack == rack }
+  }
+}
+
+/// Fetch, versions 4 to 12: long polling (KIP-74), sessions (KIP-227), epoch checks (KIP-320), reading from followers (KIP-392).
 ///
 /// A reply begins with the whole batch that contains the offset asked for; clients drop the records before it.
 extension Call {
@@ -34,15 +42,20 @@ extension Call {
     let image = broker.cluster.image
     let parts = plan.interests.map { interest in
       var part = FetchOperation.Part(interest: interest, log: nil, error: nil)
-      if let topic = image.topics[interest.topic], topic.partition(interest.partition) != nil,
-        let log = broker.store.partition(TopicPartition(topic: interest.topic, partition: interest.partition)),
-        log.topicID == topic.id
-      {
-        part.log = log
-        if version < 10, topic.configuration.compression == .zstd { part.error = .unsupportedCompressionType }
-      } else {
-        part.error = .unknownTopicOrPartition
+      let name = TopicPartition(topic: interest.topic, partition: interest.partition)
+      do throws(ErrorCode) {
+        // Consumers that do not say where they are do not know of followers either.
+        part.log =
+          version >= 11
+          ? try broker.partitions.held(name, in: image, epoch: interest.currentLeaderEpoch)
+          : try broker.partitions.read(name, in: image, epoch: interest.currentLeaderEpoch).log
+      } catch { part.error = error }
+      guard let topic = image.topics[interest.topic], let partition = topic.partition(interest.partition) else { return part }
+      if part.error == nil, version < 10, topic.configuration.compression == .zstd {
+        part.error = .unsupportedCompressionType
       }
+      part.epoch = partition.leaderEpoch
+      if version >= 11, part.log?.isReplica == false { part.nearer = broker.nearerReplica(of: partition, to: request.rackID, image) }
       return part
     }
     FetchOperation(call: self, broker: broker, request: request, plan: plan, parts: parts).gather()

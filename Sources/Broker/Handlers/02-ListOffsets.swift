@@ -1,4 +1,6 @@
+internal import Cluster
 internal import KafkaProtocol
+internal import Metadata
 internal import Model
 internal import Storage
 
@@ -17,6 +19,7 @@ extension Call {
   func handle(_ request: ListOffsetsRequest) {
     let broker = connection.broker
     let version = version
+    let image = broker.cluster.image
     broker.store.runOnReadThread {
       var response = ListOffsetsResponse()
       var seen: Set<TopicPartition> = []
@@ -36,13 +39,13 @@ extension Call {
           row.partitionIndex = part.partitionIndex
           do throws(ErrorCode) {
             if repeated.contains(key) { throw .invalidRequest }
-            guard let log = broker.store.partition(key) else { throw .unknownTopicOrPartition }
-            let answer = try Self.answer(part, log, version: version)
+            let (log, epochFloor) = try broker.partitions.read(key, in: image, epoch: part.currentLeaderEpoch)
+            let answer = try Self.answer(part, log, epochFloor, version: version)
             row.offset = answer.offset
             row.timestamp = answer.timestamp
             row.leaderEpoch = answer.epoch
           } catch {
-            row.errorCode = error
+            row.errorCode = broker.partitions.outcome(error, of: key, in: image)
             row.offset = -1
             row.timestamp = -1
           }
@@ -58,17 +61,29 @@ extension Call {
 
   /// On a read thread.
   private static func answer(
-    _ part: ListOffsetsRequest.Partition, _ log: PartitionLog, version: Int16
+    _ part: ListOffsetsRequest.Partition, _ log: PartitionLog, _ epochFloor: LeaderEpoch, version: Int16
   ) throws(ErrorCode) -> Answer {
     let fenced: ErrorCode?
     do throws(StorageError) {
       let offsets = try log.loadNow()
-      fenced = epochError(part.currentLeaderEpoch, offsets.leaderEpoch)
+      let behind = try behindFormerLeader(part, log, offsets, version)
+      fenced = epochError(part.currentLeaderEpoch, max(offsets.leaderEpoch, epochFloor)) ?? behind
       if fenced == nil, let answer = try look(part.timestamp, log, offsets, version: version) { return answer }
     } catch {
       throw error.code
     }
     throw fenced ?? .unsupportedVersion
+  }
+
+  /// A new leader may not know yet how much of what its predecessor had is replicated: it would say less than that one did (KIP-207).
+  private static func behindFormerLeader(
+    _ part: ListOffsetsRequest.Partition, _ log: PartitionLog, _ offsets: LogOffsets, _ version: Int16
+  ) throws(StorageError) -> ErrorCode? {
+    guard part.timestamp >= 0 || part.timestamp == Question.latest || part.timestamp == Question.maxTimestamp,
+      (offsets.highWatermark < offsets.logEndOffset) && (offsets.leaderEpoch > LeaderEpoch.zero),
+      let former = try log.epochEnd(LeaderEpoch(offsets.leaderEpoch.rawValue - 1)), former.endOffset > offsets.highWatermark
+    else { return nil }
+    return version >= 5 ? .offsetNotAvailable : .leaderNotAvailable
   }
 
   /// - Returns: nil for a negative timestamp that has no meaning in this version.

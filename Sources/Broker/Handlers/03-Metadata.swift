@@ -10,7 +10,7 @@ extension Call {
     let broker = connection.broker
     let version = version
     let wantsAll = request.topics == nil || (version == 0 && request.topics!.isEmpty)
-    let mayCreate = broker.configuration.autoCreateTopics && (version < 4 || request.allowAutoTopicCreation)
+    let mayCreate = broker.configuration.autoCreateTopics && !broker.cluster.isStandby && (version < 4 || request.allowAutoTopicCreation)
     let image = broker.cluster.image
     let missing =
       wantsAll
@@ -28,7 +28,9 @@ extension Call {
           try await broker.cluster.createTopic(
             named: name, partitionCount: broker.configuration.defaultPartitionCount, configuration: [:])
         } catch {
-          if error.errorCode != .topicAlreadyExists { failures[name] = error.errorCode }
+          // While the cluster cannot be changed clients are to ask again.
+          let isAway = error.errorCode == .brokerNotAvailable || error.errorCode == .requestTimedOut
+          if error.errorCode != .topicAlreadyExists { failures[name] = isAway ? .leaderNotAvailable : error.errorCode }
         }
       }
       reply(Self.describe(request, wantsAll: wantsAll, broker, broker.cluster.image, version, failures))
@@ -41,22 +43,24 @@ extension Call {
   ) -> MetadataResponse {
     let configuration = broker.configuration
     var response = MetadataResponse()
-    var node = MetadataResponse.Broker()
-    node.nodeID = configuration.nodeID.rawValue
-    node.host = configuration.advertisedHost
-    node.port = Int32(configuration.advertisedPort)
-    node.rack = configuration.rack
-    response.brokers = [node]
+    response.brokers = image.nodes.values.sorted { $0.id < $1.id }.map { node in
+      var broker = MetadataResponse.Broker()
+      broker.nodeID = node.id.rawValue
+      broker.host = node.host
+      broker.port = node.port
+      broker.rack = node.rack
+      return broker
+    }
     response.clusterID = configuration.clusterID
-    response.controllerID = configuration.nodeID.rawValue
+    response.controllerID = (broker.cluster.controller ?? configuration.nodeID).rawValue
     if request.includeClusterAuthorizedOperations { response.clusterAuthorizedOperations = AuthorizedOperations.cluster }
     func row(_ topic: TopicImage) -> MetadataResponse.Topic {
-      var row = Self.row(topic)
+      var row = Self.row(topic, image)
       if request.includeTopicAuthorizedOperations { row.topicAuthorizedOperations = AuthorizedOperations.topic }
       return row
     }
     guard !wantsAll else {
-      response.topics = image.topics.values.sorted { $0.name < $1.name }.map(row)
+      response.topics = image.clientTopics.sorted { $0.name < $1.name }.map(row)
       return response
     }
     // A topic named a million times is described once.
@@ -89,17 +93,25 @@ extension Call {
     var id: TopicID
   }
 
-  private static func row(_ topic: TopicImage) -> MetadataResponse.Topic {
+  private static func row(_ topic: TopicImage, _ image: ClusterImage) -> MetadataResponse.Topic {
     var row = MetadataResponse.Topic()
     row.name = topic.name
     row.topicID = topic.id
+    row.isInternal = topic.isInternal
     row.partitions = topic.partitions.enumerated().map { index, partition in
       var part = MetadataResponse.Partition()
       part.partitionIndex = Int32(index)
-      part.leaderID = partition.leader.rawValue
+      // Also when it is gone and no other one is elected yet.
+      if let leader = image.leader(of: partition) {
+        part.leaderID = leader.id.rawValue
+      } else {
+        part.leaderID = -1
+        part.errorCode = .leaderNotAvailable
+      }
       part.leaderEpoch = partition.leaderEpoch.rawValue
       part.replicaNodes = partition.replicas.map(\.rawValue)
       part.isrNodes = partition.isr.map(\.rawValue)
+      part.offlineReplicas = image.offlineReplicas(of: partition).map(\.rawValue)
       return part
     }
     return row

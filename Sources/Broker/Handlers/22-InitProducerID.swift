@@ -1,3 +1,4 @@
+internal import Cluster
 internal import KafkaProtocol
 internal import Logging
 internal import Model
@@ -22,13 +23,15 @@ extension Call {
     }
     let broker = connection.broker
     let refused = response
-    broker.store.runOnReadThread {
+    Task {
       var response = refused
-      do throws(StorageError) {
-        response.producerID = try broker.store.node.nextProducerID()
+      do throws(ClusterError) {
+        response.producerID = try await broker.producerIDs.next()
         response.producerEpoch = 0
       } catch {
-        broker.logger.error("no producer id", metadata: ["error": "\(error)"])
+        // That a standby gives none is nobody's fault; the producer asks again and again.
+        broker.logger.log(
+          level: broker.store.takesAppends ? .error : .debug, "no producer id", metadata: ["error": "\(error)"])
         response.errorCode = .coordinatorNotAvailable
       }
       reply(response)

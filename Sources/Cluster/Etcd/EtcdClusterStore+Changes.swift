@@ -3,11 +3,9 @@ public import Model
 
 extension EtcdClusterStore {
   /// At most this many operations go into one transaction: etcd allows 128.
-  private static let operationsPerTransaction = 100
+  static let operationsPerTransaction = 100
   /// How often a change is tried again when another node was faster.
-  private static let attemptsMax = 20
-  /// As in Kafka.
-  private static let defaultReplicationFactor: Int16 = 1
+  static let attemptsMax = 20
 
   @discardableResult
   public func createTopic(
@@ -18,7 +16,7 @@ extension EtcdClusterStore {
     let topic = try plans.topic(
       named: name, partitionCount: partitionCount, configuration: configuration, in: keys.image
     ) { count throws(ClusterError) in
-      try placed(0..<count, replicationFactor ?? Self.defaultReplicationFactor, in: keys.image)
+      try placed(0..<count, replicationFactor ?? plans.defaultReplicationFactor(keys.image), in: keys.image)
     }
     if validateOnly { return topic }
     try await write(topic.partitions, of: topic.id, from: 0, if: [])
@@ -33,18 +31,21 @@ extension EtcdClusterStore {
   }
 
   /// New partitions, each with its first replica as leader.
-  private func placed(
+  func placed(
     _ numbers: Range<Int>, _ replicationFactor: Int16, in image: ClusterImage
   ) throws(ClusterError) -> [PartitionImage] {
     if replicationFactor < 1 {
       throw ClusterError(.invalidReplicationFactor, "the replication factor must be larger than 0")
     }
-    guard Int(replicationFactor) <= image.nodes.count else {
+    // Who is about to stop gets nothing new, unless there are too few others.
+    let staying = image.nodes.values.filter { !$0.isStopping }
+    let nodes = staying.count >= Int(replicationFactor) ? staying : Array(image.nodes.values)
+    guard Int(replicationFactor) <= nodes.count else {
       throw ClusterError(
         .invalidReplicationFactor,
-        "a replication factor of \(replicationFactor) is not possible with \(image.nodes.count) nodes")
+        "a replication factor of \(replicationFactor) is not possible with \(nodes.count) nodes")
     }
-    let placement = ReplicaPlacement(nodes: image.nodes.values, random: plans.entropy())
+    let placement = ReplicaPlacement(nodes: nodes, random: plans.entropy())
     return numbers.map { number in
       let replicas = placement.replicas(ofPartition: number, replicationFactor: Int(replicationFactor))
       return PartitionImage(leader: replicas[0], leaderEpoch: .zero, replicas: replicas, isr: replicas)
@@ -65,7 +66,7 @@ extension EtcdClusterStore {
   }
 
   public func deleteTopic(named name: String) async throws(ClusterError) {
-    guard let topic = image.topics[name] else {
+    guard let topic = image.topics[name], !topic.isInternal else {
       throw ClusterError(.unknownTopicOrPartition, "there is no topic '\(name)'")
     }
     try await delete(topic)
@@ -73,7 +74,9 @@ extension EtcdClusterStore {
 
   @discardableResult
   public func deleteTopic(id: TopicID) async throws(ClusterError) -> String {
-    guard let topic = image.topic(id) else { throw ClusterError(.unknownTopicID, "there is no topic with id \(id)") }
+    guard let topic = image.topic(id), !topic.isInternal else {
+      throw ClusterError(.unknownTopicID, "there is no topic with id \(id)")
+    }
     try await delete(topic)
     return topic.name
   }
@@ -147,7 +150,7 @@ extension EtcdClusterStore {
   /// Makes a change that is computed from the image, again from a newer one when another node was faster.
   ///
   /// - Parameter change: the transaction; nil when there is nothing to do.
-  private func changing(
+  func changing(
     _ change: (EtcdImage) throws(ClusterError) -> ([EtcdCondition], [EtcdOperation])?,
     wasMade: (EtcdImage) -> Bool
   ) async throws(ClusterError) {
@@ -164,7 +167,7 @@ extension EtcdClusterStore {
   ///
   /// - Parameter wasMade: whether an image shows that the change was made: asked when etcd did not say.
   /// - Returns: its revision; nil if a condition does not hold.
-  private func commit(
+  func commit(
     if conditions: [EtcdCondition], _ operations: [EtcdOperation], wasMade: (EtcdImage) -> Bool
   ) async throws(ClusterError) -> Int64? {
     do throws(EtcdError) {
@@ -179,7 +182,7 @@ extension EtcdClusterStore {
     } catch { throw ClusterError(.brokerNotAvailable, error.description) }
   }
 
-  private func see(_ revision: Int64) async throws(ClusterError) {
+  func see(_ revision: Int64) async throws(ClusterError) {
     guard await hasSeen(revision) else {
       throw ClusterError(.requestTimedOut, "the change was made, but this node has not heard of it yet")
     }

@@ -18,8 +18,14 @@ public final class EtcdClusterStore: ClusterStore {
     /// What the keys begin with; ends with a slash. Clusters with different prefixes share an etcd.
     public var prefix = "/quire/"
     public var credentials: (name: String, password: String)?
-    /// How long the others wait for a node that says nothing before they take it for gone, as in Kafka's `broker.session.timeout.ms`.
-    public var sessionSeconds: Int64 = 9
+    /// How long the others wait for a node that says nothing before they take it for gone; nil for `broker.session.timeout.ms`.
+    public var sessionSeconds: Int64?
+    /// How long the others wait for a controller that says nothing. No less is to be had of etcd with its own defaults: 1.5 election timeouts.
+    public var controllerSeconds: Int64 = 2
+    /// The data directory of this node. A node that comes with another one than it had has lost what was in that.
+    public var directory: DirectoryIdentity?
+    /// This node decides for the cluster when nobody else does.
+    public var mayControl = true
     /// How long one request may take.
     public var requestMilliseconds: Int64 = 5_000
 
@@ -31,12 +37,18 @@ public final class EtcdClusterStore: ClusterStore {
   let nodeID: NodeID
   let plans: ClusterPlans
   let now: @Sendable () -> Int64
-  private let options: Options
+  let options: Options
+  let sessionSeconds: Int64
   /// Tells this life of the node from others that use its id.
   let incarnation: String
-  private let logger: Logger
-  private let state: Mutex<State>
+  let logger: Logger
+  let state: Mutex<State>
+  private let observers = ImageObservers()
   private let tasks = Mutex<[Task<Void, Never>]>([])
+
+  /// That the image has changed, for the one task that keeps the session.
+  let sessionWakes: AsyncStream<Void>
+  let sessionWaker: AsyncStream<Void>.Continuation
 
   struct State {
     var keys: EtcdImage
@@ -45,13 +57,21 @@ public final class EtcdClusterStore: ClusterStore {
     var isClosed = false
     /// The lease of this node's keys.
     var lease: Int64?
+    /// The lease of the controller's key, while this node has that.
+    var controllerLease: Int64?
     /// What this node tells the others of itself.
     var registration: NodeRecord?
+    var isInSession = false
+    var watched: [NodeID: (incarnation: String, task: Task<Void, Never>)] = [:]
+    /// Nodes, by incarnation, that have denied to be gone.
+    var denials: [String: ContinuousClock.Instant] = [:]
     var nextWaiter: UInt64 = 0
     var waiters: [UInt64: (revision: Int64, continuation: CheckedContinuation<Bool, Never>)] = [:]
   }
 
   public var image: ClusterImage { state.withLock { $0.keys.image } }
+  /// Grows with every change of what is in etcd: two images of different lives of a node are told apart by it.
+  public var revision: Int64 { state.withLock { $0.revision } }
   public var controller: NodeID? { state.withLock { $0.keys.controller } }
 
   private init(
@@ -65,6 +85,9 @@ public final class EtcdClusterStore: ClusterStore {
     self.plans = plans
     self.now = now
     self.logger = logger
+    sessionSeconds =
+      options.sessionSeconds ?? (keys.image.nodeSettings.number("broker.session.timeout.ms") + 999) / 1000
+    (sessionWakes, sessionWaker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     incarnation = "\(plans.entropy())-\(now())"
     state = Mutex(State(keys: keys, revision: revision))
   }
@@ -103,8 +126,21 @@ public final class EtcdClusterStore: ClusterStore {
     }
   }
 
-  private func start(_ work: @escaping @Sendable () async -> Void) {
+  func start(_ work: @escaping @Sendable () async -> Void) {
     tasks.withLock { $0.append(Task { await work() }) }
+  }
+
+  /// What a node that is killed leaves behind: keys that only the end of their leases removes.
+  func abandon() {
+    let watches = state.withLock { state in
+      (state.isClosed, state.lease, state.controllerLease) = (true, nil, nil)
+      return state.watched.values.map(\.task)
+    }
+    for watch in watches { watch.cancel() }
+    stopFollowing()
+    sessionWaker.finish()
+    let client = client
+    Task { await client.close() }
   }
 
   func follow() { start { [weak self] in await self?.followImage() } }
@@ -119,23 +155,25 @@ public final class EtcdClusterStore: ClusterStore {
 
   /// Says good-bye: the others see at once that this node is gone. What is under way is still made.
   public func close() {
-    let lease = state.withLock { state in
+    let (leases, watches) = state.withLock { state in
       state.isClosed = true
       let waiters = state.waiters.values
       state.waiters = [:]
       for waiter in waiters { waiter.continuation.resume(returning: false) }
-      defer { state.lease = nil }
-      return state.lease
+      defer { (state.lease, state.controllerLease, state.watched) = (nil, nil, [:]) }
+      return ([state.lease, state.controllerLease].compactMap(\.self), state.watched.values.map(\.task))
     }
+    for watch in watches { watch.cancel() }
     stopFollowing()
+    sessionWaker.finish()
     let client = client
     Task {
-      if let lease { try? await client.revoke(lease) }
+      for lease in leases { try? await client.revoke(lease) }
       await client.close()
     }
   }
 
-  private var isClosed: Bool { state.withLock { $0.isClosed } }
+  var isClosed: Bool { state.withLock { $0.isClosed } }
 
   // MARK: Following the image
 
@@ -165,7 +203,10 @@ public final class EtcdClusterStore: ClusterStore {
       for event in events.events { state.keys.apply(key: event.key, event.entry) }
       advance(&state, to: events.revision)
     }
+    observers.callAll()
   }
+
+  public func observe(_ observer: @escaping @Sendable () -> Void) { observers.add(observer) }
 
   /// Changes were missed: what is there now replaces what was known.
   private func readAnew() async {
@@ -180,6 +221,7 @@ public final class EtcdClusterStore: ClusterStore {
         }
         advance(&state, to: revision)
       }
+      observers.callAll()
     } catch { logger.warning("the cluster's image cannot be read", metadata: ["error": "\(error)"]) }
   }
 
@@ -223,81 +265,4 @@ public final class EtcdClusterStore: ClusterStore {
 
   /// The image, and what changes of its keys compare with.
   func seen() -> EtcdImage { state.withLock { $0.keys } }
-
-  // MARK: This node in the cluster
-
-  /// Tells the cluster where clients reach this node, under a lease that is kept alive until `close`.
-  public func register(_ node: NodeImage) async throws(ClusterError) {
-    let record = NodeRecord(host: node.host, port: node.port, rack: node.rack, incarnation: incarnation)
-    state.withLock { $0.registration = record }
-    let isRegistered: Bool
-    do throws(EtcdError) {
-      let lease = try await client.grantLease(seconds: options.sessionSeconds)
-      isRegistered = try await claim(record, lease)
-      if !isRegistered { try? await client.revoke(lease) }
-    } catch { throw ClusterError(.brokerNotAvailable, error.description) }
-    guard isRegistered else {
-      throw ClusterError(
-        .duplicateBrokerRegistration, "another node is registered as node \(nodeID): node.id has to be different for each")
-    }
-    start { [weak self] in await self?.keepSession() }
-  }
-
-  /// Puts the node's key under `lease`. An earlier life of the node may have left one: it goes with its lease.
-  ///
-  /// - Returns: false if another node keeps the key.
-  private func claim(_ record: NodeRecord, _ lease: Int64) async throws(EtcdError) -> Bool {
-    let key = keys.node(nodeID)
-    for attempt in 0...options.sessionSeconds * 2 + 2 {
-      if attempt > 0 { try? await Task.sleep(nanoseconds: 500_000_000) }
-      try await client.keepAlive(lease)
-      let ours = seen().node(nodeID)
-      let condition: EtcdCondition =
-        ours?.record.incarnation == incarnation
-        ? .unchanged(key, modRevision: ours?.modRevision ?? 0) : .absent(key)
-      guard let revision = try await client.transaction(if: [condition], [.put(key, recordBytes(record), lease: lease)]) else {
-        continue
-      }
-      state.withLock { $0.lease = lease }
-      await hasSeen(revision)
-      return true
-    }
-    return false
-  }
-
-  /// Keeps the lease alive, takes a new one when it has run out, and stands for controller whenever there is none.
-  private func keepSession() async {
-    let period = UInt64(options.sessionSeconds) * 1_000_000_000 / 3
-    while !isClosed, !Task.isCancelled {
-      do throws(EtcdError) {
-        if let lease = state.withLock({ $0.lease }) {
-          try await client.keepAlive(lease)
-          if controller == nil { try await standForController(lease) }
-        } else if let record = state.withLock({ $0.registration }) {
-          let lease = try await client.grantLease(seconds: options.sessionSeconds)
-          if try await !claim(record, lease) {
-            logger.error("another node has taken this node's id", metadata: ["node.id": "\(nodeID)"])
-          }
-        }
-      } catch .leaseGone {
-        logger.warning("this node was taken for gone")
-        state.withLock { $0.lease = nil }
-        continue
-      } catch {
-        if isClosed { return }
-        logger.warning("etcd does not hear this node", metadata: ["error": "\(error)"])
-      }
-      // Sooner while there is no controller: somebody has to decide.
-      try? await Task.sleep(nanoseconds: controller == nil ? min(period, 200_000_000) : period)
-    }
-  }
-
-  private func standForController(_ lease: Int64) async throws(EtcdError) {
-    let record = recordBytes(ControllerRecord(node: nodeID.rawValue))
-    if let revision = try await client.transaction(
-      if: [.absent(keys.controller)], [.put(keys.controller, record, lease: lease)])
-    {
-      await hasSeen(revision)
-    }
-  }
 }

@@ -14,8 +14,15 @@ struct EtcdImage: Sendable {
   private var topics: [String: TopicRecord] = [:]
   private var partitions: [String: [Int: PartitionImage]] = [:]
   private var nodes: [NodeID: NodeRecord] = [:]
+  var nodeRecords: [NodeID: NodeRecord] { nodes }
+  /// Incarnations of nodes that others found gone, by those.
+  private(set) var suspicions: [NodeID: [NodeID: String]] = [:]
+  /// The data directories that nodes had.
+  private(set) var directories: [NodeID: String] = [:]
   private(set) var clusterID: String?
   private(set) var controller: NodeID?
+  /// The next producer id that nobody has.
+  private(set) var nextProducerID: Int64 = 0
   let nodeID: NodeID
   /// What could not be read, in sentences.
   private(set) var complaints: [String] = []
@@ -46,6 +53,17 @@ struct EtcdImage: Sendable {
     nodes[id].map { ($0, modRevision(of: keys.node(id))) }
   }
 
+  /// More than half of those who could say so found this life of the node gone; who is suspected as well is not asked.
+  func isSuspected(_ id: NodeID) -> Bool {
+    guard let incarnation = nodes[id]?.incarnation else { return false }
+    func suspects(_ id: NodeID) -> Set<NodeID> {
+      Set(suspicions[id, default: [:]].filter { $0.value == nodes[id]?.incarnation && nodes[$0.key] != nil }.keys)
+    }
+    let witnesses = nodes.keys.filter { $0 != id && suspects($0).subtracting([id]).isEmpty }
+    let against = suspicions[id, default: [:]].count { $0.value == incarnation && witnesses.contains($0.key) }
+    return against * 2 > witnesses.count
+  }
+
   /// A key was written, or deleted (nil).
   mutating func apply(key: String, _ entry: EtcdEntry?) {
     modRevisions[key] = entry?.modRevision
@@ -60,6 +78,8 @@ struct EtcdImage: Sendable {
     case .cluster: if let entry { clusterID = try record(ClusterRecord.self, entry).id }
     case .controller:
       controller = try entry.map { entry throws(EtcdError) in NodeID(try record(ControllerRecord.self, entry).node) }
+    case .producerIDs:
+      if let entry { nextProducerID = try record(ProducerIDsRecord.self, entry).next }
     case .everyNode: change(.dynamicDefaultsReplaced(try settings(entry)))
     case .settings(let id): if id == nodeID { change(.dynamicNodeSettingsReplaced(try settings(entry))) }
     case .node(let id):
@@ -69,7 +89,14 @@ struct EtcdImage: Sendable {
       }
       let node = try record(NodeRecord.self, entry)
       nodes[id] = node
-      change(.nodeRegistered(NodeImage(id: id, host: node.host, port: node.port, rack: node.rack)))
+      change(.nodeRegistered(node.image(id)))
+    case .directory(let id):
+      directories[id] = try entry.map { entry throws(EtcdError) in try record(DirectoryRecord.self, entry).id }
+    case .suspicion(let id, let by):
+      suspicions[id, default: [:]][by] = try entry.map { entry throws(EtcdError) in
+        try record(SuspicionRecord.self, entry).incarnation
+      }
+      if suspicions[id]?.isEmpty == true { suspicions[id] = nil }
     case .topic(let name): try take(topic: name, entry)
     case .partition(let id, let number): try take(partition: number, of: id, entry)
     case .unknown: break

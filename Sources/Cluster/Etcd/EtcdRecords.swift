@@ -8,8 +8,11 @@ internal import Model
 /// <prefix>cluster                      the cluster's id
 /// <prefix>controller                   the controller's node id, under its lease
 /// <prefix>nodes/<node id>              where a node is reached, under its lease
+/// <prefix>directories/<node id>        which data directory the node has
 /// <prefix>topics/<name>                id, number of partitions, settings
 /// <prefix>partitions/<topic id>/<n>    leader, leader epoch, replicas, in-sync replicas
+/// <prefix>suspects/<node id>/<by>      what a node says that found another one gone, under its own lease
+/// <prefix>producer-ids                 the next producer id that nobody has
 /// <prefix>settings/every-node          settings made at run time
 /// <prefix>settings/nodes/<node id>
 /// ```
@@ -20,19 +23,25 @@ struct EtcdKeys: Hashable, Sendable {
 
   var cluster: String { prefix + "cluster" }
   var controller: String { prefix + "controller" }
+  var producerIDs: String { prefix + "producer-ids" }
   var everyNode: String { prefix + "settings/every-node" }
   func node(_ id: NodeID) -> String { prefix + "nodes/\(id)" }
   func settings(of id: NodeID) -> String { prefix + "settings/nodes/\(id)" }
+  func directory(of id: NodeID) -> String { prefix + "directories/\(id)" }
+  func suspicions(of id: NodeID) -> String { prefix + "suspects/\(id)/" }
+  func suspicion(of id: NodeID, by node: NodeID) -> String { suspicions(of: id) + "\(node)" }
   func topic(_ name: String) -> String { prefix + "topics/" + name }
   func partitions(of id: TopicID) -> String { prefix + "partitions/\(id)/" }
   func partition(_ number: Int, of id: TopicID) -> String { partitions(of: id) + "\(number)" }
 
   enum Kind: Hashable {
-    case cluster, controller, everyNode
+    case cluster, controller, everyNode, producerIDs
     case node(NodeID)
+    case directory(NodeID)
     case settings(NodeID)
     case topic(String)
     case partition(String, Int)
+    case suspicion(NodeID, by: NodeID)
     /// Of a later version.
     case unknown
   }
@@ -42,10 +51,15 @@ struct EtcdKeys: Hashable, Sendable {
     switch (path.count, path.first) {
     case (1, "cluster"): return .cluster
     case (1, "controller"): return .controller
+    case (1, "producer-ids"): return .producerIDs
     case (2, "nodes"): return Int32(path[1]).map { .node(NodeID($0)) } ?? .unknown
+    case (2, "directories"): return Int32(path[1]).map { .directory(NodeID($0)) } ?? .unknown
     case (2, "topics"): return .topic(path[1])
     case (2, "settings") where path[1] == "every-node": return .everyNode
     case (3, "settings") where path[1] == "nodes": return Int32(path[2]).map { .settings(NodeID($0)) } ?? .unknown
+    case (3, "suspects"):
+      guard let id = Int32(path[1]), let by = Int32(path[2]) else { return .unknown }
+      return .suspicion(NodeID(id), by: NodeID(by))
     case (3, "partitions"): return Int(path[2]).map { .partition(path[1], $0) } ?? .unknown
     default: return .unknown
     }
@@ -60,12 +74,46 @@ struct ControllerRecord: Codable, Hashable {
   var node: Int32
 }
 
+struct DirectoryRecord: Codable, Hashable {
+  var id: String
+}
+
+struct SuspicionRecord: Codable, Hashable {
+  /// Of the node that is suspected: a later life of it is not.
+  var incarnation: String
+}
+
+struct ProducerIDsRecord: Codable, Hashable {
+  var next: Int64
+}
+
 struct NodeRecord: Codable, Hashable {
   var host: String
   var port: Int32
   var rack: String?
+  /// `HOST:PORT` of its peer listener.
+  var peer: String?
+  var isStopping: Bool?
+  var isRecovering: Bool?
+  /// Where its data directory is: one process at a time has it.
+  var place: String?
   /// Of this life of the node: tells it from a node that was given the same id by mistake.
   var incarnation: String
+}
+
+extension NodeRecord {
+  init(_ node: NodeImage, place: String? = nil, incarnation: String) {
+    self.init(
+      host: node.host, port: node.port, rack: node.rack, peer: node.peer?.description, isStopping: node.isStopping ? true : nil,
+      isRecovering: node.isRecovering ? true : nil, place: place, incarnation: incarnation)
+  }
+
+  func image(_ id: NodeID) -> NodeImage {
+    var image = NodeImage(id: id, host: host, port: port, rack: rack, peer: peer.flatMap { HostPort($0) })
+    image.isStopping = isStopping ?? false
+    image.isRecovering = isRecovering ?? false
+    return image
+  }
 }
 
 struct TopicRecord: Codable, Hashable {
@@ -76,22 +124,29 @@ struct TopicRecord: Codable, Hashable {
 }
 
 struct PartitionRecord: Codable, Hashable {
-  var leader: Int32
+  /// Missing where nobody leads.
+  var leader: Int32?
   var leaderEpoch: Int32
   var replicas: [Int32]
   var isr: [Int32]
+  var addingReplicas: [Int32]?
+  var removingReplicas: [Int32]?
 
   init(_ image: PartitionImage) {
-    leader = image.leader.rawValue
+    func numbers(_ nodes: [NodeID]) -> [Int32] { nodes.map(\.rawValue) }
+    leader = image.leader?.rawValue
     leaderEpoch = image.leaderEpoch.rawValue
-    replicas = image.replicas.map(\.rawValue)
-    isr = image.isr.map(\.rawValue)
+    replicas = numbers(image.replicas)
+    isr = numbers(image.isr)
+    addingReplicas = image.addingReplicas.isEmpty ? nil : numbers(image.addingReplicas)
+    removingReplicas = image.removingReplicas.isEmpty ? nil : numbers(image.removingReplicas)
   }
 
   var image: PartitionImage {
-    PartitionImage(
-      leader: NodeID(leader), leaderEpoch: LeaderEpoch(leaderEpoch), replicas: replicas.map { NodeID($0) },
-      isr: isr.map { NodeID($0) })
+    func nodes(_ numbers: [Int32]?) -> [NodeID] { (numbers ?? []).map { NodeID($0) } }
+    return PartitionImage(
+      leader: leader.map { NodeID($0) }, leaderEpoch: LeaderEpoch(leaderEpoch), replicas: nodes(replicas), isr: nodes(isr),
+      addingReplicas: nodes(addingReplicas), removingReplicas: nodes(removingReplicas))
   }
 }
 

@@ -4,13 +4,14 @@ import SQLite
 
 /// Every route of the HTTP door. The OpenAPI document has the same ones, and the metrics count by their paths.
 enum GatewayRoute: CaseIterable {
-  case health, ready, metrics, query, follow, queries, cancelQuery, export, mirror, beginMirror, appendMirror, openAPI
+  case health, ready, metrics, query, follow, queries, cancelQuery, export, mirror, beginMirror, appendMirror, cluster, promote, forgetStandby,
+    openAPI
 
   var method: HTTPRequest.Method {
     switch self {
-    case .query, .export, .beginMirror, .appendMirror: .post
+    case .query, .export, .beginMirror, .appendMirror, .promote, .forgetStandby: .post
     case .cancelQuery: .delete
-    case .health, .ready, .metrics, .follow, .queries, .mirror, .openAPI: .get
+    case .health, .ready, .metrics, .follow, .queries, .mirror, .cluster, .openAPI: .get
     }
   }
 
@@ -27,6 +28,9 @@ enum GatewayRoute: CaseIterable {
     case .mirror: "/v1/mirror/{topic}"
     case .beginMirror: "/v1/mirror/{topic}/{partition}/begin"
     case .appendMirror: "/v1/mirror/{topic}/{partition}"
+    case .cluster: "/v1/cluster"
+    case .promote: "/v1/cluster/promote"
+    case .forgetStandby: "/v1/cluster/forget-standby"
     case .openAPI: "/v1/openapi.json"
     }
   }

@@ -6,13 +6,18 @@ import Storage
 /// The partitions of this node as followers are sent them.
 struct LedPartitions: ReplicaSources {
   let store: LogStore
+  /// A follower wants to be one of this node's.
+  var admission: @Sendable (PeerIdentity) throws(PeerRefusal) -> Void = { _ throws(PeerRefusal) in }
   /// Another node was promoted: makes durable that this one leads no longer.
-  let fence: @Sendable (NodeID, LeaderEpoch) throws(PeerRefusal) -> Void
+  let fence: @Sendable (PeerIdentity) throws(PeerRefusal) -> Void
 
   func openSource(
     of partition: TopicPartition, topicID: TopicID, follower: NodeID, from standing: FollowerStanding?,
     notify: @escaping @Sendable () -> Void
   ) throws(PeerRefusal) -> any ReplicaSource {
+    if let log = store.partition(partition), log.topicID == topicID, log.isReplica {
+      throw PeerRefusal(.notLeader, "\(partition) is led elsewhere")
+    }
     do throws(StorageError) {
       return LedPartition(
         try store.openFeed(
@@ -20,7 +25,9 @@ struct LedPartitions: ReplicaSources {
     } catch { throw PeerRefusal(error) }
   }
 
-  func fence(by node: NodeID, leaderEpoch: LeaderEpoch) throws(PeerRefusal) { try fence(node, leaderEpoch) }
+  func admit(_ follower: PeerIdentity) throws(PeerRefusal) { try admission(follower) }
+
+  func fence(by peer: PeerIdentity) throws(PeerRefusal) { try fence(peer) }
 }
 
 /// One of them, for one follower.

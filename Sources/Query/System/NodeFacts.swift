@@ -4,9 +4,14 @@ public import Model
 public protocol NodeFacts: Sendable {
   func groups() throws(HistoryError) -> [GroupFacts]
   func nodes() throws(HistoryError) -> [NodeFact]
+  func clusterFacts() throws(HistoryError) -> ClusterFacts
   func configurations() throws(HistoryError) -> [ConfigurationFact]
   /// Milliseconds since 1970.
   func now() -> Int64
+}
+
+extension NodeFacts {
+  public func clusterFacts() throws(HistoryError) -> ClusterFacts { ClusterFacts(clusterID: "", controller: nil) }
 }
 
 /// A consumer group with its members and committed offsets.

@@ -21,6 +21,36 @@ enum NodeTables {
         }
       },
       SystemTable(
+        "quire_replicas",
+        [
+          .init("topic", .text), .init("partition", .integer), .init("node_id", .integer), .init("leader_epoch", .integer),
+          .init("is_leader", .integer), .init("is_in_sync", .integer), .init("state", .text), .init("lag_commits", .integer),
+          .init("lag_bytes", .integer), .init("lag_seconds", .real),
+        ]
+      ) { (_) throws(HistoryError) in
+        try known("quire_replicas").clusterFacts().replicas.map {
+          [
+            .text($0.topic), .integer(Int64($0.partition)), .integer(Int64($0.node)), .integer(Int64($0.leaderEpoch)),
+            .integer($0.isLeader ? 1 : 0), .integer($0.isInSync ? 1 : 0), .text($0.state), SQLValue($0.lagCommits),
+            SQLValue($0.lagBytes), $0.lagMilliseconds.map { .real(Double($0) / 1000) } ?? .null,
+          ]
+        }
+      },
+      SystemTable(
+        "quire_cluster",
+        [
+          .init("node_id", .integer), .init("role", .text), .init("kafka", .text), .init("peer", .text), .init("rack", .text),
+          .init("is_this_node", .integer), .init("is_controller", .integer), .init("is_connected", .integer),
+        ]
+      ) { (_) throws(HistoryError) in
+        try known("quire_cluster").clusterFacts().nodes.map {
+          [
+            .integer(Int64($0.id)), .text($0.role), SQLValue($0.kafka), SQLValue($0.peer), SQLValue($0.rack),
+            .integer($0.isThisNode ? 1 : 0), .integer($0.isController ? 1 : 0), .integer($0.isConnected ? 1 : 0),
+          ]
+        }
+      },
+      SystemTable(
         "quire_configs",
         [
           .init("resource_type", .text, isKey: true), .init("resource_name", .text, isKey: true), .init("name", .text),

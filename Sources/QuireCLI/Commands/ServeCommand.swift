@@ -33,8 +33,20 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Where Postgres clients connect (default 127.0.0.1:5433), or off.", valueName: "host:port|off"))
   var postgres: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "The etcd in which nodes share what their cluster is, http://HOST:PORT; several separated by commas.", valueName: "url"))
+  var etcd: String?
+
   @Option(help: ArgumentHelp("Number of this node (default 1).", valueName: "number"))
   var nodeId: Int32?
+
+  @Option(help: ArgumentHelp("Where other nodes fetch this node's pages (default: nowhere).", valueName: "host:port"))
+  var peer: String?
+
+  @Option(
+    help: ArgumentHelp("Be the warm standby of the node whose peer listener is there.", valueName: "host:port"))
+  var standbyOf: String?
 
   func validate() throws { _ = try flags() }
 
@@ -49,7 +61,7 @@ struct ServeCommand: AsyncParsableCommand {
     for (key, value) in [
       ("log.dirs", dataDir), ("listeners", listen), ("advertised.listeners", advertise), ("quire.http", http),
       ("quire.postgres", postgres),
-      ("node.id", nodeId.map(String.init)),
+      ("node.id", nodeId.map(String.init)), ("quire.etcd", etcd), ("quire.peer.listeners", peer), ("quire.standby.of", standbyOf),
     ] {
       if let value { flags.append((key, value)) }
     }

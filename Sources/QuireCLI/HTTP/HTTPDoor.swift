@@ -18,6 +18,14 @@ struct HTTPDoor: Sendable {
   /// - Throws: `CommandFailure`: nobody there, the node's own error message, or an answer that was cut off, of which `take` may have
   ///   had a part.
   func post(_ path: String, _ body: JSON, take: (ByteBuffer) throws -> Void) async throws {
+    try await request(path, body, take: take)
+  }
+
+  /// As `post`, for what only looks.
+  func get(_ path: String, take: (ByteBuffer) throws -> Void) async throws { try await request(path, nil, take: take) }
+
+  /// - Parameter body: nil for a GET.
+  private func request(_ path: String, _ body: JSON?, take: (ByteBuffer) throws -> Void) async throws {
     let channel = try await connect()
     do {
       try await channel.executeThenClose { inbound, outbound in
@@ -60,10 +68,10 @@ struct HTTPDoor: Sendable {
   }
 
   private func send(
-    _ path: String, _ body: JSON, to outbound: NIOAsyncChannelOutboundWriter<HTTPClientRequestPart>
+    _ path: String, _ body: JSON?, to outbound: NIOAsyncChannelOutboundWriter<HTTPClientRequestPart>
   ) async throws {
-    let content = ByteBuffer(string: body.text)
-    var head = HTTPRequestHead(version: .http1_1, method: .POST, uri: server.path + path)
+    let content = ByteBuffer(string: body?.text ?? "")
+    var head = HTTPRequestHead(version: .http1_1, method: body == nil ? .GET : .POST, uri: server.path + path)
     head.headers = [
       "Host": server.authority, "User-Agent": "quire/\(Quire.version)", "Content-Type": "application/json",
       "Content-Length": "\(content.readableBytes)", "Connection": "close", "TE": "trailers",

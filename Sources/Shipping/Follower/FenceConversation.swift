@@ -3,29 +3,37 @@ internal import Model
 internal import NIOCore
 internal import NIOPosix
 
-/// A connection that only tells a leader that it leads no longer.
+/// A connection that only tells a leader that it leads no longer, or asks a node who it is.
 ///
 // Safe because: every stored property is read and written on the connection's event loop only.
 final class FenceConversation: PeerRole, @unchecked Sendable {
   private let identity: PeerIdentity
   private let secret: PeerSecret?
+  private let intent: PeerHello.Intent
   /// Gets how the connection ended: with `.fenced` it did what it was for.
   private let promise: EventLoopPromise<PeerRefusal>
+  /// Gets who the other one is, once it has proved it, or why that is not known. Nil if nobody asked.
+  private let answer: EventLoopPromise<PeerIdentity>?
   private var greeting: FollowerHandshake?
   private var connection: PeerConnection?
   private var isBelieved = false
 
-  init(identity: PeerIdentity, secret: PeerSecret?, _ promise: EventLoopPromise<PeerRefusal>) {
+  init(
+    identity: PeerIdentity, secret: PeerSecret?, _ promise: EventLoopPromise<PeerRefusal>,
+    answer: EventLoopPromise<PeerIdentity>? = nil
+  ) {
     self.identity = identity
     self.secret = secret
     self.promise = promise
+    self.answer = answer
+    intent = answer == nil ? .fence : .ask
   }
 
   func opened(_ connection: PeerConnection) {
     self.connection = connection
     let handshake = FollowerHandshake(
       PeerCredentials(identity: identity, secret: secret, isLoopback: connection.isLoopback, nonce: PeerCredentials.nonce()),
-      intent: .fence)
+      intent: intent)
     greeting = handshake
     connection.send(handshake.hello)
   }
@@ -34,9 +42,13 @@ final class FenceConversation: PeerRole, @unchecked Sendable {
     if let step = try greeting?.receive(payload) {
       switch step {
       case .reply(let message): connection?.send(message)
-      case .admitted:
+      case .admitted(let other):
         greeting = nil
         connection?.greeted()
+        if let answer {
+          answer.succeed(other)
+          throw PeerRefusal(.disconnected, "the question was answered")
+        }
       }
       return
     }
@@ -53,6 +65,7 @@ final class FenceConversation: PeerRole, @unchecked Sendable {
   func closed(_ reason: PeerRefusal) {
     // Only a leader that has proved to be the one can say that it is fenced.
     let isUnproven = reason.code == .fenced && !isBelieved
+    answer?.fail(reason)
     promise.succeed(isUnproven ? PeerRefusal(.wrongSecret, "somebody else says that the leader is fenced") : reason)
   }
 }

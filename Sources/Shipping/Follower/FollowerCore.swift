@@ -234,8 +234,6 @@ final class FollowerCore: @unchecked Sendable {
     _ outcome: FollowerWork.Outcome
   ) {
     partition.isBusy = false
-    metrics.appliedSets.increment(by: Int64(outcome.appliedSets))
-    metrics.appliedBytes.increment(by: Int64(outcome.appliedBytes))
     metrics.pulledFileBytes.increment(by: Int64(outcome.fileBytes))
     if let conversation, conversation === self.conversation {
       conversation.giveBack(outcome.credit)

@@ -108,4 +108,24 @@ public final class PeerClient: Sendable {
     do { answer = try await promise.futureResult.get() } catch { answer = PeerRefusal(.disconnected, "\(error)") }
     if answer.code != .fenced { throw answer }
   }
+
+  /// Asks a node who it is: which has proved to know the secret.
+  ///
+  /// - Throws: it could not be reached, or is not to be believed.
+  public static func ask(
+    _ configuration: Configuration, as identity: PeerIdentity, on group: any EventLoopGroup
+  ) async throws(PeerRefusal) -> PeerIdentity {
+    let loop = group.next()
+    let answer = loop.makePromise(of: PeerIdentity.self)
+    let ended = loop.makePromise(of: PeerRefusal.self)
+    let role = FenceConversation(identity: identity, secret: configuration.secret, ended, answer: answer)
+    FollowerCore.bootstrap(configuration, on: loop, metrics: ShippingMetrics()) { role }
+      .whenFailure { error in
+        ended.succeed(PeerRefusal(connecting: error))
+        answer.fail(PeerRefusal(connecting: error))
+      }
+    do { return try await answer.futureResult.get() } catch {
+      throw error as? PeerRefusal ?? PeerRefusal(.disconnected, "\(error)")
+    }
+  }
 }

@@ -9,6 +9,8 @@ internal import NIOPosix
 final class LeaderConversation: PeerRole, @unchecked Sendable {
   private enum Phase {
     case greeting(LeaderHandshake)
+    /// A thread decides whether it is served; what it says meanwhile waits.
+    case admitting([ByteBuffer])
     case following
     /// What comes is not looked at any more.
     case ending
@@ -17,7 +19,10 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
   let core: ListenerCore
   private(set) var connection: PeerConnection!
   private(set) var peer: PeerIdentity?
+  /// It was admitted; others only ask, or tell.
+  private(set) var isFollower = false
   private var phase = Phase.ending
+  private var earlyBytes = 0
   var streams: [StreamID: LeaderStream] = [:]
   /// The highest number that a stream had.
   private var lastStream: UInt32 = 0
@@ -71,6 +76,11 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
       case .reply(let message): connection.send(message)
       case .admitted(let admission): admit(admission)
       }
+    case .admitting(var early):
+      early.append(payload)
+      earlyBytes += payload.readableBytes
+      guard earlyBytes <= Limits.peerEarlyBytesMax else { throw PeerRefusal(.tooMuch, "too much before it is admitted") }
+      phase = .admitting(early)
     case .following: try take(try PeerMessage.reading(payload))
     case .ending: break
     }
@@ -82,17 +92,38 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     connection.greeted()
     connection.send(admission.welcome)
     let own = core.identity.leaderEpoch
-    if peer.leaderEpoch > own {
+    if admission.intent == .ask {
+      // It has heard what it wanted to know, and closes.
+      phase = .ending
+    } else if peer.leaderEpoch > own {
       fence(peer)
     } else if admission.intent == .fence {
       phase = .ending
       connection.close(PeerRefusal(.staleEpoch, "this node is at leader epoch \(own) of the pair already"))
     } else {
-      phase = .following
-      core.admitted(self, peer)
-      core.logger.info(
-        "a follower has connected", metadata: ["node": "\(peer.node)", "address": "\(connection.remoteAddress)"])
-      clusterChanged()
+      phase = .admitting([])
+      core.pool.submit { _ in
+        let refusal: PeerRefusal?
+        do throws(PeerRefusal) {
+          try self.core.sources.admit(peer)
+          refusal = nil
+        } catch { refusal = error }
+        self.loop.execute { self.admitted(peer, refusal) }
+      }
+    }
+  }
+
+  private func admitted(_ peer: PeerIdentity, _ refusal: PeerRefusal?) {
+    guard !isClosed, case .admitting(let early) = phase else { return }
+    phase = .following
+    if let refusal { return connection.close(refusal) }
+    isFollower = true
+    core.admitted(self, peer)
+    core.logger.info(
+      "a follower has connected", metadata: ["node": "\(peer.node)", "address": "\(connection.remoteAddress)"])
+    clusterChanged()
+    for payload in early {
+      do throws(PeerRefusal) { try received(payload) } catch { return connection.close(error) }
     }
   }
 
@@ -102,7 +133,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     core.pool.submit { _ in
       let reply: PeerRefusal
       do throws(PeerRefusal) {
-        try self.core.sources.fence(by: peer.node, leaderEpoch: peer.leaderEpoch)
+        try self.core.sources.fence(by: peer)
         reply = PeerRefusal(.fenced, "node \(peer.node) leads with epoch \(peer.leaderEpoch)")
       } catch { reply = error }
       self.loop.execute { self.connection.close(reply) }

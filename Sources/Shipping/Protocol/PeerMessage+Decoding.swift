@@ -35,12 +35,14 @@ extension PeerMessage {
     case .topic:
       .topic(
         ShippedTopic(
-          name: try reader.text(), id: try reader.topicID(), partitionCount: try reader.integer(),
+          name: try reader.text(), id: try reader.topicID(), leaderEpochs: try reader.leaderEpochs(),
           settings: try reader.settings()))
     case .topicRemoved: .topicRemoved(try reader.topicID())
     case .clusterEnds:
       .clusterEnds(
-        ClusterHead(identity: try reader.identity(), version: try reader.integer(), settings: try reader.settings()))
+        ClusterHead(
+          identity: try reader.identity(), version: try reader.integer(), kafkaAddress: try reader.text(),
+          settings: try reader.settings()))
     default: try decodeStreamMessage(kind, &reader, payload)
     }
   }
@@ -156,7 +158,15 @@ extension ByteReader {
   }
 
   fileprivate mutating func identity() throws(WireError) -> PeerIdentity {
-    PeerIdentity(node: NodeID(try integer()), clusterID: try text(), leaderEpoch: LeaderEpoch(try integer()))
+    PeerIdentity(node: NodeID(try integer()), clusterID: try text(), leaderEpoch: LeaderEpoch(try integer()), address: try text())
+  }
+
+  fileprivate mutating func leaderEpochs() throws(WireError) -> [LeaderEpoch] {
+    let count = Int(try integer(UInt32.self))
+    guard count <= remaining / 4 else { throw .implausibleLength(Int64(count)) }
+    var epochs: [LeaderEpoch] = []
+    for _ in 0..<count { epochs.append(LeaderEpoch(try integer())) }
+    return epochs
   }
 
   fileprivate mutating func topicID() throws(WireError) -> TopicID {

@@ -26,12 +26,14 @@ extension PeerMessage {
     case .clusterBegins(let isSnapshot): buffer.writeBool(isSnapshot)
     case .topic(let topic):
       buffer.writeText(topic.name)
-      buffer.writeMultipleIntegers(topic.id.high, topic.id.low, topic.partitionCount)
+      buffer.writeMultipleIntegers(topic.id.high, topic.id.low, UInt32(topic.leaderEpochs.count))
+      for epoch in topic.leaderEpochs { buffer.writeInteger(epoch.rawValue) }
       buffer.writeSettings(topic.settings)
     case .topicRemoved(let id): buffer.writeMultipleIntegers(id.high, id.low)
     case .clusterEnds(let head):
       buffer.writeIdentity(head.identity)
       buffer.writeInteger(head.version)
+      buffer.writeText(head.kafkaAddress)
       buffer.writeSettings(head.settings)
     default: encodeStreamMessage(into: &buffer)
     }
@@ -107,6 +109,7 @@ extension ByteBuffer {
     writeInteger(identity.node.rawValue)
     writeText(identity.clusterID)
     writeInteger(identity.leaderEpoch.rawValue)
+    writeText(identity.address)
   }
 
   fileprivate mutating func writePosition(_ position: CommitPosition) {

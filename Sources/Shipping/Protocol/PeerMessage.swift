@@ -12,6 +12,8 @@ struct PeerHello: Hashable, Sendable {
     case follow = 0
     /// To tell the leader that it leads no longer.
     case fence = 1
+    /// To learn who the other one is, and its epoch.
+    case ask = 2
   }
 
   /// Of the protocol behind the greeting.
@@ -124,7 +126,7 @@ enum PeerMessage: Hashable, Sendable {
 //     9     fields
 //
 // text: 2 bytes length, UTF-8 · long text and bytes: 4 bytes length · settings: 4 bytes count, text and long text each, keys ascending
-// identity: node 4, cluster id text, leader epoch 4 · position: leader epoch 4, segment base 8, commit sequence 8
+// identity: node 4, cluster id text, leader epoch 4, address text · position: leader epoch 4, segment base 8, commit sequence 8
 // refusal: code 1, text · stream: 4 · offset: 8
 //
 //     1 hello        "QPSH", lowest version 2, highest 2, intent 1, has a secret 1, identity, nonce 32, long bytes

@@ -31,10 +31,7 @@ public enum Doctor {
           remedy: "check that this is a data directory; without quire.db a node would take it for a new one"))
     }
     examination.flush(report)
-    for name in try FileSystem.list("\(dataDirectory)/coordinator") where name.hasSuffix(".db") {
-      _ = examination.database("\(dataDirectory)/coordinator/\(name)", .coordinator) { (_) throws(SQLiteError) in }
-      examination.flush(report)
-    }
+    try examineCoordinator(dataDirectory, image, &examination, report)
     let directories = try FileSystem.list("\(dataDirectory)/topics")
     for name in directories {
       let partition = PartitionExamination(directory: "\(dataDirectory)/topics/\(name)", name: name, image: image)
@@ -55,6 +52,31 @@ public enum Doctor {
       examination.flush(report)
     }
     return examination.summary
+  }
+
+  private static func examineCoordinator(
+    _ dataDirectory: String, _ image: NodeImage, _ examination: inout Examination, _ report: (Finding) -> Void
+  ) throws(StorageError) {
+    let coordinator = CoordinatorFiles.directory(in: dataDirectory)
+    // What an earlier release left and no node has taken over yet.
+    for name in try FileSystem.list(coordinator) where name.hasSuffix(".db") {
+      _ = examination.database("\(coordinator)/\(name)", .coordinator) { (_) throws(SQLiteError) in }
+      examination.flush(report)
+    }
+    let shards = try CoordinatorFiles.shards(in: dataDirectory)
+    for shard in shards {
+      let name = CoordinatorTopic.partition(shard)
+      PartitionExamination(directory: CoordinatorFiles.directory(of: shard, in: dataDirectory), name: "\(name)", image: image)
+        .examine(into: &examination)
+      examination.flush(report)
+    }
+    for shard in image.shards.keys.sorted() where !shards.contains(shard) {
+      examination.found(
+        Finding(
+          CoordinatorFiles.directory(of: shard, in: dataDirectory), "quire.db knows of groups in this shard, but it has no directory",
+          remedy: "restore the directory from a copy; without it a node begins with an empty one"))
+    }
+    examination.flush(report)
   }
 
   /// ENOENT.

@@ -10,6 +10,8 @@ extension Doctor {
       var highWatermark: Int64?
     }
     var partitions: [TopicPartition: Partition] = [:]
+    /// Of the coordinator, where something was ever committed.
+    var shards: [Int: Partition] = [:]
     /// Whether the image could be read: only then is a directory it does not name worth a word.
     var isKnown = false
   }
@@ -42,6 +44,13 @@ extension Doctor {
         let key = TopicPartition(topic: name, partition: Int32(truncatingIfNeeded: rows.integer(at: 1)))
         image.partitions[key] = NodeImage.Partition(
           topicID: id, highWatermark: rows.isNull(at: 3) ? nil : rows.integer(at: 3))
+      }
+      let shards = try connection.prepare(
+        "SELECT partition, high_watermark FROM partition_checkpoint WHERE topic_id = ? AND high_watermark > 0")
+      shards.bind(CoordinatorTopic.id.bytes, at: 1)
+      while try shards.step() {
+        image.shards[Int(shards.integer(at: 0))] = NodeImage.Partition(
+          topicID: CoordinatorTopic.id, highWatermark: shards.integer(at: 1))
       }
       return image
     }

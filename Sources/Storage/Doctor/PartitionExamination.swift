@@ -2,7 +2,7 @@ internal import Model
 internal import SQLite
 
 extension Doctor {
-  /// Examines one directory under `topics/`: its segments, and that they join up as the active one says.
+  /// Examines one directory under `topics/`, or a shard of the coordinator: its segments, and that they join up as the active one says.
   struct PartitionExamination {
     let directory: String
     let name: String
@@ -21,9 +21,10 @@ extension Doctor {
           .notice(directory, "this is not a partition's directory", remedy: "take it out of the data directory"))
         return
       }
-      examination.countPartition()
-      let known = image.partitions[partition]
-      if known == nil, image.isKnown {
+      let isShard = partition.topic == CoordinatorTopic.name
+      if !isShard { examination.countPartition() }
+      let known = isShard ? image.shards[Int(partition.partition)] : image.partitions[partition]
+      if known == nil, image.isKnown, !isShard {
         examination.found(
           .notice(
             directory, "quire.db names no such partition",
@@ -51,7 +52,9 @@ extension Doctor {
     private func state(of names: [String]) -> PartitionState? {
       guard let active = names.compactMap({ SegmentName(fileName: $0) }).max() else { return nil }
       var unheard = Examination()
-      return unheard.database("\(directory)/\(active.fileName)", .segment) { (connection) throws(SQLiteError) in
+      let isShard = TopicPartition(directoryName: name)?.topic == CoordinatorTopic.name
+      return unheard.database("\(directory)/\(active.fileName)", isShard ? .coordinator : .segment) {
+        (connection) throws(SQLiteError) in
         try SegmentSQL.load(connection)?.state
       } ?? nil
     }

@@ -27,7 +27,8 @@ extension Doctor {
     private static let bytesPerTransaction = 16 << 20
 
     func examine(into examination: inout Examination) -> Outcome? {
-      examination.database(path, .segment) { (connection, examination) throws(SQLiteError) in
+      let isShard = expectation.partition.topic == CoordinatorTopic.name
+      return examination.database(path, isShard ? .coordinator : .segment) { (connection, examination) throws(SQLiteError) in
         // State, sums and extent in one transaction: a running node goes on appending.
         try connection.execute("BEGIN")
         var loaded: (state: PartitionState, extent: ActiveExtent)?

@@ -44,7 +44,7 @@ extension FollowerPartition {
 
   private func read(_ draft: String) throws(ReplicaError) -> (PartitionState, ActiveExtent) {
     do throws(StorageError) {
-      let connection = try OfflineConnection.open(draft, .segment, isImmutable: true)
+      let connection = try OfflineConnection.openLog(draft, isImmutable: true)
       let found = try storage { () throws(SQLiteError) in try SegmentSQL.load(connection, withProducers: false) }
       if let found { return found }
     } catch {

@@ -15,7 +15,7 @@ extension LogStore {
     roleChanges.begin(topicPartition)
     defer { roleChanges.end(topicPartition) }
     if isClosed.withLock({ $0 }) { throw .closed }
-    var log = partition(topicPartition)
+    var log = attached(topicPartition)
     if let known = log, known.topicID != topicID { throw .refused(.inconsistentTopicID) }
     if let known = log, !known.isReplica {
       // Whoever holds on to it learns that it is gone, and finds the new one.
@@ -25,7 +25,7 @@ extension LogStore {
     // What readers of this life, or of the one before, have seen.
     let seen = log?.offsets?.highWatermark
     if let known = log, let follower = shared.follower(of: known) { follower.close() }
-    let directory = "\(shared.topicsDirectory)/\(topicPartition)"
+    let directory = shared.directory(of: topicPartition)
     try FileSystem.makeDirectory(directory)
     if case .topic(let owner) = PartitionOwner(of: directory), owner != topicID {
       throw .occupied(directory, "holds the log of another topic (id \(owner))")
@@ -49,7 +49,7 @@ extension LogStore {
     _ name: TopicPartition, topicID: TopicID, configuration: TopicConfiguration
   ) throws(StorageError) -> PartitionLog {
     try attachPartition(name, topicID: topicID, leaderEpoch: .zero, configuration: configuration, isReplica: true)
-    return partition(name)!
+    return attached(name)!
   }
 
   /// Has whoever works for a partition let go of it; its files stay.

@@ -13,7 +13,7 @@ extension LogStore {
     notify: @escaping @Sendable () -> Void
   ) throws(StorageError) -> ReplicaFeed {
     if isClosed.withLock({ $0 }) { throw .closed }
-    guard let log = partition(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
+    guard let log = attached(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
     return ReplicaFeed(log, follower: follower, from: standing, notify: notify)
   }
 
@@ -26,7 +26,7 @@ extension LogStore {
   public func setReplicas(
     of topicPartition: TopicPartition, topicID: TopicID, _ replicas: ReplicaSet?
   ) throws(StorageError) {
-    guard let log = partition(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
+    guard let log = attached(topicPartition), log.topicID == topicID else { throw .unknownPartition(topicPartition) }
     try onLane(of: log) { lane throws(StorageError) in
       log.shared.withLock { $0.replicas = replicas }
       try lane.stateWriter(of: log).takeReplicas()

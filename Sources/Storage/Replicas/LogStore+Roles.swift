@@ -24,15 +24,15 @@ extension LogStore {
     roleChanges.begin(topicPartition)
     defer { roleChanges.end(topicPartition) }
     if isClosed.withLock({ $0 }) { throw .closed }
-    if let log = partition(topicPartition) {
+    if let log = attached(topicPartition) {
       guard log.topicID == topicID else { throw .refused(.inconsistentTopicID) }
       log.shared.withLock { $0.configuration = configuration }
       if try !becomeLeader(log, epoch, replicas) { try letGo(of: log) }
     }
-    if partition(topicPartition) == nil {
+    if attached(topicPartition) == nil {
       try register(topicPartition, topicID: topicID, leaderEpoch: epoch, configuration: configuration)
     }
-    try lead(partition(topicPartition)!, epoch, replicas)
+    try lead(attached(topicPartition)!, epoch, replicas)
   }
 
   /// - Returns: false where there is nothing of the partition here.
@@ -53,7 +53,7 @@ extension LogStore {
   private func register(
     _ name: TopicPartition, topicID: TopicID, leaderEpoch: LeaderEpoch, configuration: TopicConfiguration
   ) throws(StorageError) {
-    let directory = "\(shared.topicsDirectory)/\(name)"
+    let directory = shared.directory(of: name)
     switch PartitionOwner(of: directory) {
     case .topic(let owner) where owner == topicID:
       try attachPartition(name, topicID: topicID, leaderEpoch: leaderEpoch, configuration: configuration)
@@ -67,7 +67,11 @@ extension LogStore {
             file: directory, baseOffset: nil, offset: known.logStartOffset,
             reason: "the files of the partition are gone, of which this node had records up to \(known.highWatermark)"))
       }
-      try createPartition(name, topicID: topicID, leaderEpoch: leaderEpoch, configuration: configuration)
+      guard name.topic == CoordinatorTopic.name else {
+        return try createPartition(name, topicID: topicID, leaderEpoch: leaderEpoch, configuration: configuration)
+      }
+      try createShard(Int(name.partition))
+      try attachPartition(name, topicID: topicID, leaderEpoch: leaderEpoch, configuration: configuration)
     }
   }
 
@@ -87,7 +91,7 @@ extension LogStore {
   public func release(_ topicPartition: TopicPartition, topicID: TopicID) throws(StorageError) {
     roleChanges.begin(topicPartition)
     defer { roleChanges.end(topicPartition) }
-    guard let log = partition(topicPartition), log.topicID == topicID else { return }
+    guard let log = attached(topicPartition), log.topicID == topicID else { return }
     try letGo(of: log)
   }
 

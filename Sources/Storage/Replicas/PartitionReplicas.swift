@@ -163,6 +163,7 @@ final class PartitionReplicas {
     guard request.requiredAcks == -1, case .appended(let baseOffset, _, _) = request.outcome else { return false }
     // Of a duplicate too: the original may still be on its way to the followers.
     var end = request.batches.reduce(baseOffset.rawValue) { $0 + Int64($1.header.lastOffsetDelta) + 1 }
+    if request.changes != nil { end = baseOffset.rawValue + 1 }
     if case .keepingOffsets = request.placement { end = request.batches.last?.header.nextOffset ?? 0 }
     guard end > highWatermark else { return false }
     let deadline = monotonicNanoseconds() + max(0, request.timeoutMilliseconds) * 1_000_000
@@ -177,7 +178,7 @@ final class PartitionReplicas {
     var taken: [AppendRequest] = []
     while let first = waiting.first, first.endOffset <= highWatermark {
       waiting.removeFirst()
-      if set.inSync.count < inSyncMin {
+      if set.inSync.count < inSyncMin, first.request.changes?.isEmpty != true {
         first.request.outcome = .rejected(
           .notEnoughReplicasAfterAppend, message: "replicated to fewer than min.insync.replicas asks for")
       }

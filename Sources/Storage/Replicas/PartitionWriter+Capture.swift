@@ -23,7 +23,7 @@ extension PartitionWriter {
 
   /// Rolls so that the active segment is a small one, unless that was done, or there is nothing in it.
   func roll(behind full: SegmentCapture) throws(StorageError) {
-    guard capture === full, extent.endOffset > state.baseOffset else { return }
+    guard capture === full, extent.endOffset > state.baseOffset, !log.isCoordinator else { return }
     try roll(now: store.now())
   }
 

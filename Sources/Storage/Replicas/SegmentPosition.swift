@@ -1,9 +1,9 @@
 package import Model
 package import Pages
 
-/// Where a segment keeps its position, in terms of pages: the table `partition_state` of migrations/segment, which has one row.
+/// Where a segment, or a shard of the coordinator, keeps its position, in terms of pages: the table `partition_state`, which has one row.
 package struct SegmentPosition: Sendable {
-  private static let applicationID: UInt32 = 0x5175_5347
+  private static let applicationIDs: [UInt32] = [0x5175_5347, 0x5175_434F]
   package static let table = "partition_state"
   /// The columns base_offset, leader_epoch and commit_sequence.
   private static let columns = (base: 4, epoch: 8, sequence: 9)
@@ -14,7 +14,7 @@ package struct SegmentPosition: Sendable {
 
   /// - Returns: nil for a database that keeps no position.
   package init?(_ header: DatabaseHeader, _ owners: PageOwners) {
-    guard header.applicationID == Self.applicationID, let root = owners.root(ofTable: Self.table) else { return nil }
+    guard Self.applicationIDs.contains(header.applicationID), let root = owners.root(ofTable: Self.table) else { return nil }
     page = root
     self.header = header
   }

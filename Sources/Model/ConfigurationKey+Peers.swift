@@ -1,0 +1,24 @@
+extension ConfigurationKey {
+  /// What concerns other nodes.
+  static let peerKeys: [ConfigurationKey] = [
+    ConfigurationKey(
+      name: "quire.peer.listeners", aliases: ["peer"], type: .string(oneOf: nil), defaultValue: "",
+      documentation: "HOST:PORT on which other nodes fetch this node's pages; empty for none. Port 0 takes a free one.",
+      rule: { $0.isEmpty ? nil : HostPort.complaint(about: $0, allowsPortZero: true) }),
+    ConfigurationKey(
+      name: "quire.peer.advertised", type: .string(oneOf: nil), defaultValue: "",
+      documentation: "HOST:PORT at which other nodes reach that listener; empty for its own. Port 0 stands for its port.",
+      rule: { $0.isEmpty ? nil : HostPort.complaint(about: $0, allowsPortZero: true) }),
+    ConfigurationKey(
+      name: "quire.peer.secret.file", type: .string(oneOf: nil), defaultValue: "",
+      documentation:
+        "File with the secret that nodes share, at least 16 bytes, readable by nobody else. Nodes on different machines need one."),
+    ConfigurationKey(
+      name: "quire.peer.catchup.bytes.per.second", type: .long(0...Int64.max), defaultValue: "0",
+      documentation: "Bytes a second that a node which catches up is sent of files and whole segments; 0 for all there is."),
+    ConfigurationKey(
+      name: "quire.standby.of", aliases: ["standby.of"], type: .string(oneOf: nil), defaultValue: "",
+      documentation: "HOST:PORT of the peer listener of a node whose warm standby this one is; empty: it leads.",
+      rule: { $0.isEmpty ? nil : HostPort.complaint(about: $0, allowsPortZero: false) }),
+  ]
+}
