@@ -84,6 +84,20 @@ final class Link {
     }
   }
 
+  /// How they stand, for whoever wonders why they are not the same.
+  var words: String {
+    let segments = replica.locked {
+      replica.older.map {
+        "\($0.name.fileName) \($0.stage) ends \($0.end) of \($0.record.endOffset), \(String(describing: $0.record.seal))"
+      }
+    }
+    return """
+      leader \((try? leader.segmentNames()) ?? []) \(String(describing: leader.log().offsets)) sealed \((try? Pair.sealed(leader)) ?? [])
+      follower \((try? follower.segmentNames()) ?? []) \(String(describing: follower.log().offsets)) wants \(replica.wantedFiles)
+      \(segments.joined(separator: "\n"))
+      """
+  }
+
   /// Both have the same segments, the sealed ones byte for byte, and the follower shows all that the leader has.
   func isSame() throws -> Bool {
     try pump()

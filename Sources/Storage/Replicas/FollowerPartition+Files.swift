@@ -84,6 +84,7 @@ extension FollowerPartition {
     // A -wal that is left of what was there would be replayed into the new file.
     for ending in ["-wal", "-shm"] { try FileSystem.remove(path + ending) }
     try FileSystem.rename(copy, to: path)
+    try removeDistrusted(path)
     try FileSystem.syncDirectory(log.directory)
     let file = SegmentFile(directory: log.directory, name: segment.name, phase: .sealed, record: segment.record)
     // It was compared just now.

@@ -54,8 +54,8 @@ extension FollowerPartition {
         undo(at: index)
       } else if let own = segment.own, let seal = segment.record.seal, own != seal {
         distrustOlder(at: index)
-      } else if segment.isIncomplete, segment.stage == .settled || segment.stage == .closing && segment.record.seal != nil {
-        older[index].stage = .wanted
+      } else if segment.isIncomplete, segment.record.seal != nil {
+        want(at: index)
       }
     }
     var gone = known.values.map(\.file)
@@ -143,12 +143,10 @@ extension FollowerPartition {
       segment.file.refuseIfDamaged()
       return segment
     }
-    // The process may have ended before it was undone.
-    if let ours = try? epochs(ofFile: path), EpochStart.parting(ours.epochs, epochs) < min(ours.end, record.endOffset) {
-      segment.end = ours.end
-      segment.own = nil
-      return undone(segment, path)
-    }
+    // As far as is known: the process may have ended before it was undone, or before the rest had come.
+    let ours = try? epochs(ofFile: path)
+    segment.end = min(ours?.end ?? record.baseOffset, record.endOffset)
+    if let ours, EpochStart.parting(ours.epochs, epochs) < segment.end { return undone(segment, path) }
     segment.file = SegmentFile(directory: log.directory, name: name, phase: .closing, record: unsealed)
     return segment
   }
@@ -204,14 +202,37 @@ extension FollowerPartition {
 
   /// What is there is not the leader's: nobody is given it any more.
   func distrustOlder(at index: Int) {
+    older[index].isDifferent = true
+    store.logger.warning("a replica's segment differs from its leader's", metadata: ["file": "\(older[index].file.path)"])
+    want(at: index)
+  }
+
+  /// What is there is to be replaced by the leader's file. It is kept under another name until that has come, lest another life takes it for what it
+  /// should be.
+  private func want(at index: Int) {
     let file = older[index].file
     older[index].stage = .wanted
-    older[index].isDifferent = true
     older[index].own = nil
     file.becomeMissing()
     store.readers.drop(file)
+    if file.name == older[index].name { setAside(file.path) }
     noteChanged()
-    store.logger.warning("a replica's segment differs from its leader's", metadata: ["file": "\(file.path)"])
+  }
+
+  static var distrustedEnding: String { ".distrusted" }
+
+  private func setAside(_ path: String) {
+    do throws(StorageError) {
+      for file in [path, path + "-wal"] where FileSystem.exists(file) {
+        try FileSystem.rename(file, to: file + Self.distrustedEnding)
+      }
+      try FileSystem.remove(path + "-shm")
+      try FileSystem.syncDirectory(log.directory)
+    } catch { complain("a segment that is not its leader's could not be set aside", error) }
+  }
+
+  func removeDistrusted(_ path: String) throws(StorageError) {
+    for file in [path, path + "-wal"] { try FileSystem.remove(file + Self.distrustedEnding) }
   }
 
   private func remove(_ file: SegmentFile) -> Bool {
@@ -220,6 +241,7 @@ extension FollowerPartition {
     do throws(StorageError) {
       try SegmentBuilder.removeDatabase(file.path)
       try FileSystem.remove(copyPath(of: file.name))
+      try removeDistrusted(file.path)
       try FileSystem.syncDirectory(file.directory)
       store.metrics.segmentsRemoved.increment()
     } catch {
@@ -265,7 +287,8 @@ extension FollowerPartition {
   }
 
   private func finishSealing(_ file: SegmentFile, _ outcome: SegmentSealing.Outcome, _ found: SegmentRecord.Seal?) {
-    guard let index = older.firstIndex(where: { $0.file === file }) else { return }
+    // It may be wanted anew by now.
+    guard let index = older.firstIndex(where: { $0.file === file && $0.stage == .sealing }) else { return }
     switch outcome {
     case .sealed where found != nil && found == older[index].record.seal:
       older[index].stage = .settled
