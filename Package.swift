@@ -118,7 +118,7 @@ let package = Package(
     .executableTarget(
       name: "QuireCLI",
       dependencies: [
-        "CEdit", "Model", "Records", "Pages", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
+        "CEdit", "Model", "Records", "Pages", "Metadata", "KafkaClient", "Storage", "Query", "Export", "Node", nioCore,
         nioPosix, .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
@@ -129,7 +129,7 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["Bytes", nioCore], path: "Tests/TestSupport", swiftSettings: strict),
     tests("Bytes", ["Model", nioCore]),
     tests("SQLite", ["Bytes", "CSQLite"]),
-    tests("Storage", ["Model", "Bytes", "SQLite", "Records", "Pages", nioCore, logging]),
+    tests("Storage", ["Model", "Bytes", "Coordination", "SQLite", "Records", "Pages", nioCore, logging]),
     tests("Records", ["Model", "Bytes", nioCore]),
     tests("Pages", ["Model", "SQLite"]),
     tests("Metadata", ["Model"]),
@@ -144,7 +144,7 @@ let package = Package(
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging, nioCore, nioPosix]),
     tests(
       "Node",
-      ["HistorySupport", "Model", "Records", "Metadata", "Cluster", "Storage", "Shipping", nioCore, nioPosix, logging]),
+      ["HistorySupport", "Coordination", "Model", "Records", "Metadata", "Cluster", "Storage", "Shipping", nioCore, nioPosix, logging]),
     .testTarget(
       name: "BrokerAdminTests",
       dependencies: [

@@ -68,6 +68,12 @@ extension Connection {
       call.serve(try decode(AlterConfigsRequest.self, &body, version)) { await admin.handle($0, version: version) }
     case .incrementalAlterConfigs:
       call.serve(try decode(IncrementalAlterConfigsRequest.self, &body, version)) { await admin.handle($0, version: version) }
+    case .electLeaders:
+      call.serve(try decode(ElectLeadersRequest.self, &body, version)) { await admin.handle($0, version: version) }
+    case .alterPartitionReassignments:
+      call.serve(try decode(AlterPartitionReassignmentsRequest.self, &body, version)) { await admin.handle($0, version: version) }
+    case .listPartitionReassignments:
+      call.serve(try decode(ListPartitionReassignmentsRequest.self, &body, version)) { await admin.handle($0, version: version) }
     case .describeCluster:
       call.serve(try decode(DescribeClusterRequest.self, &body, version)) { await admin.handle($0, version: version) }
     case .describeTopicPartitions:

@@ -21,7 +21,7 @@ struct ClusterPlans: Sendable {
     placement: (Int) throws(ClusterError) -> [PartitionImage]
   ) throws(ClusterError) -> TopicImage {
     if let complaint = TopicName.complaint(about: name) { throw ClusterError(.invalidTopicException, complaint) }
-    if name == TopicImage.coordinatorName {
+    if name == CoordinatorTopic.name {
       throw ClusterError(.invalidTopicException, "the topic name '\(name)' is reserved")
     }
     if image.topics[name] != nil { throw ClusterError(.topicAlreadyExists, "the topic '\(name)' exists already") }

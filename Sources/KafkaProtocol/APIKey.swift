@@ -26,7 +26,10 @@ public enum APIKey: Int16, CaseIterable, Sendable {
   case describeLogDirs = 35
   case createPartitions = 37
   case deleteGroups = 42
+  case electLeaders = 43
   case incrementalAlterConfigs = 44
+  case alterPartitionReassignments = 45
+  case listPartitionReassignments = 46
   case offsetDelete = 47
   case describeCluster = 60
   case describeTopicPartitions = 75

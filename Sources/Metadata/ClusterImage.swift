@@ -48,13 +48,8 @@ public struct TopicImage: Hashable, Sendable {
     self.settings = settings
   }
 
-  /// The topic that the coordinators keep groups and transactions in: placed and replicated as any other, but shown to nobody.
-  public static let coordinatorName = "__consumer_offsets"
-  /// The same in every cluster, so that what a node that was alone had of it is the cluster's that it joins.
-  public static let coordinatorID = TopicID(high: 0x5F5F_636F_6E73_756D, low: 0x6572_5F6F_6666_7365)
-
   /// Not a topic of clients: no door lists it, reads it or changes it.
-  public var isInternal: Bool { name == Self.coordinatorName }
+  public var isInternal: Bool { name == CoordinatorTopic.name }
 
   /// Nil when there is no such partition.
   public func partition(_ number: Int32) -> PartitionImage? {

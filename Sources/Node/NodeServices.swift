@@ -13,12 +13,12 @@ struct KafkaDoor: Service {
 
   let broker: KafkaBroker
   let groups: GroupCoordinator
-  /// Told before anything is refused.
-  let state: @Sendable () -> Void
+  /// Called before anything is refused.
+  let prepare: @Sendable () async -> Void
 
   func run() async throws {
     try? await gracefulShutdown()
-    state()
+    await prepare()
     // Members that wait for a rebalance are answered, or their connections would wait out the patience.
     groups.close()
     await broker.stop(patience: Self.patience)

@@ -12,6 +12,8 @@ public enum QuireNode {
 
   /// How long a stopping node waits for requests in progress.
   static let drainTimeMax = Duration.seconds(20)
+  /// How long a stopping node waits until others lead what it led.
+  static let handOverTimeMax = Duration.seconds(6)
 
   /// Runs a node until SIGTERM or SIGINT, then drains it and closes the store.
   ///

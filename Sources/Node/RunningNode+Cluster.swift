@@ -61,6 +61,7 @@ extension RunningNode {
     var options = EtcdClusterStore.Options(endpoints: etcd.endpoints)
     options.prefix = etcd.prefix
     options.credentials = try etcd.credentials()
+    options.directory = try DirectoryIdentity(of: store.node, path: configuration.dataDirectory)
     let cluster = try await waitForEtcd(options, configuration, membership, logger)
     let clusterID = cluster.image.clusterID
     do {
@@ -107,6 +108,7 @@ struct ClusterPart: Sendable {
   let links: PeerLinks
   let keeper: RoleKeeper
   private let cluster: any ClusterStore
+  private let node: NodeImage
   private let logger: Logger
 
   /// Opens the peer port and registers the node; it has no roles yet.
@@ -130,16 +132,48 @@ struct ClusterPart: Sendable {
         coordinator: { shard, leads in if leads { groups.lead(shard: shard) } else { groups.release(shard: shard) } },
         topicsDeleted: { groups.topicsDeleted($0) },
         logger: logger))
-    do {
-      try await cluster.register(
-        NodeImage(
-          id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: configuration.rack,
-          peer: port.address))
-    } catch {
+    var node = NodeImage(
+      id: configuration.nodeID, host: advertised.host, port: Int32(advertised.port), rack: configuration.rack,
+      peer: port.address)
+    // Whoever ended in order is elected first.
+    node.isRecovering = !store.closedCleanly
+    do { try await cluster.register(node) } catch {
       await port.stop()
       throw NodeStartError(.environment, "the node cannot join the cluster: \(error)")
     }
-    return ClusterPart(port: port, links: links, keeper: keeper, cluster: cluster, logger: logger)
+    return ClusterPart(port: port, links: links, keeper: keeper, cluster: cluster, node: node, logger: logger)
+  }
+
+  /// Takes the roles that the cluster gives this node. Where its last end was not in order it stands back in elections, until what it follows was
+  /// compared with what the leaders have.
+  func takeRoles() throws(ClusterError) {
+    try keeper.start()
+    guard node.isRecovering else { return }
+    Task {
+      while !keeper.isSettled || !links.areStreaming {
+        if keeper.isStopping { return }
+        try? await Task.sleep(for: .milliseconds(200))
+      }
+      var recovered = node
+      recovered.isRecovering = false
+      while !keeper.isStopping {
+        do throws(ClusterError) { return try await cluster.register(recovered) } catch {
+          try? await Task.sleep(for: .seconds(1))
+        }
+      }
+    }
+  }
+
+  /// Gives away what this node leads: clients find the next leader while this one still answers them.
+  func handOver(within time: Duration) async {
+    let deadline = ContinuousClock.now + time
+    do throws(ClusterError) {
+      let left = try await cluster.handOver(from: keeper.dependencies.node)
+      if left > 0 {
+        logger.notice("partitions have no leader until this node is back: no other replica is in sync", metadata: ["partitions": "\(left)"])
+      }
+    } catch { logger.warning("the leaderships of this node cannot be handed over", metadata: ["error": "\(error)"]) }
+    while !keeper.isSettled, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
   }
 
   /// Ends what is followed and what is fed; the files stay.

@@ -107,7 +107,7 @@ struct RunningNode {
           }
         }
         try await broker.start(on: group, listener: listener)
-        try others?.keeper.start()
+        try others?.takeRoles()
       } catch {
         await others?.stop()
         await pair?.stop()
@@ -138,7 +138,12 @@ struct RunningNode {
   func serve() async throws {
     let settings = configuration.settings
     var services: [any Service] = [
-      KafkaDoor(broker: broker, groups: groups, state: { state.becomes("stopping") }),
+      KafkaDoor(
+        broker: broker, groups: groups,
+        prepare: {
+          state.becomes("stopping")
+          await others?.handOver(within: QuireNode.handOverTimeMax)
+        }),
       RetentionTimer(
         store: store, interval: .milliseconds(settings.number("log.retention.check.interval.ms")), now: wallClockMilliseconds),
     ]

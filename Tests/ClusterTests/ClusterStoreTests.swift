@@ -214,7 +214,7 @@ import Testing
   @Test("the coordinators' topic is nobody's to create, change or delete", arguments: Kind.here)
   func coordinatorTopic(_ kind: Kind) async throws {
     try await with(kind) { cluster in
-      let name = TopicImage.coordinatorName
+      let name = CoordinatorTopic.name
       #expect(
         await refusal { try await cluster.createTopic(named: name, partitionCount: 1, configuration: [:]) }
           == .invalidTopicException)

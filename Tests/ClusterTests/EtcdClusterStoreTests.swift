@@ -10,10 +10,11 @@ import Testing
 
 func openEtcdCluster(
   _ endpoints: [String], node: Int32, rack: String? = nil, sessionSeconds: Int64 = 30, registers: Bool = true,
-  mayControl: Bool = false, port: Int = 9, settings: NodeSettings = NodeSettings()
+  mayControl: Bool = false, port: Int = 9, directory: DirectoryIdentity? = nil, settings: NodeSettings = NodeSettings()
 ) async throws -> EtcdClusterStore {
   var options = EtcdClusterStore.Options(endpoints: endpoints)
   options.mayControl = mayControl
+  options.directory = directory
   options.sessionSeconds = sessionSeconds
   let deadline = ContinuousClock.now + .seconds(20)
   while true {

@@ -159,17 +159,17 @@ private final class AcceptedChannels: Sendable {
   func coordinatorTopic() async throws {
     let server = try EtcdServer()
     let one = try await openEtcdCluster([server.endpoint], node: 1, mayControl: true)
-    try await eventually { one.image.topics[TopicImage.coordinatorName]?.partitions.count == Limits.coordinatorShardCount }
-    #expect(one.image.topic(TopicImage.coordinatorID)?.partitions.allSatisfy { $0.replicas == [NodeID(1)] } == true)
+    try await eventually { one.image.topics[CoordinatorTopic.name]?.partitions.count == Limits.coordinatorShardCount }
+    #expect(one.image.topic(CoordinatorTopic.id)?.partitions.allSatisfy { $0.replicas == [NodeID(1)] } == true)
     #expect(one.image.clientTopics.isEmpty)
     let two = try await openEtcdCluster([server.endpoint], node: 2)
     try await eventually {
-      one.image.topic(TopicImage.coordinatorID)?.partitions.allSatisfy {
+      one.image.topic(CoordinatorTopic.id)?.partitions.allSatisfy {
         $0.replicas == [NodeID(1), NodeID(2)] && $0.addingReplicas == [NodeID(2)] && $0.leader == NodeID(1)
       } == true
     }
     // As its leader would, once the new replica has everything.
-    let topic = try #require(one.image.topic(TopicImage.coordinatorID))
+    let topic = try #require(one.image.topic(CoordinatorTopic.id))
     _ = try await one.changePartitions(
       topic.partitions.enumerated().map { number, partition in
         var next = partition
@@ -177,9 +177,92 @@ private final class AcceptedChannels: Sendable {
         return PartitionChange(topicID: topic.id, partition: Int32(number), expected: partition, next: next)
       })
     try await eventually {
-      one.image.topic(TopicImage.coordinatorID)?.partitions.allSatisfy { !$0.isBeingReassigned && $0.isr.count == 2 } == true
+      one.image.topic(CoordinatorTopic.id)?.partitions.allSatisfy { !$0.isBeingReassigned && $0.isr.count == 2 } == true
     }
     two.close()
     one.close()
+  }
+
+  @Test("a node that comes with an empty directory is in sync nowhere; what it alone had waits for somebody to give it up")
+  func lostDirectory() async throws {
+    let server = try EtcdServer()
+    let one = try await openEtcdCluster(
+      [server.endpoint], node: 1, mayControl: true, directory: DirectoryIdentity(id: "first", place: nil))
+    try await eventually { one.controller == NodeID(1) }
+    let two = try await openEtcdCluster([server.endpoint], node: 2)
+    try await one.createTopic(named: "shared", partitionCount: 2, replicationFactor: 2, configuration: [], validateOnly: false)
+    try await one.createTopic(named: "single", partitionCount: 2, replicationFactor: 1, configuration: [], validateOnly: false)
+    one.close()
+    try await eventually { two.image.nodes[NodeID(1)] == nil }
+    let again = try await openEtcdCluster(
+      [server.endpoint], node: 1, mayControl: true, directory: DirectoryIdentity(id: "second", place: nil))
+    let shared = try #require(again.image.topics["shared"])
+    #expect(shared.partitions.allSatisfy { $0.isr == [NodeID(2)] && $0.leader == NodeID(2) })
+    let single = try #require(again.image.topics["single"])
+    let number = try #require(single.partitions.firstIndex { $0.replicas == [NodeID(1)] })
+    #expect(single.partitions[number].isr == [] && single.partitions[number].leader == nil)
+    try await eventually { again.controller == NodeID(1) }
+    let partition = TopicPartition(topic: "single", partition: Int32(number))
+    #expect(
+      try await again.electLeaders(of: [partition], isUnclean: false)[partition]??.errorCode == .preferredLeaderNotAvailable)
+    #expect(again.image.topics["single"]?.partitions[number].leader == nil)
+    #expect(try await again.electLeaders(of: [partition], isUnclean: true)[partition] == .some(nil))
+    #expect(again.image.topics["single"]?.partitions[number].leader == NodeID(1))
+    #expect(try await again.electLeaders(of: [partition], isUnclean: true)[partition]??.errorCode == .electionNotNeeded)
+    again.close()
+    two.close()
+  }
+
+  @Test("a node that restarts in its directory does not wait for the session of its former life to end")
+  func quickRestart() async throws {
+    let server = try EtcdServer()
+    let directory = DirectoryIdentity(id: "d", place: "here")
+    let first = try await openEtcdCluster([server.endpoint], node: 1, sessionSeconds: 300, directory: directory)
+    first.abandon()
+    let second = try await openEtcdCluster([server.endpoint], node: 1, sessionSeconds: 300, directory: directory)
+    #expect(second.seen().node(NodeID(1))?.record.incarnation == second.incarnation)
+    second.close()
+  }
+
+  @Test("partitions are moved, and moves are taken back; what cannot be is refused with Kafka's code")
+  func reassignment() async throws {
+    let server = try EtcdServer()
+    var nodes: [EtcdClusterStore] = []
+    for number: Int32 in 1...3 { nodes.append(try await openEtcdCluster([server.endpoint], node: number, mayControl: true)) }
+    try await eventually { nodes[0].image.nodes.count == 3 && nodes[2].controller != nil }
+    let store = nodes[0]
+    let topic = try await store.createTopic(
+      named: "a", partitionCount: 1, replicationFactor: 1, configuration: [], validateOnly: false)
+    let name = TopicPartition(topic: "a", partition: 0)
+    let home = topic.partitions[0].replicas[0]
+    let away = try #require([NodeID(1), NodeID(2), NodeID(3)].first { $0 != home })
+    func partition() throws -> PartitionImage { try #require(store.image.topics["a"]?.partitions[0]) }
+    func reassign(_ target: [NodeID]?) async throws -> ErrorCode? {
+      try await store.reassign([name: target])[name]??.errorCode
+    }
+    #expect(try await reassign(nil) == .noReassignmentInProgress)
+    #expect(try await reassign([]) == .invalidReplicaAssignment)
+    #expect(try await reassign([away, away]) == .invalidReplicaAssignment)
+    #expect(try await reassign([NodeID(77)]) == .invalidReplicaAssignment)
+    let strange = TopicPartition(topic: "b", partition: 0)
+    #expect(try await store.reassign([strange: [away]])[strange]??.errorCode == .unknownTopicOrPartition)
+
+    #expect(try await reassign([away]) == nil)
+    #expect(try partition().replicas == [away, home])
+    #expect(try partition().addingReplicas == [away] && partition().removingReplicas == [home])
+    #expect(try partition().leader == home && partition().isr == [home])
+    #expect(try await reassign(nil) == nil)
+    #expect(try partition() == topic.partitions[0])
+
+    #expect(try await reassign([away]) == nil)
+    // As the leader would, once the new replica has everything: the controller does the rest.
+    var caughtUp = try partition()
+    caughtUp.isr = [home, away]
+    _ = try await store.changePartitions([
+      PartitionChange(topicID: topic.id, partition: 0, expected: try partition(), next: caughtUp)
+    ])
+    try await eventually { store.image.topics["a"]?.partitions[0].replicas == [away] }
+    #expect(try partition().leader == away && partition().isr == [away] && partition().leaderEpoch == LeaderEpoch(1))
+    for node in nodes { node.close() }
   }
 }

@@ -27,6 +27,9 @@ public func requestType(_ key: APIKey) -> any KafkaRequest.Type {
   case .describeLogDirs: DescribeLogDirsRequest.self
   case .createPartitions: CreatePartitionsRequest.self
   case .deleteGroups: DeleteGroupsRequest.self
+  case .electLeaders: ElectLeadersRequest.self
+  case .alterPartitionReassignments: AlterPartitionReassignmentsRequest.self
+  case .listPartitionReassignments: ListPartitionReassignmentsRequest.self
   case .incrementalAlterConfigs: IncrementalAlterConfigsRequest.self
   case .offsetDelete: OffsetDeleteRequest.self
   case .describeCluster: DescribeClusterRequest.self

@@ -12,6 +12,7 @@ import tempfile
 import time
 
 import bench_analysts
+import bench_cluster
 import bench_export
 import bench_query
 from node import Node, run
@@ -41,7 +42,8 @@ def main():
                 "query": lambda *arguments: bench_query.query(*arguments, this),
                 "analysts": lambda *arguments: bench_analysts.analysts(*arguments, this),
                 "start": start_up, "restart": restart, "memory": memory,
-                "export": lambda *arguments: bench_export.export(*arguments, row)}
+                "export": lambda *arguments: bench_export.export(*arguments, row),
+                "cluster": lambda *arguments: bench_cluster.cluster(*arguments, this)}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as scratch:
         for name, section in sections.items():
             if not options.sections or name in options.sections:

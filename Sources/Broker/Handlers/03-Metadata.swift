@@ -97,6 +97,7 @@ extension Call {
     var row = MetadataResponse.Topic()
     row.name = topic.name
     row.topicID = topic.id
+    row.isInternal = topic.isInternal
     row.partitions = topic.partitions.enumerated().map { index, partition in
       var part = MetadataResponse.Partition()
       part.partitionIndex = Int32(index)

@@ -34,6 +34,20 @@ struct ControllerDecisions {
     forEveryPartition { partition, _ in handedOver(partition, from: node) }
   }
 
+  /// What becomes of partitions when `node` has lost what it had of them: it leaves their in-sync sets, also where that leaves them empty. Such
+  /// a partition has no leader until somebody decides to lose records: its node has none of them, though it is the one who was in sync.
+  func lost(by node: NodeID) -> [PartitionChange] {
+    forEveryPartition { partition, _ in
+      guard partition.isr.contains(node) || partition.leader == node else { return nil }
+      var next = PartitionState(partition)
+      next.isr.removeAll { $0 == node }
+      guard partition.leader == node else { return partition.with(next) }
+      next.leader = heir(of: next.isr, among: partition.replicas)
+      next.leaderEpoch = partition.leaderEpoch.next
+      return partition.with(next)
+    }
+  }
+
   private func forEveryPartition(_ next: (PartitionImage, TopicImage) -> PartitionImage?) -> [PartitionChange] {
     var changes: [PartitionChange] = []
     for topic in image.topics.values {
@@ -107,12 +121,16 @@ struct ControllerDecisions {
     next.removingReplicas = []
     guard !next.isr.isEmpty else { return nil }
     if let leader = partition.leader, !replicas.contains(leader) {
-      let heir = candidates.lazy.compactMap { nodes in replicas.first { next.isr.contains($0) && nodes.contains($0) } }.first
-      guard let heir else { return nil }
+      guard let heir = heir(of: next.isr, among: replicas) else { return nil }
       next.leader = heir
       next.leaderEpoch = partition.leaderEpoch.next
     }
     return next
+  }
+
+  /// The best of the in-sync replicas that is there.
+  func heir(of isr: [NodeID], among replicas: [NodeID]) -> NodeID? {
+    candidates.lazy.compactMap { nodes in replicas.first { isr.contains($0) && nodes.contains($0) } }.first
   }
 }
 

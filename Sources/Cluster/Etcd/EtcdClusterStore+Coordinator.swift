@@ -8,7 +8,7 @@ extension EtcdClusterStore {
     let nodes = image.nodes.values.filter { !$0.isStopping }
     let factor = min(Int(image.nodeSettings.number("offsets.topic.replication.factor")), nodes.count)
     if factor == 0 { return }
-    guard let topic = image.topics[TopicImage.coordinatorName] else { return try await createCoordinatorTopic(Int16(factor)) }
+    guard let topic = image.topics[CoordinatorTopic.name] else { return try await createCoordinatorTopic(Int16(factor)) }
     var load = Dictionary(uniqueKeysWithValues: nodes.map { ($0.id, 0) })
     for partition in topic.partitions { for node in partition.replicas { load[node]? += 1 } }
     var changes: [PartitionChange] = []
@@ -28,16 +28,16 @@ extension EtcdClusterStore {
   private func createCoordinatorTopic(_ factor: Int16) async throws(ClusterError) {
     let keys = seen()
     let partitions = try placed(0..<Limits.coordinatorShardCount, factor, in: keys.image)
-    let key = self.keys.topic(TopicImage.coordinatorName)
+    let key = self.keys.topic(CoordinatorTopic.name)
     let record = TopicRecord(
-      id: TopicImage.coordinatorID.description, partitions: partitions.count, settings: [:], createdMs: now())
+      id: CoordinatorTopic.id.description, partitions: partitions.count, settings: [:], createdMs: now())
     // Its id is always the same, so that all of it has to come at once.
     var operations = partitions.enumerated().map { number, partition in
-      EtcdOperation.put(self.keys.partition(number, of: TopicImage.coordinatorID), recordBytes(PartitionRecord(partition)))
+      EtcdOperation.put(self.keys.partition(number, of: CoordinatorTopic.id), recordBytes(PartitionRecord(partition)))
     }
     operations.append(.put(key, recordBytes(record)))
     let revision = try await commit(
-      if: [.absent(key)], operations, wasMade: { $0.image.topics[TopicImage.coordinatorName] != nil })
+      if: [.absent(key)], operations, wasMade: { $0.image.topics[CoordinatorTopic.name] != nil })
     if let revision { try await see(revision) }
   }
 }

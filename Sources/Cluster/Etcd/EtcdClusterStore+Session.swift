@@ -13,7 +13,8 @@ extension EtcdClusterStore {
   /// - Precondition: it is this store's own node.
   public func register(_ node: NodeImage) async throws(ClusterError) {
     precondition(node.id == nodeID, "node \(nodeID) registers as \(node.id)")
-    let record = NodeRecord(node, incarnation: incarnation)
+    if let directory = options.directory { try await admit(directory) }
+    let record = NodeRecord(node, place: options.directory?.place, incarnation: incarnation)
     let (isFirst, lease) = state.withLock { state in
       state.registration = record
       defer { state.isInSession = true }
@@ -48,7 +49,8 @@ extension EtcdClusterStore {
     start { await controller.run() }
   }
 
-  /// Puts the node's key under `lease`. An earlier life of the node may have left one: it goes with its lease.
+  /// Puts the node's key under `lease`. An earlier life of the node may have left one: it goes with its lease, or at once where that life had
+  /// the very directory that this one has, which is locked.
   ///
   /// - Returns: false if another node keeps the key.
   private func claim(_ record: NodeRecord, _ lease: Int64) async throws(EtcdError) -> Bool {
@@ -57,7 +59,8 @@ extension EtcdClusterStore {
       if attempt > 0 { try? await Task.sleep(nanoseconds: 500_000_000) }
       try await client.keepAlive(lease)
       let known = seen().node(nodeID)
-      let isOurs = known?.record.incarnation == incarnation
+      let isOurs =
+        known?.record.incarnation == incarnation || (record.place != nil && known?.record.place == record.place)
       let condition: EtcdCondition = isOurs ? .unchanged(key, modRevision: known?.modRevision ?? 0) : .absent(key)
       guard let revision = try await client.transaction(if: [condition], [.put(key, recordBytes(record), lease: lease)]) else {
         continue

@@ -22,6 +22,8 @@ public final class EtcdClusterStore: ClusterStore {
     public var sessionSeconds: Int64?
     /// How long the others wait for a controller that says nothing. No less is to be had of etcd with its own defaults: 1.5 election timeouts.
     public var controllerSeconds: Int64 = 2
+    /// The data directory of this node. A node that comes with another one than it had has lost what was in that.
+    public var directory: DirectoryIdentity?
     /// This node decides for the cluster when nobody else does.
     public var mayControl = true
     /// How long one request may take.

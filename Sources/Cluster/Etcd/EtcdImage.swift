@@ -17,6 +17,8 @@ struct EtcdImage: Sendable {
   var nodeRecords: [NodeID: NodeRecord] { nodes }
   /// Incarnations of nodes that others found gone, by those.
   private(set) var suspicions: [NodeID: [NodeID: String]] = [:]
+  /// The data directories that nodes had.
+  private(set) var directories: [NodeID: String] = [:]
   private(set) var clusterID: String?
   private(set) var controller: NodeID?
   /// The next producer id that nobody has.
@@ -88,6 +90,8 @@ struct EtcdImage: Sendable {
       let node = try record(NodeRecord.self, entry)
       nodes[id] = node
       change(.nodeRegistered(node.image(id)))
+    case .directory(let id):
+      directories[id] = try entry.map { entry throws(EtcdError) in try record(DirectoryRecord.self, entry).id }
     case .suspicion(let id, let by):
       suspicions[id, default: [:]][by] = try entry.map { entry throws(EtcdError) in
         try record(SuspicionRecord.self, entry).incarnation

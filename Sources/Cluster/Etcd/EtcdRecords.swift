@@ -8,6 +8,7 @@ internal import Model
 /// <prefix>cluster                      the cluster's id
 /// <prefix>controller                   the controller's node id, under its lease
 /// <prefix>nodes/<node id>              where a node is reached, under its lease
+/// <prefix>directories/<node id>        which data directory the node has
 /// <prefix>topics/<name>                id, number of partitions, settings
 /// <prefix>partitions/<topic id>/<n>    leader, leader epoch, replicas, in-sync replicas
 /// <prefix>suspects/<node id>/<by>      what a node says that found another one gone, under its own lease
@@ -26,6 +27,7 @@ struct EtcdKeys: Hashable, Sendable {
   var everyNode: String { prefix + "settings/every-node" }
   func node(_ id: NodeID) -> String { prefix + "nodes/\(id)" }
   func settings(of id: NodeID) -> String { prefix + "settings/nodes/\(id)" }
+  func directory(of id: NodeID) -> String { prefix + "directories/\(id)" }
   func suspicions(of id: NodeID) -> String { prefix + "suspects/\(id)/" }
   func suspicion(of id: NodeID, by node: NodeID) -> String { suspicions(of: id) + "\(node)" }
   func topic(_ name: String) -> String { prefix + "topics/" + name }
@@ -35,6 +37,7 @@ struct EtcdKeys: Hashable, Sendable {
   enum Kind: Hashable {
     case cluster, controller, everyNode, producerIDs
     case node(NodeID)
+    case directory(NodeID)
     case settings(NodeID)
     case topic(String)
     case partition(String, Int)
@@ -50,6 +53,7 @@ struct EtcdKeys: Hashable, Sendable {
     case (1, "controller"): return .controller
     case (1, "producer-ids"): return .producerIDs
     case (2, "nodes"): return Int32(path[1]).map { .node(NodeID($0)) } ?? .unknown
+    case (2, "directories"): return Int32(path[1]).map { .directory(NodeID($0)) } ?? .unknown
     case (2, "topics"): return .topic(path[1])
     case (2, "settings") where path[1] == "every-node": return .everyNode
     case (3, "settings") where path[1] == "nodes": return Int32(path[2]).map { .settings(NodeID($0)) } ?? .unknown
@@ -70,6 +74,10 @@ struct ControllerRecord: Codable, Hashable {
   var node: Int32
 }
 
+struct DirectoryRecord: Codable, Hashable {
+  var id: String
+}
+
 struct SuspicionRecord: Codable, Hashable {
   /// Of the node that is suspected: a later life of it is not.
   var incarnation: String
@@ -87,15 +95,17 @@ struct NodeRecord: Codable, Hashable {
   var peer: String?
   var isStopping: Bool?
   var isRecovering: Bool?
+  /// Where its data directory is: one process at a time has it.
+  var place: String?
   /// Of this life of the node: tells it from a node that was given the same id by mistake.
   var incarnation: String
 }
 
 extension NodeRecord {
-  init(_ node: NodeImage, incarnation: String) {
+  init(_ node: NodeImage, place: String? = nil, incarnation: String) {
     self.init(
       host: node.host, port: node.port, rack: node.rack, peer: node.peer?.description, isStopping: node.isStopping ? true : nil,
-      isRecovering: node.isRecovering ? true : nil, incarnation: incarnation)
+      isRecovering: node.isRecovering ? true : nil, place: place, incarnation: incarnation)
   }
 
   func image(_ id: NodeID) -> NodeImage {

@@ -27,6 +27,9 @@ final class PeerLinks: Sendable {
   /// The leaders that are followed at the moment, and how far behind them this node is.
   var statuses: [LeaderStatus] { links.withLock { $0.values.map(\.client) }.map(\.status) }
 
+  /// Whether every copy goes on from what its leader has.
+  var areStreaming: Bool { statuses.allSatisfy { $0.partitions.allSatisfy { $0.durable != nil } } }
+
   /// - Precondition: the partition is not followed.
   func follow(_ partition: TopicPartition, topicID: TopicID, at address: HostPort, into sink: any ReplicaSink) {
     let client = links.withLock { links in

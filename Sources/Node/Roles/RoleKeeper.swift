@@ -99,6 +99,8 @@ final class RoleKeeper: Sendable {
     try? await threads.shutdownGracefully()
   }
 
+  var isStopping: Bool { state.withLock { $0.isStopping } }
+
   /// Whether every partition is what the image wants it to be.
   var isSettled: Bool { state.withLock { $0.busy.isEmpty && $0.wanted == $0.applied && $0.epochFloors.isEmpty } }
 
@@ -233,6 +235,7 @@ final class RoleKeeper: Sendable {
           _ = state.withLock { $0.busy.remove(partition) }
           return
         }
+        await resign(partition, step.wanted)
         if complaint != "\(error)" {
           complaint = "\(error)"
           dependencies.logger.error(
@@ -242,6 +245,21 @@ final class RoleKeeper: Sendable {
         pause = min(pause * 2, Self.retryAfter.upperBound)
       }
     }
+  }
+
+  /// A log that this node cannot lead has to be led by another replica, if one is there and in sync; this one leaves the set.
+  private func resign(_ partition: TopicPartition, _ duty: PartitionDuty?) async {
+    let image = dependencies.cluster.image
+    guard let duty, let epoch = duty.leadsIn, let known = image.topic(duty.topicID)?.partition(partition.partition),
+      known.leader == dependencies.node, known.leaderEpoch == epoch
+    else { return }
+    var next = known
+    next.isr.removeAll { $0 == dependencies.node }
+    next.leader = known.replicas.first { next.isr.contains($0) && image.nodes[$0] != nil }
+    next.leaderEpoch = epoch.next
+    guard next.leader != nil else { return }
+    let change = PartitionChange(topicID: duty.topicID, partition: partition.partition, expected: known, next: next)
+    _ = try? await dependencies.cluster.changePartitions([change])
   }
 
   private func change(
@@ -335,6 +353,8 @@ final class RoleKeeper: Sendable {
         renew(proposal.topicPartition)
         continue
       }
+      // It goes on from a set that is not the partition's any more, of which it is about to hear.
+      guard Set(partition.isr) == Set(proposal.decided) else { continue }
       var next = partition
       next.isr = partition.replicas.filter { proposal.isr.contains($0) }
       changes.append(

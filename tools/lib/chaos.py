@@ -1,0 +1,462 @@
+"""A cluster under real clients and random faults: every acknowledged record once and in order, and replicas equal page for page.
+
+A round draws some faults from the seed, puts load on the cluster, makes the faults, heals everything, waits until every replica is
+in sync again, and then compares: what clients saw with the log (history.py), and the replicas' databases with each other.
+The same seed draws the same faults; what they meet is another matter.
+"""
+import argparse
+import os
+import pathlib
+import random
+import shutil
+import tempfile
+import time
+import traceback
+
+import damage
+import network
+import replicas
+from checks import shorten
+from cluster import ETCD, Cluster
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from history import History
+from node import NodeFailed
+from workload import PATIENCE, Workload, check_commits, create_topics, read_logs, settings
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FAULTS = ("kill", "term", "pause", "cut", "clock", "disk", "flip", "etcd", "power")
+WANT_ROOT = {"cut", "disk"}
+TOPICS = {"steady": (3, {}), "rolling": (2, {"segment.bytes": "300000"})}
+SETTINGS = ["auto.create.topics.enable=false", "group.initial.rebalance.delay.ms=0", "log.retention.check.interval.ms=1000"]
+DISK = "512m"
+
+
+class Plan:
+    """What a round does, and when: drawn from its generator alone."""
+
+    def __init__(self, rng, faults, nodes, seconds):
+        self.rng, self.nodes, self.seconds, self.events = rng, nodes, seconds, []
+        self.power = "power" in faults and rng.random() < (1 if len(faults) == 1 else 0.2)
+        drawn = [fault for fault in faults if fault != "power"]
+        self.damaged = None
+        if drawn:
+            for _ in range(rng.choice((1, 1, 2, 2, 3))):
+                getattr(self, rng.choice(drawn))()
+        self.events.sort(key=lambda event: event[0])
+
+    def add(self, at, verb, *arguments):
+        self.events.append((min(at, self.seconds), verb, arguments))
+
+    def moment(self):
+        return 0.3 + self.rng.random() * self.seconds * 0.6
+
+    def lasting(self):
+        """Mostly short, sometimes longer than a session lives; beyond the end of the round, until all is healed."""
+        return self.rng.choice((self.rng.random(), self.rng.uniform(1, 6), self.rng.uniform(5, 20)))
+
+    def someone(self):
+        """A node by what it is at that moment."""
+        draw = self.rng.random()
+        if draw < 0.5:
+            return ("leader", self.rng.randrange(1000))
+        return ("controller", 0) if draw < 0.65 else ("node", self.rng.choice(self.nodes))
+
+    def kill(self):
+        at, who = self.moment(), self.someone()
+        self.add(at, "kill", who)
+        self.add(at + self.lasting(), "start", who)
+        if self.rng.random() < 0.2:    # a second one, perhaps the last but one in sync
+            self.add(at + self.rng.random() * 2, "kill", self.someone())
+
+    def term(self):
+        at, who = self.moment(), self.someone()
+        self.add(at, "term", who)
+        self.add(at + self.lasting(), "start", who)
+
+    def pause(self):
+        at, who = self.moment(), self.someone()
+        self.add(at, "pause", who)
+        self.add(at + self.lasting(), "cont", who)
+
+    def cut(self):
+        at, rng = self.moment(), self.rng
+        refuse = rng.random() < 0.25
+        way = rng.randrange(4)
+        if way == 0:
+            self.add(at, "isolate", self.someone(), refuse)
+        elif way == 1:
+            self.add(at, "cut", self.someone(), ("node", rng.choice(self.nodes)), rng.random() < 0.5, refuse)
+        elif way == 2:
+            self.add(at, "cut", self.someone(), ETCD, rng.random() < 0.3, refuse)
+        else:
+            self.add(at, "cut", ("node", rng.choice(self.nodes)), self.someone(), True, refuse)
+        self.add(at + self.lasting(), "links")
+
+    def clock(self):
+        at, who = self.moment(), ("node", self.rng.choice(self.nodes))
+        self.add(at, "clock", who, self.rng.choice((-1, 1)) * self.rng.choice((3, 60, 3600, 86_400)))
+        if self.rng.random() < 0.5:
+            self.add(at + self.lasting(), "clock", who, 0)
+
+    def disk(self):
+        at, who = self.moment(), ("node", self.rng.choice(self.nodes))
+        self.add(at, "fill", who)
+        self.add(at + self.lasting(), "empty", who)
+
+    def flip(self):
+        """Of one node in a round, so that what it had is still whole on the others."""
+        if self.damaged is None:
+            self.damaged = self.rng.choice(self.nodes)
+        at, who = self.moment(), ("node", self.damaged)
+        if self.rng.random() < 0.5:
+            self.add(at, "damage", who, self.rng.random())
+        else:
+            self.add(at, "kill", who)
+            self.add(at + 0.1, "damage", who, self.rng.random())
+            self.add(at + 0.1 + self.lasting(), "start", who)
+
+    def etcd(self):
+        at = self.moment()
+        verb, back = self.rng.choice((("kill", "start"), ("pause", "cont")))
+        self.add(at, verb, ETCD)
+        self.add(at + self.lasting(), back, ETCD)
+
+    def __str__(self):
+        def word(argument):
+            return f"{argument[0]} {argument[1]}" if isinstance(argument, tuple) else str(argument)
+        return "; ".join(f"{at:.1f} s {verb} {', '.join(map(word, arguments))}".rstrip() for at, verb, arguments in self.events) \
+            + ("; then all lose power" if self.power else "")
+
+
+class Chaos:
+    def __init__(self, options, faults, directory):
+        self.options, self.faults = options, faults
+        self.directory = pathlib.Path(directory)
+        replication = min(3, options.nodes)
+        self.cluster = Cluster(
+            self.directory / "cluster", options.nodes, loopback=options.loopback, clocks="clock" in faults,
+            disk=DISK if "disk" in faults else None, etcd=options.nodes > 1,
+            settings=[*SETTINGS, f"min.insync.replicas={min(2, replication)}", *options.set])
+        self.replication = replication
+        self.history = History()
+        self.partitions = [(topic, index) for topic, (count, _) in TOPICS.items() for index in range(count)]
+        self.resolved, self.killed, self.said = {}, set(), []
+
+    def begin(self):
+        self.cluster.up()
+        self.admin = AdminClient(settings(self.cluster.bootstrap))
+        create_topics(self.cluster.bootstrap, TOPICS, self.replication)
+
+    def end(self):
+        self.cluster.destroy()
+
+    # ---- a round
+
+    def round(self, number):
+        """Returns (what it did, what is wrong)."""
+        rng = random.Random(f"{self.options.seed} {number}")
+        plan = Plan(rng, self.faults, self.cluster.nodes, self.options.seconds)
+        problems, self.said, self.resolved, self.killed = [], [], {}, set()
+        if plan.power:
+            self.record()
+        self.wait_whole(problems)
+        load = Workload(self.cluster.bootstrap, self.history, self.partitions, f"{number}", rng.random(), self.options.rate,
+                        members=0 if "groups" in self.options.without else 2).start()
+        try:
+            self.make_faults(plan)
+            self.noticed_ends(problems)
+            if plan.power:
+                self.lose_power(rng)
+            self.heal(problems)
+            healed = time.monotonic()
+            if self.wait_whole(problems):
+                self.say(f"whole {time.monotonic() - healed:.1f} s after the healing")
+        finally:
+            load.stop(PATIENCE if not problems else 20)
+        problems += load.failures
+        self.compare(plan, problems)
+        self.noticed_ends(problems)
+        return str(plan), problems
+
+    def say(self, what):
+        self.said.append(what)
+        print(f"#   {what}", flush=True)
+
+    def make_faults(self, plan):
+        started = time.monotonic()
+        for at, verb, arguments in plan.events:
+            time.sleep(max(0, started + at - time.monotonic()))
+            who = [self.resolve(one) if isinstance(one, tuple) else one for one in arguments]
+            try:
+                done = getattr(self, "do_" + verb)(*who)
+            except (ProcessLookupError, FileNotFoundError, KeyError) as error:
+                done = f"not possible: {error!r}"
+            self.say(f"{time.monotonic() - started:5.1f} s {verb} {' '.join(map(str, who))}{': ' + done if done else ''}")
+        time.sleep(max(0, started + plan.seconds - time.monotonic()))
+
+    def resolve(self, who):
+        """The node that is the leader of some partition, or the controller, now; the same one again when it is started again."""
+        kind, draw = who
+        if kind == "node":
+            return draw
+        if who not in self.resolved:
+            nodes = self.cluster.nodes
+            self.resolved[who] = nodes[draw % len(nodes)]
+            try:
+                metadata = self.admin.list_topics(timeout=1)
+                if kind == "controller":
+                    found = metadata.controller_id
+                else:
+                    topic, index = self.partitions[draw % len(self.partitions)]
+                    found = metadata.topics[topic].partitions[index].leader
+                if found in nodes:
+                    self.resolved[who] = found
+            except (KafkaException, KeyError):
+                pass
+        return self.resolved[who]
+
+    # ---- faults
+
+    def do_kill(self, name):
+        if self.cluster.alive(name):
+            self.killed.add(name)
+            self.cluster.kill(name)
+
+    def do_start(self, name):
+        if not self.cluster.alive(name):
+            # Without waiting: etcd may be away, and the next fault is due.
+            if name == ETCD:
+                self.cluster.start(ETCD)
+            else:
+                self.cluster.launch(name)
+            self.killed.discard(name)
+
+    def do_term(self, name):
+        if self.cluster.alive(name):
+            self.killed.add(name)
+            begun = time.monotonic()
+            status = self.cluster.stop(name)
+            return f"exit {status} after {time.monotonic() - begun:.1f} s"
+
+    def do_pause(self, name):
+        if self.cluster.alive(name):
+            self.cluster.pause(name)
+
+    def do_cont(self, name):
+        self.cluster.go_on(name)
+
+    def do_isolate(self, name, refuse):
+        self.cluster.isolate(name, refuse)
+
+    def do_cut(self, one, other, one_way, refuse):
+        if one == other:
+            other = self.cluster.nodes[self.cluster.nodes.index(one) - 1]
+        if one != other and (other != ETCD or self.cluster.known["etcd"]):
+            self.cluster.cut(one, other, one_way, refuse)
+
+    def do_links(self):
+        self.cluster.network.heal()
+
+    def do_clock(self, name, seconds):
+        self.cluster.set_clock(name, seconds)
+
+    def do_fill(self, name):
+        self.cluster.fill_disk(name)
+
+    def do_empty(self, name):
+        self.cluster.disk_ballast(name).unlink(missing_ok=True)
+
+    def do_damage(self, name, seed):
+        return damage.damage(self.cluster.data(name), random.Random(seed))
+
+    def record(self):
+        """Starts every node anew under the recorder, which remembers what is synced."""
+        for name in self.cluster.nodes:
+            self.cluster.stop(name)
+        for name in self.cluster.nodes:
+            self.cluster.environment[name] = damage.begin_recording(self.cluster.data(name), self.directory / f"writes-{name}")
+        self.cluster.up()
+
+    def lose_power(self, rng):
+        names = [*self.cluster.nodes, *([ETCD] if self.cluster.known["etcd"] else [])]
+        self.cluster.kill(*names)
+        for name in self.cluster.nodes:
+            log = self.directory / f"writes-{name}"
+            self.say(f"power lost, node {name}: {damage.cut_power(self.cluster.data(name), log, rng)}")
+            log.unlink()
+            del self.cluster.environment[name]
+        self.killed.update(names)
+
+    # ---- afterwards
+
+    def heal(self, problems):
+        try:
+            self.cluster.heal()
+            self.killed.clear()
+        except (NodeFailed, OSError) as error:
+            problems.append(f"it does not start again: {error}")
+
+    def noticed_ends(self, problems):
+        for name in [*self.cluster.nodes, *([ETCD] if self.cluster.known["etcd"] else [])]:
+            if not self.cluster.alive(name) and name not in self.killed:
+                problems.append(f"{name} ended by itself:\n{self.cluster.log_text(name)[-2500:]}")
+
+    def wait_whole(self, problems, seconds=120):
+        """Every node says of every partition that it has a leader and all its replicas in sync."""
+        deadline, lacking = time.monotonic() + seconds, {}
+        for name in self.cluster.nodes:
+            admin = AdminClient(settings(self.cluster.address(name)))
+            while True:
+                lacking = self.not_whole(admin)
+                if not lacking:
+                    break
+                if time.monotonic() > deadline:
+                    problems.append(f"not whole within {seconds} s, as node {name} sees it: {shorten(lacking, 600)}")
+                    return False
+                time.sleep(0.2)
+        return True
+
+    def not_whole(self, admin):
+        try:
+            topics = admin.list_topics(timeout=5).topics
+        except KafkaException as error:
+            return str(error)
+        lacking = {}
+        for topic, index in self.partitions:
+            known = topics[topic].partitions.get(index) if topic in topics else None
+            if known is None or known.leader < 0 or len(known.replicas) < self.replication or len(known.isrs) < len(known.replicas):
+                lacking[f"{topic}-{index}"] = known and (known.leader, known.replicas, known.isrs)
+        return lacking
+
+    def replicas_of(self, directory):
+        """Of a directory of partitions, or None for what is not one of ours."""
+        topic, _, index = directory.rpartition("-")
+        if topic not in TOPICS:
+            return [] if "groups" in self.options.without else None
+        return self.admin.list_topics(topic, timeout=10).topics[topic].partitions[int(index)].replicas
+
+    def compare(self, plan, problems):
+        try:
+            check_commits(self.cluster.bootstrap, self.history)
+            logs = read_logs(self.cluster.bootstrap, self.partitions, 60 if problems else PATIENCE)
+        except (KafkaException, TimeoutError) as error:
+            problems.append(f"cannot be read: {error}")
+            return
+        problems += map(str, self.history.judge(logs))
+        self.history.anomalies.clear()
+        if not all(map(self.cluster.alive, self.cluster.nodes)):
+            return
+        keep = str(self.directory / "different") if self.options.keep else None
+        known = {name: self.replicas_of(name) for name in {f"{topic}-{index}" for topic, index in self.partitions}}
+        others = self.replicas_of("")
+        compared, different = replicas.check_identical(
+            self.cluster, lambda name: known.get(name, others), plan.damaged is not None, "doctor" not in self.options.without,
+            30 if problems else 120, keep)
+        problems += different
+        self.say(f"{self.history.summary()}; {compared} pairs of databases compared")
+
+
+# ---- the command
+
+def main():
+    parser = argparse.ArgumentParser(prog="tools/chaos", description="Random faults under real clients.")
+    parser.add_argument("--minutes", type=float, help="rounds until then")
+    parser.add_argument("--rounds", type=int, help="so many rounds (3, without --minutes)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first round: with its seed, the same faults")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--faults", default=",".join(FAULTS), help=f"of {','.join(FAULTS)} (all)")
+    parser.add_argument("--seconds", type=float, default=12, help="of faults in a round")
+    parser.add_argument("--rate", type=float, default=150, help="records per second of each of three producers")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for every node")
+    parser.add_argument("--without", default="", help="checks to leave out: groups (and coordinator databases), doctor")
+    parser.add_argument("--loopback", action="store_true", help="no network namespaces")
+    parser.add_argument("--directory", default=str(ROOT / ".build"))
+    parser.add_argument("--report", help="where the summary goes (default .build/chaos-SEED.txt)")
+    parser.add_argument("--keep", action="store_true", help="keeps the directory of a round that failed")
+    parser.add_argument("--go-on", action="store_true", help="goes on after a failure, with a new cluster")
+    options = parser.parse_args()
+    faults = options.faults.split(",")
+    if unknown := set(faults) - set(FAULTS):
+        parser.error(f"no fault {', '.join(sorted(unknown))}")
+    if options.loopback or not network.is_possible():
+        left_out = [fault for fault in faults if fault in WANT_ROOT]
+        faults = [fault for fault in faults if fault not in WANT_ROOT]
+        options.loopback = True
+        if left_out:
+            print(f"# no namespaces: without {', '.join(left_out)}", flush=True)
+    if options.nodes == 1:
+        faults = [fault for fault in faults if fault not in ("cut", "etcd", "flip")]
+    if not options.minutes and options.rounds is None:
+        options.rounds = 3
+    print(f"# seed {options.seed}, faults {','.join(faults)}, {options.nodes} nodes", flush=True)
+    raise SystemExit(run(options, faults))
+
+
+def run(options, faults):
+    report, failed, number = [], 0, options.first
+    ends = time.monotonic() + options.minutes * 60 if options.minutes else None
+    chaos = None
+    try:
+        while (options.rounds is None or number < options.first + options.rounds) and (not ends or time.monotonic() < ends):
+            chaos = chaos or begin(options, faults)
+            problems = one(chaos, options, number, report)
+            number += 1
+            if problems:
+                failed += 1
+                leave(chaos, options.keep)
+                chaos = None
+                if not options.go_on:
+                    break
+    finally:
+        if chaos:
+            leave(chaos, False)
+    summary = f"# seed {options.seed}: {number - options.first} rounds, {failed} failed; faults {','.join(faults)}, {options.nodes} nodes"
+    print(summary, flush=True)
+    path = pathlib.Path(options.report or ROOT / ".build" / f"chaos-{options.seed}.txt")
+    path.write_text("\n".join([summary, *report]) + "\n")
+    return 1 if failed or number == options.first else 0
+
+
+def begin(options, faults):
+    directory = tempfile.mkdtemp(prefix="chaos-", dir=options.directory)
+    chaos = Chaos(options, faults, directory)
+    try:
+        chaos.begin()
+    except BaseException:
+        for name in chaos.cluster.nodes:
+            print(f"# node {name}:\n{chaos.cluster.log_text(name)[-1500:]}", flush=True)
+        leave(chaos, options.keep)
+        raise
+    return chaos
+
+
+def leave(chaos, keep):
+    chaos.end()
+    if keep:
+        print(f"# kept {chaos.directory}", flush=True)
+    else:
+        shutil.rmtree(chaos.directory, ignore_errors=True)
+
+
+def one(chaos, options, number, report):
+    print(f"# round {number}", flush=True)
+    started = time.monotonic()
+    try:
+        plan, problems = chaos.round(number)
+    except Exception:
+        plan, problems = "", [traceback.format_exc()]
+    for problem in problems[:20]:
+        print("    " + problem.replace("\n", "\n    "), flush=True)
+    if len(problems) > 20:
+        print(f"    … and {len(problems) - 20} more", flush=True)
+    line = f"{'not ok' if problems else 'ok'} chaos, seed {options.seed}, round {number}"
+    print(f"{line}    # {time.monotonic() - started:.0f} s: {plan}", flush=True)
+    report += [f"{line}: {plan}", *("    " + what for what in chaos.said), *("    " + problem for problem in problems)]
+    return problems
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    main()
