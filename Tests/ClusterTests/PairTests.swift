@@ -8,11 +8,11 @@ import Testing
 @Suite("A leader and its standby in the node database") struct PairTests {
   private let place = HostPort(host: "127.0.0.1", port: 7000)
 
-  private func refusal(_ work: () async throws(ClusterError) -> Void) async -> ErrorCode? {
-    do throws(ClusterError) {
+  private func refusal(_ work: () async throws -> Void) async -> ErrorCode? {
+    do {
       try await work()
       return nil
-    } catch { return error.errorCode }
+    } catch { return (error as? ClusterError)?.errorCode }
   }
 
   private func leaderImage(
