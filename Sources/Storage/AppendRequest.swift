@@ -49,7 +49,7 @@ public final class AppendRequest: @unchecked Sendable {
   public let context: (any AnyObject & Sendable)?
   public internal(set) var outcome = AppendOutcome.pending
   /// It is committed here and waits, or has waited, for replicas: it may stay in the log whatever its outcome says.
-  internal(set) var isInLog = false
+  var isInLog = false
 
   public init(
     partition: PartitionLog, records: ByteBuffer, batches: [BatchSummary], placement: AppendPlacement = .atEnd,
