@@ -144,7 +144,10 @@ let package = Package(
     tests("Cluster", ["Model", "SQLite", "Metadata", "Storage", logging, nioCore, nioPosix]),
     tests(
       "Node",
-      ["HistorySupport", "Coordination", "Model", "Records", "Metadata", "Cluster", "Storage", "Shipping", nioCore, nioPosix, logging]),
+      [
+        "HistorySupport", "Coordination", "Model", "Records", "Metadata", "Cluster", "Storage", "Shipping", nioCore, nioPosix,
+        logging,
+      ]),
     .testTarget(
       name: "BrokerAdminTests",
       dependencies: [

@@ -51,6 +51,14 @@ public protocol ClusterStore: AnyObject, Sendable {
     validateOnly: Bool
   ) async throws(ClusterError) -> TopicImage
 
+  /// Creates a topic whose partitions are kept by these nodes.
+  ///
+  /// - Parameter assignments: by partition, the preferred leader first.
+  @discardableResult
+  func createTopic(
+    named name: String, assignments: [[NodeID]], configuration: [(name: String, value: String?)], validateOnly: Bool
+  ) async throws(ClusterError) -> TopicImage
+
   /// - Throws: `unknownTopicOrPartition`; an error that says so when the topic is gone but its files are still there.
   func deleteTopic(named name: String) async throws(ClusterError)
 
@@ -63,7 +71,10 @@ public protocol ClusterStore: AnyObject, Sendable {
   /// Adds partitions to a topic.
   ///
   /// - Parameter count: how many there shall be in all.
-  func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError)
+  /// - Parameter assignments: the nodes that keep the new ones; nil leaves them to the cluster.
+  func createPartitions(
+    topic name: String, count: Int32, assignments: [[NodeID]]?, validateOnly: Bool
+  ) async throws(ClusterError)
 
   /// Changes the settings of a resource as `alteration` says; all of them or none.
   ///
@@ -88,6 +99,10 @@ public protocol ClusterStore: AnyObject, Sendable {
 }
 
 extension ClusterStore {
+  public func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError) {
+    try await createPartitions(topic: name, count: count, assignments: nil, validateOnly: validateOnly)
+  }
+
   public var isStandby: Bool { false }
 
   /// Changes single settings, leaving the others; all of them or none.

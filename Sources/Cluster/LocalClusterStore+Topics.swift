@@ -51,6 +51,22 @@ extension LocalClusterStore {
     }
   }
 
+  @discardableResult
+  public func createTopic(
+    named name: String, assignments: [[NodeID]], configuration: [(name: String, value: String?)], validateOnly: Bool
+  ) async throws(ClusterError) -> TopicImage {
+    try check(assignments)
+    return try await createTopic(
+      named: name, partitionCount: Int32(clamping: assignments.count), replicationFactor: 1, configuration: configuration,
+      validateOnly: validateOnly)
+  }
+
+  private func check(_ assignments: [[NodeID]]) throws(ClusterError) {
+    if assignments.contains(where: { $0 != [nodeID] }) {
+      throw ClusterError(.invalidReplicaAssignment, "there is node \(nodeID) alone to keep partitions")
+    }
+  }
+
   /// Creates the files of new partitions after noting them; what cannot be created whole is removed again.
   private func createFiles(of topic: TopicImage, partitions: Range<Int32>) throws(ClusterError) {
     try transaction { connection throws(SQLiteError) in
@@ -111,7 +127,10 @@ extension LocalClusterStore {
   /// Adds partitions to a topic, in the order of `createTopic`.
   ///
   /// - Parameter count: how many there shall be in all.
-  public func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError) {
+  public func createPartitions(
+    topic name: String, count: Int32, assignments: [[NodeID]]?, validateOnly: Bool
+  ) async throws(ClusterError) {
+    if let assignments { try check(assignments) }
     try await serially { cluster throws(ClusterError) in
       try cluster.checkLeads()
       let topic = try cluster.plans.topic(named: name, growingTo: count, in: cluster.image)

@@ -21,7 +21,9 @@ extension KafkaClient {
   public func nodes() async throws -> [NodeDescription] {
     try await retrying {
       let response = try await self.anyBroker().send(DescribeClusterRequest())
-      if response.errorCode != .none { throw KafkaClientError.refused("the cluster", response.errorCode, response.errorMessage) }
+      if response.errorCode != .none {
+        throw KafkaClientError.refused("the cluster", response.errorCode, response.errorMessage)
+      }
       return response.brokers.sorted { $0.brokerID < $1.brokerID }.map {
         NodeDescription(id: $0.brokerID, address: BrokerAddress(host: $0.host, port: Int($0.port)), rack: $0.rack)
       }

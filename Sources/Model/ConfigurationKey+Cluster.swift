@@ -19,11 +19,14 @@ extension ConfigurationKey {
       }),
     ConfigurationKey(
       name: "quire.etcd.prefix", type: .string(oneOf: nil), defaultValue: "/quire/",
-      documentation: "What the cluster's keys in etcd begin with, ending with a slash: clusters with different ones share an etcd.",
+      documentation:
+        "What the cluster's keys in etcd begin with, ending with a slash: clusters with different ones share an etcd.",
       rule: { $0.hasSuffix("/") && $0.hasPrefix("/") ? nil : "it must begin and end with a slash" }),
     ConfigurationKey(
       name: "quire.etcd.credentials.file", type: .string(oneOf: nil), defaultValue: "",
-      documentation: "Path of a file, for its owner only (mode 0600), with one line NAME:PASSWORD of an etcd user; empty: etcd asks for none."),
+      documentation:
+        "Path of a file, for its owner only (mode 0600), with one line NAME:PASSWORD of an etcd user; empty: etcd asks for none."
+    ),
   ]
 
   /// Kafka's name for it.

@@ -67,7 +67,8 @@ struct MirrorEntry: MirrorLogs {
     }
     guard let log = store.partition(partition), !log.isReplica else {
       let leader = known.leader.map { "node \($0)" } ?? "nobody now"
-      throw MirrorRefusal(.failed, "partition \(partition) is led by \(leader): a mirror is written where its partitions are led")
+      throw MirrorRefusal(
+        .failed, "partition \(partition) is led by \(leader): a mirror is written where its partitions are led")
     }
     guard "\(log.topicID)" == topicID else {
       throw MirrorRefusal(.unknown, "topic '\(partition.topic)' is not the one with id \(topicID), but a later one")

@@ -57,7 +57,7 @@ struct NodeView: NodeFacts {
     var facts = ConfigurationKey.nodeKeys.map { key in
       Self.fact("node", "\(nodeID)", key, image.nodeSettings.values(of: key))
     }
-    for topic in image.topics.values.sorted(by: { $0.name < $1.name }) {
+    for topic in image.clientTopics.sorted(by: { $0.name < $1.name }) {
       facts += ConfigurationKey.topicKeys.map { key in
         Self.fact("topic", topic.name, key, image.nodeSettings.values(of: key, topicSettings: topic.settings))
       }

@@ -31,7 +31,8 @@ extension RunningNode {
           .invalidConfig, "it belongs to the cluster \(membership.clusterID), which is in etcd: start the node with --etcd")
       }
       try await StandbyStart(
-        configuration: configuration, store: store, secret: try PeerSecretFile.read(configuration.peerSecretFile), logger: logger
+        configuration: configuration, store: store, secret: try PeerSecretFile.read(configuration.peerSecretFile),
+        logger: logger
       ).decide()
       let cluster = try openLocal(configuration, store)
       for leftover in cluster.leftovers { logger.warning("\(leftover)") }
@@ -170,7 +171,8 @@ struct ClusterPart: Sendable {
     do throws(ClusterError) {
       let left = try await cluster.handOver(from: keeper.dependencies.node)
       if left > 0 {
-        logger.notice("partitions have no leader until this node is back: no other replica is in sync", metadata: ["partitions": "\(left)"])
+        logger.notice(
+          "partitions have no leader until this node is back: no other replica is in sync", metadata: ["partitions": "\(left)"])
       }
     } catch { logger.warning("the leaderships of this node cannot be handed over", metadata: ["error": "\(error)"]) }
     while !keeper.isSettled, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }

@@ -18,6 +18,8 @@ struct BrokerUnderTest: Sendable {
   let broker: KafkaBroker
   let store: LogStore
   let cluster: LocalClusterStore
+  /// What the broker sees of it.
+  let steered: SteeredCluster
   let groups: GroupCoordinator
   let group: MultiThreadedEventLoopGroup
   let port: Int
@@ -51,8 +53,9 @@ struct BrokerUnderTest: Sendable {
     var configuration = BrokerConfiguration(
       nodeID: NodeID(1), clusterID: store.node.clusterID, advertisedHost: "127.0.0.1", advertisedPort: 9092)
     change(&configuration)
+    steered = SteeredCluster(cluster)
     broker = KafkaBroker(
-      configuration: configuration, store: store, cluster: cluster, groups: groups,
+      configuration: configuration, store: store, cluster: steered, groups: groups,
       admin: AdminContext(
         cluster: cluster, store: store, nodeID: NodeID(1), dataDirectory: directory, topicsDeleted: { groups.topicsDeleted($0) }
       ),

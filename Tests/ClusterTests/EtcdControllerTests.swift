@@ -234,6 +234,9 @@ private final class AcceptedChannels: Sendable {
     let topic = try await store.createTopic(
       named: "a", partitionCount: 1, replicationFactor: 1, configuration: [], validateOnly: false)
     let name = TopicPartition(topic: "a", partition: 0)
+    let byHand = try await store.createTopic(
+      named: "b", assignments: [[NodeID(3), NodeID(1)], [NodeID(2)]], configuration: [], validateOnly: false)
+    #expect(byHand.partitions.map(\.replicas) == [[NodeID(3), NodeID(1)], [NodeID(2)]])
     let home = topic.partitions[0].replicas[0]
     let away = try #require([NodeID(1), NodeID(2), NodeID(3)].first { $0 != home })
     func partition() throws -> PartitionImage { try #require(store.image.topics["a"]?.partitions[0]) }
@@ -244,7 +247,7 @@ private final class AcceptedChannels: Sendable {
     #expect(try await reassign([]) == .invalidReplicaAssignment)
     #expect(try await reassign([away, away]) == .invalidReplicaAssignment)
     #expect(try await reassign([NodeID(77)]) == .invalidReplicaAssignment)
-    let strange = TopicPartition(topic: "b", partition: 0)
+    let strange = TopicPartition(topic: "c", partition: 0)
     #expect(try await store.reassign([strange: [away]])[strange]??.errorCode == .unknownTopicOrPartition)
 
     #expect(try await reassign([away]) == nil)

@@ -36,12 +36,16 @@ extension AdminContext {
     switch try configurationResource(resource.resourceType, resource.resourceName) {
     case .topic(let name):
       if let complaint = TopicName.complaint(about: name) { throw ClusterError(.invalidTopicException, complaint) }
-      guard let topic = image.topics[name] else { throw ClusterError(.unknownTopicOrPartition, "there is no topic '\(name)'") }
+      guard let topic = image.topics[name], !topic.isInternal else {
+        throw ClusterError(.unknownTopicOrPartition, "there is no topic '\(name)'")
+      }
       return ConfigurationKey.topicKeys.map {
         ($0, image.nodeSettings.values(of: $0, topicSettings: topic.settings), false)
       }
     case .node(let id):
-      guard id == nodeID else { throw ClusterError(.invalidRequest, "the configurations of node \(id) are described by itself; this is node \(nodeID)") }
+      guard id == nodeID else {
+        throw ClusterError(.invalidRequest, "the configurations of node \(id) are described by itself; this is node \(nodeID)")
+      }
       return ConfigurationKey.nodeKeys.map { ($0, image.nodeSettings.values(of: $0), !$0.isDynamic) }
     case .everyNode:
       // What was set for every node at run time, and nothing else: the nodes' own values may differ.

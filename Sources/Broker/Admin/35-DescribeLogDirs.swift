@@ -21,7 +21,7 @@ extension AdminContext {
       }
       let asked: [(name: String, partitions: [Int32])] =
         request.topics?.map { ($0.topic, $0.partitions) }
-        ?? image.topics.values.sorted { $0.name < $1.name }.map { ($0.name, Array(0..<Int32($0.partitions.count))) }
+        ?? image.clientTopics.sorted { $0.name < $1.name }.map { ($0.name, Array(0..<Int32($0.partitions.count))) }
       for topic in asked {
         var row = DescribeLogDirsResponse.Topic()
         row.name = topic.name

@@ -17,7 +17,9 @@ extension AdminContext {
           throw ClusterError(.invalidRequest, "the topic '\(topic.name)' occurs more than once in the request")
         }
         try check(topic)
-        try await cluster.createPartitions(topic: topic.name, count: topic.count, validateOnly: request.validateOnly)
+        try await cluster.createPartitions(
+          topic: topic.name, count: topic.count,
+          assignments: topic.assignments.map { $0.map { $0.brokerIDs.map { NodeID($0) } } }, validateOnly: request.validateOnly)
       } catch {
         row.errorCode = error.errorCode
         row.errorMessage = error.message

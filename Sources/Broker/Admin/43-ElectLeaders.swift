@@ -26,7 +26,8 @@ extension AdminContext {
     }
     // Of all partitions only those are told where something happened.
     let told = outcomes.filter { request.topicPartitions != nil || $0.value?.errorCode != .electionNotNeeded }
-    response.replicaElectionResults = Dictionary(grouping: told, by: \.key.topic).sorted { $0.key < $1.key }.map { name, outcomes in
+    response.replicaElectionResults = Dictionary(grouping: told, by: \.key.topic).sorted { $0.key < $1.key }.map {
+      name, outcomes in
       var topic = ElectLeadersResponse.ReplicaElectionResult()
       topic.topic = name
       topic.partitionResult = outcomes.sorted { $0.key < $1.key }.map { partition, outcome in

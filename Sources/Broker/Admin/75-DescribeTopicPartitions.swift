@@ -19,7 +19,7 @@ extension AdminContext {
         response.nextCursor = Self.cursor(name, from)
         return response
       }
-      guard let topic = image.topics[name] else {
+      guard let topic = image.topics[name], !topic.isInternal else {
         var row = DescribeTopicPartitionsResponse.Topic()
         row.name = name
         row.errorCode = TopicName.complaint(about: name) == nil ? .unknownTopicOrPartition : .invalidTopicException

@@ -55,7 +55,9 @@ extension Call {
         part.error = .unsupportedCompressionType
       }
       part.epoch = partition.leaderEpoch
-      if version >= 11, part.log?.isReplica == false { part.nearer = broker.nearerReplica(of: partition, to: request.rackID, image) }
+      if version >= 11, part.log?.isReplica == false {
+        part.nearer = broker.nearerReplica(of: partition, to: request.rackID, image)
+      }
       return part
     }
     FetchOperation(call: self, broker: broker, request: request, plan: plan, parts: parts).gather()

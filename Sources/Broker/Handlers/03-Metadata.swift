@@ -10,7 +10,8 @@ extension Call {
     let broker = connection.broker
     let version = version
     let wantsAll = request.topics == nil || (version == 0 && request.topics!.isEmpty)
-    let mayCreate = broker.configuration.autoCreateTopics && !broker.cluster.isStandby && (version < 4 || request.allowAutoTopicCreation)
+    let mayCreate =
+      broker.configuration.autoCreateTopics && !broker.cluster.isStandby && (version < 4 || request.allowAutoTopicCreation)
     let image = broker.cluster.image
     let missing =
       wantsAll
@@ -73,12 +74,12 @@ extension Call {
         missing.topicID = asked.topicID
         missing.errorCode = .invalidRequest
       } else if let name = asked.name {
-        if let topic = image.topics[name] { return row(topic) }
+        if let topic = image.topics[name], !topic.isInternal { return row(topic) }
         missing.name = name
         missing.errorCode =
           failures[name] ?? (TopicName.complaint(about: name) == nil ? .unknownTopicOrPartition : .invalidTopicException)
       } else {
-        if let topic = image.topic(asked.topicID) { return row(topic) }
+        if let topic = image.topic(asked.topicID), !topic.isInternal { return row(topic) }
         missing.name = version >= 12 ? nil : ""
         missing.topicID = asked.topicID
         missing.errorCode = .unknownTopicID

@@ -12,12 +12,30 @@ extension EtcdClusterStore {
     named name: String, partitionCount: Int32, replicationFactor: Int16?, configuration: [(name: String, value: String?)],
     validateOnly: Bool
   ) async throws(ClusterError) -> TopicImage {
+    try await createTopic(
+      named: name, partitionCount: partitionCount, configuration: configuration, validateOnly: validateOnly
+    ) { count, image throws(ClusterError) in
+      try placed(0..<count, replicationFactor ?? plans.defaultReplicationFactor(image), in: image)
+    }
+  }
+
+  @discardableResult
+  public func createTopic(
+    named name: String, assignments: [[NodeID]], configuration: [(name: String, value: String?)], validateOnly: Bool
+  ) async throws(ClusterError) -> TopicImage {
+    try await createTopic(
+      named: name, partitionCount: Int32(clamping: assignments.count), configuration: configuration, validateOnly: validateOnly
+    ) { _, image throws(ClusterError) in try assigned(assignments, in: image) }
+  }
+
+  private func createTopic(
+    named name: String, partitionCount: Int32, configuration: [(name: String, value: String?)], validateOnly: Bool,
+    placement: (Int, ClusterImage) throws(ClusterError) -> [PartitionImage]
+  ) async throws(ClusterError) -> TopicImage {
     let keys = seen()
     let topic = try plans.topic(
       named: name, partitionCount: partitionCount, configuration: configuration, in: keys.image
-    ) { count throws(ClusterError) in
-      try placed(0..<count, replicationFactor ?? plans.defaultReplicationFactor(keys.image), in: keys.image)
-    }
+    ) { count throws(ClusterError) in try placement(count, keys.image) }
     if validateOnly { return topic }
     try await write(topic.partitions, of: topic.id, from: 0, if: [])
     let record = TopicRecord(
@@ -50,6 +68,21 @@ extension EtcdClusterStore {
       let replicas = placement.replicas(ofPartition: number, replicationFactor: Int(replicationFactor))
       return PartitionImage(leader: replicas[0], leaderEpoch: .zero, replicas: replicas, isr: replicas)
     }
+  }
+
+  /// New partitions where somebody wants them, led by the first of their nodes.
+  private func assigned(_ assignments: [[NodeID]], in image: ClusterImage) throws(ClusterError) -> [PartitionImage] {
+    var partitions: [PartitionImage] = []
+    for replicas in assignments {
+      guard !replicas.isEmpty, Set(replicas).count == replicas.count else {
+        throw ClusterError(.invalidReplicaAssignment, "a partition is assigned to no node, or to one twice")
+      }
+      if let strange = replicas.first(where: { image.nodes[$0] == nil }) {
+        throw ClusterError(.invalidReplicaAssignment, "a partition is assigned to node \(strange), which is unknown")
+      }
+      partitions.append(PartitionImage(leader: replicas[0], leaderEpoch: .zero, replicas: replicas, isr: replicas))
+    }
+    return partitions
   }
 
   /// Writes partitions that nobody sees yet: their topic's key does not count them.
@@ -96,14 +129,25 @@ extension EtcdClusterStore {
     }
   }
 
-  public func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError) {
+  public func createPartitions(
+    topic name: String, count: Int32, assignments: [[NodeID]]?, validateOnly: Bool
+  ) async throws(ClusterError) {
     let keys = seen()
     let topic = try plans.topic(named: name, growingTo: count, in: keys.image)
     let key = self.keys.topic(name)
     let condition = EtcdCondition.unchanged(key, modRevision: keys.modRevision(of: key))
     let first = topic.partitions.count
     let replicationFactor = Int16(clamping: topic.partitions.first?.replicas.count ?? 1)
-    let added = try placed(first..<Int(count), replicationFactor, in: keys.image)
+    let added: [PartitionImage]
+    if let assignments {
+      added = try assigned(assignments, in: keys.image)
+    } else {
+      added = try placed(first..<Int(count), replicationFactor, in: keys.image)
+    }
+    guard added.count == Int(count) - first else {
+      throw ClusterError(
+        .invalidReplicaAssignment, "\(Int(count) - first) partitions are to be added, and \(added.count) are assigned")
+    }
     if validateOnly { return }
     try await write(added, of: topic.id, from: first, if: [condition])
     guard var record = keys.topicRecord(name) else {

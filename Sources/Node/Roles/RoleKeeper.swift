@@ -123,7 +123,9 @@ final class RoleKeeper: Sendable {
       return
     }
     state.withLock { state in
-      for partition in unwanted { state.applied[partition.name] = PartitionDuty(topicID: partition.topicID, role: .follow(nil)) }
+      for partition in unwanted {
+        state.applied[partition.name] = PartitionDuty(topicID: partition.topicID, role: .follow(nil))
+      }
     }
   }
 
@@ -358,7 +360,8 @@ final class RoleKeeper: Sendable {
       var next = partition
       next.isr = partition.replicas.filter { proposal.isr.contains($0) }
       changes.append(
-        PartitionChange(topicID: proposal.topicID, partition: proposal.topicPartition.partition, expected: partition, next: next))
+        PartitionChange(
+          topicID: proposal.topicID, partition: proposal.topicPartition.partition, expected: partition, next: next))
     }
     guard !changes.isEmpty else { return }
     do throws(ClusterError) { _ = try await dependencies.cluster.changePartitions(changes) } catch {

@@ -4,8 +4,10 @@ internal import NIOCore
 
 struct ClusterCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "cluster", abstract: "Show the cluster; make a standby the leader.",
-    subcommands: [Status.self, Promote.self, ForgetStandby.self])
+    commandName: "cluster", abstract: "Show the cluster, move its partitions; make a standby the leader.",
+    subcommands: [
+      Status.self, ClusterRebalanceCommand.self, ClusterDrainCommand.self, Promote.self, ForgetStandby.self,
+    ])
 
   struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

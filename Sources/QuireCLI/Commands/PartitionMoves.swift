@@ -25,14 +25,16 @@ enum PartitionMoves {
       return
     }
     do { try await carryOut(plan, client, concurrency: options.concurrency) } catch let error as CancellationError {
-      say("what has begun goes on; the same command does the rest, `quire cluster rebalance --cancel` takes back what is under way")
+      say(
+        "what has begun goes on; the same command does the rest, `quire cluster rebalance --cancel` takes back what is under way"
+      )
       throw error
     }
   }
 
   static func cancel(_ client: KafkaClient) async throws {
     let underWay = try await client.reassignments()
-    let refused = try await client.reassign(Dictionary(uniqueKeysWithValues: underWay.map { ($0.partition, .some(nil)) }))
+    let refused = try await client.reassign(Dictionary(uniqueKeysWithValues: underWay.map { ($0.partition, [Int32]?.none) }))
     try tell(refused)
     say("took back \(underWay.count) \(underWay.count == 1 ? "move" : "moves")")
   }
