@@ -10,8 +10,7 @@ extension SegmentCapture {
   static let setBytesMax = 2 << 20
 
   /// Copies a page as it was at `position`, or whatever lies there if that was not kept.
-  func read(_ number: PageNumber, _ database: Connection, into room: UnsafeMutableRawBufferPointer) throws(StorageError)
-  {
+  func read(_ number: PageNumber, _ database: Connection, into room: UnsafeMutableRawBufferPointer) throws(StorageError) {
     if let frame = frames[number], let log {
       _ = try log.file.read(Self.start(ofFrame: frame, log.reader.chain.header), room)
     } else {
