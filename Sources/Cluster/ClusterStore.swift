@@ -42,14 +42,21 @@ public protocol ClusterStore: AnyObject, Sendable {
   ///
   /// - Parameters:
   ///   - replicationFactor: how many nodes keep each partition; nil for the node's default.
-  ///   - assignments: which nodes keep which partition, the preferred leader first, as many as there are partitions; nil: the cluster chooses.
   ///   - configuration: the topic's own settings; a value of nil is refused.
   ///   - validateOnly: only says what would happen.
   /// - Returns: the topic as it is (or would be) in the image.
   @discardableResult
   func createTopic(
-    named name: String, partitionCount: Int32, replicationFactor: Int16?, assignments: [[NodeID]]?,
-    configuration: [(name: String, value: String?)], validateOnly: Bool
+    named name: String, partitionCount: Int32, replicationFactor: Int16?, configuration: [(name: String, value: String?)],
+    validateOnly: Bool
+  ) async throws(ClusterError) -> TopicImage
+
+  /// Creates a topic whose partitions are kept by these nodes.
+  ///
+  /// - Parameter assignments: by partition, the preferred leader first.
+  @discardableResult
+  func createTopic(
+    named name: String, assignments: [[NodeID]], configuration: [(name: String, value: String?)], validateOnly: Bool
   ) async throws(ClusterError) -> TopicImage
 
   /// - Throws: `unknownTopicOrPartition`; an error that says so when the topic is gone but its files are still there.
@@ -63,9 +70,8 @@ public protocol ClusterStore: AnyObject, Sendable {
 
   /// Adds partitions to a topic.
   ///
-  /// - Parameters:
-  ///   - count: how many there shall be in all.
-  ///   - assignments: which nodes keep each new one; nil: the cluster chooses.
+  /// - Parameter count: how many there shall be in all.
+  /// - Parameter assignments: the nodes that keep the new ones; nil leaves them to the cluster.
   func createPartitions(
     topic name: String, count: Int32, assignments: [[NodeID]]?, validateOnly: Bool
   ) async throws(ClusterError)
@@ -93,6 +99,10 @@ public protocol ClusterStore: AnyObject, Sendable {
 }
 
 extension ClusterStore {
+  public func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError) {
+    try await createPartitions(topic: name, count: count, assignments: nil, validateOnly: validateOnly)
+  }
+
   public var isStandby: Bool { false }
 
   /// Changes single settings, leaving the others; all of them or none.
@@ -115,22 +125,6 @@ extension ClusterStore {
     try await alter(resource, validateOnly: validateOnly) { scope, _, _ throws(SettingRejection) in
       try scope.replacing(with: entries)
     }
-  }
-
-  /// Creates a topic on nodes that the cluster chooses.
-  @discardableResult
-  public func createTopic(
-    named name: String, partitionCount: Int32, replicationFactor: Int16?, configuration: [(name: String, value: String?)],
-    validateOnly: Bool
-  ) async throws(ClusterError) -> TopicImage {
-    try await createTopic(
-      named: name, partitionCount: partitionCount, replicationFactor: replicationFactor, assignments: nil,
-      configuration: configuration, validateOnly: validateOnly)
-  }
-
-  /// Adds partitions to a topic on nodes that the cluster chooses.
-  public func createPartitions(topic name: String, count: Int32, validateOnly: Bool) async throws(ClusterError) {
-    try await createPartitions(topic: name, count: count, assignments: nil, validateOnly: validateOnly)
   }
 
   /// Creates a topic with the node's default replication factor.

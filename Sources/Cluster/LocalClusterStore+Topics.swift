@@ -11,18 +11,16 @@ extension LocalClusterStore {
   ///
   /// - Parameters:
   ///   - replicationFactor: 1; nil for the node's default, which has to be 1.
-  ///   - assignments: this node for each partition, or nil.
   ///   - configuration: the topic's own settings; a value of nil is refused.
   ///   - validateOnly: only says what would happen.
   /// - Returns: the topic as it is (or would be) in the image.
   @discardableResult
   public func createTopic(
-    named name: String, partitionCount: Int32, replicationFactor: Int16?, assignments: [[NodeID]]?,
-    configuration: [(name: String, value: String?)], validateOnly: Bool
+    named name: String, partitionCount: Int32, replicationFactor: Int16?, configuration: [(name: String, value: String?)],
+    validateOnly: Bool
   ) async throws(ClusterError) -> TopicImage {
     try await serially { cluster throws(ClusterError) in
       try cluster.checkLeads()
-      try cluster.check(assignments)
       let replicationFactor = replicationFactor ?? cluster.plans.defaultReplicationFactor(cluster.image)
       if replicationFactor < 1 {
         throw ClusterError(.invalidReplicationFactor, "the replication factor must be larger than 0")
@@ -53,10 +51,20 @@ extension LocalClusterStore {
     }
   }
 
-  private func check(_ assignments: [[NodeID]]?) throws(ClusterError) {
-    guard let strange = assignments?.first(where: { $0 != [nodeID] }) else { return }
-    throw ClusterError(
-      .invalidReplicaAssignment, "a partition is assigned to the nodes \(strange), and there is only node \(nodeID)")
+  @discardableResult
+  public func createTopic(
+    named name: String, assignments: [[NodeID]], configuration: [(name: String, value: String?)], validateOnly: Bool
+  ) async throws(ClusterError) -> TopicImage {
+    try check(assignments)
+    return try await createTopic(
+      named: name, partitionCount: Int32(clamping: assignments.count), replicationFactor: 1, configuration: configuration,
+      validateOnly: validateOnly)
+  }
+
+  private func check(_ assignments: [[NodeID]]) throws(ClusterError) {
+    if assignments.contains(where: { $0 != [nodeID] }) {
+      throw ClusterError(.invalidReplicaAssignment, "there is node \(nodeID) alone to keep partitions")
+    }
   }
 
   /// Creates the files of new partitions after noting them; what cannot be created whole is removed again.
@@ -118,15 +126,13 @@ extension LocalClusterStore {
 
   /// Adds partitions to a topic, in the order of `createTopic`.
   ///
-  /// - Parameters:
-  ///   - count: how many there shall be in all.
-  ///   - assignments: this node for each new one, or nil.
+  /// - Parameter count: how many there shall be in all.
   public func createPartitions(
     topic name: String, count: Int32, assignments: [[NodeID]]?, validateOnly: Bool
   ) async throws(ClusterError) {
+    if let assignments { try check(assignments) }
     try await serially { cluster throws(ClusterError) in
       try cluster.checkLeads()
-      try cluster.check(assignments)
       let topic = try cluster.plans.topic(named: name, growingTo: count, in: cluster.image)
       if validateOnly { return }
       let existing = Int32(topic.partitions.count)

@@ -66,16 +66,15 @@ extension RunningNode {
     let coordinator = GroupCoordinator(
       configuration: groups, persistence: CoordinatorStore(store, shardCount: Limits.coordinatorShardCount),
       endpoint: {
-        // A standby coordinates nothing, nor does a node that was deposed.
-        let pair = (cluster as? LocalClusterStore)?.pair
-        if let pair, pair.role != .leader { return nil }
+        // A standby coordinates nothing, nor does a node that was deposed, or may have been.
+        guard store.takesAppends else { return nil }
         return GroupCoordinator.endpoint(ofShard: $0, in: cluster.image, thisNode: thisNode)
       },
       topicPartitionExists: { cluster.image.topics[$0.topic]?.partition($0.partition) != nil },
       logger: Logger(label: "groups"), now: GroupCoordinator.steadyClock())
     do {
       // In a cluster it leads what the cluster gives it.
-      if configuration.etcd == nil, !cluster.isStandby { try coordinator.leadAll() }
+      if configuration.etcd == nil, store.takesAppends { try coordinator.leadAll() }
       return coordinator
     } catch {
       coordinator.close()

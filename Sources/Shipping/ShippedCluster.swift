@@ -26,17 +26,20 @@ public struct ShippedCluster: Hashable, Sendable {
   public var version: Int64
   /// Where Kafka clients reach the leader.
   public var kafkaAddress: String
+  /// When the standby was taken in; another number than before where the leader had none meanwhile.
+  public var registration: Int64
   /// Settings that all topics share unless they have their own: key to text.
   public var settings: [String: String]
   public var topics: [TopicID: ShippedTopic]
 
   public init(
-    identity: PeerIdentity, version: Int64, kafkaAddress: String = "", settings: [String: String],
+    identity: PeerIdentity, version: Int64, kafkaAddress: String = "", registration: Int64 = 0, settings: [String: String],
     topics: [TopicID: ShippedTopic]
   ) {
     self.identity = identity
     self.version = version
     self.kafkaAddress = kafkaAddress
+    self.registration = registration
     self.settings = settings
     self.topics = topics
   }
@@ -52,7 +55,8 @@ public struct ShippedCluster: Hashable, Sendable {
     for topic in topics.values.filter({ known[$0.id] != $0 }).sorted(by: { $0.name < $1.name }) {
       messages.append(.topic(topic))
     }
-    messages.append(.clusterEnds(ClusterHead(identity: identity, version: version, kafkaAddress: kafkaAddress, settings: settings)))
+    messages.append(.clusterEnds(ClusterHead(
+          identity: identity, version: version, kafkaAddress: kafkaAddress, registration: registration, settings: settings)))
     return messages
   }
 }
@@ -62,6 +66,7 @@ struct ClusterHead: Hashable, Sendable {
   var identity: PeerIdentity
   var version: Int64
   var kafkaAddress: String
+  var registration: Int64
   var settings: [String: String]
 }
 
@@ -101,6 +106,7 @@ struct ArrivingCluster {
     guard isArriving else { throw .malformed("a cluster that ends and did not begin") }
     isArriving = false
     return ShippedCluster(
-      identity: head.identity, version: head.version, kafkaAddress: head.kafkaAddress, settings: head.settings, topics: topics)
+      identity: head.identity, version: head.version, kafkaAddress: head.kafkaAddress, registration: head.registration,
+      settings: head.settings, topics: topics)
   }
 }

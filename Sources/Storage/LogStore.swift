@@ -128,9 +128,10 @@ public final class LogStore: Sendable {
   }
 
   private func lane(of topicPartition: TopicPartition) -> Int {
+    if topicPartition.topic == CoordinatorTopic.name { return shared.topicLaneCount }
     // Neighbouring partitions on different lanes; the same in every life.
     let name = topicPartition.topic.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
-    return Int(name &+ UInt32(bitPattern: topicPartition.partition)) % max(1, shared.options.laneCount)
+    return Int(name &+ UInt32(bitPattern: topicPartition.partition)) % shared.topicLaneCount
   }
 
   /// New settings of a topic, from now on.
@@ -144,7 +145,7 @@ public final class LogStore: Sendable {
   /// Hands appends to the lanes of their partitions: one lock and at most one wake-up for each lane. Any thread.
   public func append(_ requests: [AppendRequest]) {
     if shared.options.discardsAppends { return discard(requests) }
-    if shared.lanes.count == 1 { return shared.lanes[0].submit(requests) }
+    if shared.topicLaneCount == 1 { return shared.lanes[0].submit(requests) }
     var byLane = [[AppendRequest]](repeating: [], count: shared.lanes.count)
     for request in requests { byLane[request.partition.laneIndex].append(request) }
     for (lane, requests) in zip(shared.lanes, byLane) where !requests.isEmpty { lane.submit(requests) }

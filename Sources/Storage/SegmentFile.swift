@@ -31,6 +31,8 @@ final class SegmentFile: @unchecked Sendable {
   private var record: SegmentRecord?
   private var isHashVerified: Bool
   private var isFoundDamaged = false
+  /// Somebody else has it whole: it is rather not read than as far as its batches are intact.
+  private var refusesDamaged = false
   private var readUpTo: Int64 = 0
   private var readerCount = 0
   private var pinCount = 0
@@ -66,7 +68,7 @@ final class SegmentFile: @unchecked Sendable {
     if isRemoved {
       throw .damaged(StorageDamage(file: path, baseOffset: nil, offset: Offset(baseOffset), reason: "the segment was removed"))
     }
-    if phase == .missing {
+    if phase == .missing || refusesDamaged && isFoundDamaged {
       throw .damaged(
         StorageDamage(
           file: path, baseOffset: nil, offset: Offset(baseOffset), reason: "the segment has still to come from the leader"))
@@ -80,7 +82,14 @@ final class SegmentFile: @unchecked Sendable {
   /// - Returns: whether the file is opened as immutable.
   func enterVerified(logger: Logger?) throws(StorageError) -> Bool {
     let (isImmutable, unverified) = try enter()
-    if let unverified { verify(unverified, logger: logger) }
+    guard let unverified else { return isImmutable }
+    verify(unverified, logger: logger)
+    if monitor.withLock({ refusesDamaged && isFoundDamaged }) {
+      leave()
+      throw .damaged(
+        StorageDamage(
+          file: path, baseOffset: nil, offset: Offset(baseOffset), reason: "the file is not the one that was sealed"))
+    }
     return isImmutable
   }
 
@@ -129,6 +138,8 @@ final class SegmentFile: @unchecked Sendable {
     phase = .missing
     monitor.unlock()
   }
+
+  func refuseIfDamaged() { monitor.withLock { refusesDamaged = true } }
 
   func setSeal(_ seal: SegmentRecord.Seal) {
     monitor.lock()

@@ -27,7 +27,9 @@ final class SegmentSealing: @unchecked Sendable {
   }
 
   /// Folds the WAL into the file and lets go of it; then the file is read as immutable. Readers wait meanwhile.
-  func run() -> Outcome {
+  ///
+  /// - Parameter becomesSealed: false where nobody may read the file yet: it is still to be compared.
+  func run(becomesSealed: Bool = true) -> Outcome {
     guard file.closeGate() else { return .inUse }
     defer { file.openGate() }
     store.readers.drop(file)
@@ -48,7 +50,7 @@ final class SegmentSealing: @unchecked Sendable {
       close(removesWAL: false)
       return .failed(error)
     }
-    file.becomeSealed()
+    if becomesSealed { file.becomeSealed() }
     return .sealed
   }
 

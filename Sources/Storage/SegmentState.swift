@@ -6,6 +6,16 @@ struct EpochStart: Hashable, Sendable {
   var startOffset: Int64
 }
 
+extension EpochStart {
+  /// The offset from which on two logs may have different records, by who wrote them (KIP-101): the same offset in the same epoch is the same record.
+  /// `Int64.max` where they have the same epochs.
+  static func parting(_ one: [EpochStart], _ other: [EpochStart]) -> Int64 {
+    let common = zip(one, other).prefix { $0 == $1 }.count
+    return min(
+      common < one.count ? one[common].startOffset : .max, common < other.count ? other[common].startOffset : .max)
+  }
+}
+
 /// One older segment, as the active one records it.
 struct SegmentRecord: Hashable, Sendable {
   var baseOffset: Int64

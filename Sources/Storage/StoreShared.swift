@@ -101,8 +101,11 @@ final class StoreShared: @unchecked Sendable {
     self.reserve = reserve
   }
 
+  /// Lanes that partitions of topics are pinned to. There is one more: shards of the coordinator would wait for the topics' large groups there.
+  var topicLaneCount: Int { max(1, options.laneCount) }
+
   func startLanes() {
-    lanes = (0..<max(1, options.laneCount)).map { StorageLane(index: $0, store: self) }
+    lanes = (0..<topicLaneCount + 1).map { StorageLane(index: $0, store: self) }
     for lane in lanes { lane.start() }
   }
 

@@ -23,12 +23,18 @@ final class SteeredCluster: ClusterStore {
   func observe(_ observer: @escaping @Sendable () -> Void) { local.observe(observer) }
   func register(_ node: NodeImage) async throws(ClusterError) { try await local.register(node) }
   func createTopic(
-    named name: String, partitionCount: Int32, replicationFactor: Int16?, assignments: [[NodeID]]?,
-    configuration: [(name: String, value: String?)], validateOnly: Bool
+    named name: String, partitionCount: Int32, replicationFactor: Int16?, configuration: [(name: String, value: String?)],
+    validateOnly: Bool
   ) async throws(ClusterError) -> TopicImage {
     try await local.createTopic(
-      named: name, partitionCount: partitionCount, replicationFactor: replicationFactor, assignments: assignments,
-      configuration: configuration, validateOnly: validateOnly)
+      named: name, partitionCount: partitionCount, replicationFactor: replicationFactor, configuration: configuration,
+      validateOnly: validateOnly)
+  }
+  func createTopic(
+    named name: String, assignments: [[NodeID]], configuration: [(name: String, value: String?)], validateOnly: Bool
+  ) async throws(ClusterError) -> TopicImage {
+    try await local.createTopic(
+      named: name, assignments: assignments, configuration: configuration, validateOnly: validateOnly)
   }
   func deleteTopic(named name: String) async throws(ClusterError) { try await local.deleteTopic(named: name) }
   func deleteTopic(id: TopicID) async throws(ClusterError) -> String { try await local.deleteTopic(id: id) }

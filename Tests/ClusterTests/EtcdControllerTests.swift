@@ -235,8 +235,7 @@ private final class AcceptedChannels: Sendable {
       named: "a", partitionCount: 1, replicationFactor: 1, configuration: [], validateOnly: false)
     let name = TopicPartition(topic: "a", partition: 0)
     let byHand = try await store.createTopic(
-      named: "b", partitionCount: 2, replicationFactor: nil, assignments: [[NodeID(3), NodeID(1)], [NodeID(2)]],
-      configuration: [], validateOnly: false)
+      named: "b", assignments: [[NodeID(3), NodeID(1)], [NodeID(2)]], configuration: [], validateOnly: false)
     #expect(byHand.partitions.map(\.replicas) == [[NodeID(3), NodeID(1)], [NodeID(2)]])
     let home = topic.partitions[0].replicas[0]
     let away = try #require([NodeID(1), NodeID(2), NodeID(3)].first { $0 != home })

@@ -1,3 +1,4 @@
+import Coordination
 import Glibc
 import HistorySupport
 import Logging
@@ -133,6 +134,64 @@ struct FollowedLogTests {
   @Test("has what the other has, segment by segment the same bytes, also after either end was away")
   func samePages() async throws {
     try await withTemporaryDirectory { directory in try await follow(in: directory) }
+  }
+
+  @Test("has the coordinator's shards too: led by it, they have the groups, and every offset that was committed")
+  func coordinator() async throws {
+    try await withTemporaryDirectory { directory in try await takeOver(in: directory) }
+  }
+
+  private func takeOver(in directory: String) async throws {
+    let shardCount = 2
+    let leader = try Leader(directory + "/leader")
+    try leader.store.leadCoordinator(shardCount: shardCount)
+    let groups = CoordinatorStore(leader.store, shardCount: shardCount)
+    func commit(_ offset: Int64, of group: String, in store: CoordinatorStore) throws {
+      let committed = CommittedOffset(
+        offset: offset, leaderEpoch: -1, metadata: "", commitTimestamp: now, expireTimestamp: nil)
+      try store.apply(
+        [GroupChanges(groupID: group, changes: [.offsetCommitted(partitions[0], committed)])], to: store.shard(of: group))
+    }
+    let listener = try await leader.listen()
+    let store = try openStore(directory + "/follower", 2)
+    let client = PeerClient.start(
+      PeerClient.Configuration(leader: HostPort(host: "127.0.0.1", port: listener.address.port!), secret: nil),
+      identity: PeerIdentity(node: NodeID(2), clusterID: "c", leaderEpoch: LeaderEpoch(1)),
+      on: MultiThreadedEventLoopGroup.singleton, logger: quiet, listener: { _ in })
+    var replicas: [FollowerPartition] = []
+    for shard in 0..<shardCount {
+      let name = CoordinatorTopic.partition(shard)
+      let replica = try store.openReplica(of: name, topicID: CoordinatorTopic.id, configuration: configuration)
+      replicas.append(replica)
+      client.follow(name, topicID: CoordinatorTopic.id, into: FollowedLog(replica))
+    }
+    try await eventually("the follower has what was there") { replicas.allSatisfy { $0.standing != nil } }
+    // From here on a commit is answered when both have it.
+    for shard in 0..<shardCount {
+      try leader.store.setReplicas(
+        of: CoordinatorTopic.partition(shard), topicID: CoordinatorTopic.id,
+        ReplicaSet(replicas: [NodeID(1), NodeID(2)], inSync: [NodeID(1), NodeID(2)], isFixed: true))
+    }
+    var expected: [String: Int64] = [:]
+    for number in 0..<100 {
+      let group = "group \(number % 20)"
+      try commit(Int64(number), of: group, in: groups)
+      expected[group] = Int64(number)
+    }
+    // The leader is gone from one moment to the next; what it answered is here.
+    await listener.stop()
+    await client.stop()
+    for replica in replicas { try replica.promote(to: LeaderEpoch(1)) }
+    let next = CoordinatorStore(store, shardCount: shardCount)
+    var found: [String: Int64] = [:]
+    for shard in 0..<shardCount {
+      for group in try next.load(shard: shard) { found[group.groupID] = group.offsets[partitions[0]]?.offset }
+    }
+    #expect(found == expected)
+    try commit(1_000, of: "group 3", in: next)
+    try store.close()
+    try leader.store.close()
+    #expect(try OfflineStore(dataDirectory: directory + "/follower").groups().count == 20)
   }
 
   private func follow(in directory: String) async throws {

@@ -201,7 +201,7 @@ struct SystemTableTests {
       #expect(try rows.of("SELECT sum(records) FROM quire_batches") == ["5"])
       #expect(try rows.of("SELECT group_id, state IS NULL FROM quire_groups") == ["team,1"])
       #expect(try rows.of("SELECT committed_offset, lag FROM quire_lag") == ["1,2"])
-      for table in ["quire_nodes", "quire_configs", "quire_queries"] {
+      for table in ["quire_nodes", "quire_cluster", "quire_replicas", "quire_configs", "quire_queries"] {
         do throws(QueryError) {
           _ = try files.ask("SELECT * FROM \(table)")
           Issue.record("\(table) answered")

@@ -33,7 +33,7 @@ import Testing
     .noFile(stream, base: 1, generation: 2), .refused(stream, PeerRefusal(.notLeader, "")),
     .lag(stream, ReplicaLag(commits: 1, bytes: 2, milliseconds: 3)), .clusterBegins(isSnapshot: true),
     .topic(ShippedTopic(name: "t", id: topicID, leaderEpochs: [LeaderEpoch(0), LeaderEpoch(3)], settings: ["b": "2", "a": "", "ä": "ö"])),
-    .topicRemoved(topicID), .clusterEnds(ClusterHead(identity: identity(1), version: 8, kafkaAddress: "a:9092", settings: ["x": "y"])),
+    .topicRemoved(topicID), .clusterEnds(ClusterHead(identity: identity(1), version: 8, kafkaAddress: "a:9092", registration: 7, settings: ["x": "y"])),
   ]
 
   private static func payload(_ message: PeerMessage) -> ByteBuffer {

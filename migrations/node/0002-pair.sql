@@ -2,7 +2,8 @@
 --
 -- role: leader, standby, or fenced (it led, and knows that the other one does now). epoch: who was promoted last has the highest.
 -- peer_*: a leader's standby, if it has one (peer_node is not null); a standby's leader; of a fenced node, the new leader.
--- was_complete: of a standby: it had once all that its leader had acknowledged, and may be promoted.
+-- registration: when the standby was taken in, by the leader's clock. was_complete: of a standby: since then it had once all that its leader
+-- had acknowledged, and may be promoted.
 -- to_fence: of a leader that was promoted: where its former leader may still be, which has not been told; empty once it has been.
 -- promoted_over: of such a leader: the address it followed.
 CREATE TABLE pair(
@@ -14,6 +15,7 @@ CREATE TABLE pair(
   peer_kafka_address TEXT NOT NULL,
   since_ms INTEGER NOT NULL,
   was_complete INTEGER NOT NULL,
+  registration INTEGER NOT NULL,
   to_fence TEXT NOT NULL,
   promoted_over TEXT NOT NULL
 ) STRICT;

@@ -31,14 +31,7 @@ extension AdminContext {
       var row = CreateTopicsResponse.CreatableTopicResult()
       row.name = topic.name
       do throws(ClusterError) {
-        let created = try await cluster.createTopic(
-          named: topic.name, partitionCount: try partitionCount(of: topic),
-          replicationFactor: topic.assignments.isEmpty && topic.replicationFactor != -1 ? topic.replicationFactor : nil,
-          assignments: topic.assignments.isEmpty
-            ? nil
-            : topic.assignments.sorted { $0.partitionIndex < $1.partitionIndex }.map { $0.brokerIDs.map { NodeID($0) } },
-          configuration: topic.configs.map { ($0.name, $0.value) }, validateOnly: request.validateOnly)
-        describe(created, in: &row, isCreated: !request.validateOnly)
+        describe(try await create(topic, validateOnly: request.validateOnly), in: &row, isCreated: !request.validateOnly)
       } catch {
         row.errorCode = error.errorCode
         row.errorMessage = error.message
@@ -47,6 +40,23 @@ extension AdminContext {
       response.topics.append(row)
     }
     return response
+  }
+
+  private func create(
+    _ topic: CreateTopicsRequest.CreatableTopic, validateOnly: Bool
+  ) async throws(ClusterError) -> TopicImage {
+    let configuration: [(name: String, value: String?)] = topic.configs.map { ($0.name, $0.value) }
+    let count = try partitionCount(of: topic)
+    guard topic.assignments.isEmpty else {
+      let assignments = topic.assignments.sorted { $0.partitionIndex < $1.partitionIndex }
+      return try await cluster.createTopic(
+        named: topic.name, assignments: assignments.map { $0.brokerIDs.map { NodeID($0) } }, configuration: configuration,
+        validateOnly: validateOnly)
+    }
+    return try await cluster.createTopic(
+      named: topic.name, partitionCount: count,
+      replicationFactor: topic.replicationFactor != -1 ? topic.replicationFactor : nil, configuration: configuration,
+      validateOnly: validateOnly)
   }
 
   private func partitionsAsked(of topic: CreateTopicsRequest.CreatableTopic) -> Int {

@@ -2,6 +2,7 @@ internal import Cluster
 internal import KafkaProtocol
 internal import Logging
 internal import Model
+internal import Storage
 
 /// InitProducerId, versions 0 to 4: a producer id for an idempotent producer (KIP-98, KIP-360).
 ///
@@ -28,7 +29,9 @@ extension Call {
         response.producerID = try await broker.producerIDs.next()
         response.producerEpoch = 0
       } catch {
-        broker.logger.error("no producer id", metadata: ["error": "\(error)"])
+        // That a standby gives none is nobody's fault; the producer asks again and again.
+        broker.logger.log(
+          level: broker.store.takesAppends ? .error : .debug, "no producer id", metadata: ["error": "\(error)"])
         response.errorCode = .coordinatorNotAvailable
       }
       reply(response)

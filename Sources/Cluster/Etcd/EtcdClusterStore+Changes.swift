@@ -9,16 +9,33 @@ extension EtcdClusterStore {
 
   @discardableResult
   public func createTopic(
-    named name: String, partitionCount: Int32, replicationFactor: Int16?, assignments: [[NodeID]]?,
-    configuration: [(name: String, value: String?)], validateOnly: Bool
+    named name: String, partitionCount: Int32, replicationFactor: Int16?, configuration: [(name: String, value: String?)],
+    validateOnly: Bool
+  ) async throws(ClusterError) -> TopicImage {
+    try await createTopic(
+      named: name, partitionCount: partitionCount, configuration: configuration, validateOnly: validateOnly
+    ) { count, image throws(ClusterError) in
+      try placed(0..<count, replicationFactor ?? plans.defaultReplicationFactor(image), in: image)
+    }
+  }
+
+  @discardableResult
+  public func createTopic(
+    named name: String, assignments: [[NodeID]], configuration: [(name: String, value: String?)], validateOnly: Bool
+  ) async throws(ClusterError) -> TopicImage {
+    try await createTopic(
+      named: name, partitionCount: Int32(clamping: assignments.count), configuration: configuration, validateOnly: validateOnly
+    ) { _, image throws(ClusterError) in try assigned(assignments, in: image) }
+  }
+
+  private func createTopic(
+    named name: String, partitionCount: Int32, configuration: [(name: String, value: String?)], validateOnly: Bool,
+    placement: (Int, ClusterImage) throws(ClusterError) -> [PartitionImage]
   ) async throws(ClusterError) -> TopicImage {
     let keys = seen()
     let topic = try plans.topic(
       named: name, partitionCount: partitionCount, configuration: configuration, in: keys.image
-    ) { count throws(ClusterError) in
-      if let assignments { return try placed(as: assignments, in: keys.image) }
-      return try placed(0..<count, replicationFactor ?? plans.defaultReplicationFactor(keys.image), in: keys.image)
-    }
+    ) { count throws(ClusterError) in try placement(count, keys.image) }
     if validateOnly { return topic }
     try await write(topic.partitions, of: topic.id, from: 0, if: [])
     let record = TopicRecord(
@@ -53,13 +70,15 @@ extension EtcdClusterStore {
     }
   }
 
-  /// New partitions on these nodes, each led by its first replica.
-  private func placed(as assignments: [[NodeID]], in image: ClusterImage) throws(ClusterError) -> [PartitionImage] {
+  /// New partitions where somebody wants them, led by the first of their nodes.
+  private func assigned(_ assignments: [[NodeID]], in image: ClusterImage) throws(ClusterError) -> [PartitionImage] {
     var partitions: [PartitionImage] = []
     for replicas in assignments {
-      guard !replicas.isEmpty, Set(replicas).count == replicas.count, replicas.allSatisfy({ image.nodes[$0] != nil }) else {
-        throw ClusterError(
-          .invalidReplicaAssignment, "a partition is assigned to no node, to one twice, or to one that is unknown")
+      guard !replicas.isEmpty, Set(replicas).count == replicas.count else {
+        throw ClusterError(.invalidReplicaAssignment, "a partition is assigned to no node, or to one twice")
+      }
+      if let strange = replicas.first(where: { image.nodes[$0] == nil }) {
+        throw ClusterError(.invalidReplicaAssignment, "a partition is assigned to node \(strange), which is unknown")
       }
       partitions.append(PartitionImage(leader: replicas[0], leaderEpoch: .zero, replicas: replicas, isr: replicas))
     }
@@ -119,10 +138,16 @@ extension EtcdClusterStore {
     let condition = EtcdCondition.unchanged(key, modRevision: keys.modRevision(of: key))
     let first = topic.partitions.count
     let replicationFactor = Int16(clamping: topic.partitions.first?.replicas.count ?? 1)
-    let added =
-      if let assignments { try placed(as: assignments, in: keys.image) } else {
-        try placed(first..<Int(count), replicationFactor, in: keys.image)
-      }
+    let added: [PartitionImage]
+    if let assignments {
+      added = try assigned(assignments, in: keys.image)
+    } else {
+      added = try placed(first..<Int(count), replicationFactor, in: keys.image)
+    }
+    guard added.count == Int(count) - first else {
+      throw ClusterError(
+        .invalidReplicaAssignment, "\(Int(count) - first) partitions are to be added, and \(added.count) are assigned")
+    }
     if validateOnly { return }
     try await write(added, of: topic.id, from: first, if: [condition])
     guard var record = keys.topicRecord(name) else {

@@ -68,7 +68,11 @@ extension LocalClusterStore {
       if !isNew, pair.peerAddress == address { return [] }
       pair.peer = node
       pair.peerAddress = address
-      if isNew { pair.sinceMilliseconds = cluster.now() }
+      if isNew {
+        pair.sinceMilliseconds = cluster.now()
+        // Another one than before, whatever the clock did.
+        pair.registration = max(pair.registration + 1, pair.sinceMilliseconds)
+      }
       try cluster.write(pair)
       return isNew ? cluster.replicasChanged() : []
     }

@@ -24,6 +24,8 @@ public struct LeaderImage: Sendable {
   public var leader: NodeID
   public var epoch: LeaderEpoch
   public var kafkaAddress: String
+  /// When it took this node in.
+  public var registration: Int64
   /// How many changes it has seen, over all lives of the leader.
   public var version: Int64
   /// Those made at run time for every node.
@@ -31,8 +33,10 @@ public struct LeaderImage: Sendable {
   public var topics: [Topic]
 
   public init(
-    leader: NodeID, epoch: LeaderEpoch, kafkaAddress: String, version: Int64, settings: [String: String], topics: [Topic]
+    leader: NodeID, epoch: LeaderEpoch, kafkaAddress: String, registration: Int64, version: Int64, settings: [String: String],
+    topics: [Topic]
   ) {
+    self.registration = registration
     self.leader = leader
     self.epoch = epoch
     self.kafkaAddress = kafkaAddress
@@ -68,6 +72,7 @@ extension LocalClusterStore {
       guard cluster.pair.role == .standby else { throw ClusterError(.invalidRequest, "this node is no standby") }
       var pair = cluster.pair
       (pair.peer, pair.epoch, pair.peerKafkaAddress) = (leader.leader, leader.epoch, leader.kafkaAddress)
+      if pair.registration != leader.registration { (pair.registration, pair.wasComplete) = (leader.registration, false) }
       if pair != cluster.pair { try cluster.write(pair) }
       let before = cluster.image
       let ids = Set(leader.topics.map(\.id))

@@ -24,8 +24,10 @@ public struct PairState: Hashable, Sendable {
   public var peerKafkaAddress: String
   /// Since when it is what it is, in milliseconds since 1970.
   public var sinceMilliseconds: Int64
-  /// Of a standby: it had once all that its leader had acknowledged.
+  /// Of a standby: since its registration it had once all that its leader had acknowledged.
   public var wasComplete: Bool
+  /// When the standby was taken in, by the leader's clock; a leader that had none meanwhile may have acknowledged what it lacks.
+  public var registration: Int64
   /// Of a leader that was promoted: where its former leader may be, which has not been told.
   public var toFence: HostPort?
   /// Of a leader that was promoted: the address it followed.
@@ -34,7 +36,7 @@ public struct PairState: Hashable, Sendable {
   /// A leader without a standby.
   public static let alone = PairState(
     role: .leader, epoch: .zero, peer: nil, peerAddress: nil, peerKafkaAddress: "", sinceMilliseconds: 0, wasComplete: false,
-    toFence: nil, promotedOver: nil)
+    registration: 0, toFence: nil, promotedOver: nil)
 
   /// The node that has to have what is acknowledged with acks=all.
   public var standby: NodeID? { role == .leader ? peer : nil }

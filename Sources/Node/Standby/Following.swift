@@ -135,6 +135,9 @@ final class Following: Sendable {
     }
   }
 
+  /// Partitions that lack segments at this moment, which only the leader has.
+  var incompletePartitions: [TopicPartition] { followers.filter { !$0.value.isComplete }.keys.sorted() }
+
   private func lookWhetherComplete() async {
     guard !cluster.pair.wasComplete, isComplete else { return }
     do throws(ClusterError) {
@@ -163,7 +166,7 @@ extension LeaderImage {
   init(_ shipped: ShippedCluster) {
     self.init(
       leader: shipped.identity.node, epoch: shipped.identity.leaderEpoch, kafkaAddress: shipped.kafkaAddress,
-      version: shipped.version, settings: shipped.settings,
+      registration: shipped.registration, version: shipped.version, settings: shipped.settings,
       topics: shipped.topics.values.map {
         Topic(name: $0.name, id: $0.id, leaderEpochs: $0.leaderEpochs, settings: $0.settings)
       })
@@ -171,7 +174,9 @@ extension LeaderImage {
 }
 
 extension ShippedCluster {
-  init(_ image: ClusterImage, version: Int64, identity: PeerIdentity, kafkaAddress: HostPort) {
+  init(
+    _ image: ClusterImage, version: Int64, identity: PeerIdentity, kafkaAddress: HostPort, registration: Int64
+  ) {
     let topics = image.topics.values.map { topic in
       (
         topic.id,
@@ -180,7 +185,8 @@ extension ShippedCluster {
       )
     }
     self.init(
-      identity: identity, version: version, kafkaAddress: "\(kafkaAddress)", settings: image.nodeSettings.dynamicDefault,
+      identity: identity, version: version, kafkaAddress: "\(kafkaAddress)", registration: registration,
+      settings: image.nodeSettings.dynamicDefault,
       topics: Dictionary(uniqueKeysWithValues: topics))
   }
 }

@@ -1,4 +1,3 @@
-import Broker
 import Cluster
 import Logging
 import Metadata
@@ -17,6 +16,9 @@ extension PairedNode {
   private static let drainMax = Duration.seconds(10)
   /// The leader tells its lag every second: what it told before it was fenced is not looked at.
   private static let drainMin = Duration.milliseconds(1_500)
+
+  /// How long a connection to a leader that is gone may look alive.
+  private static let deathIsNoticed = Duration.seconds(5)
 
   /// Makes this standby the leader.
   ///
@@ -55,7 +57,15 @@ extension PairedNode {
         description:
           "this standby never had all that its leader acknowledged: records would be lost. --force makes it the leader nevertheless")
     }
+    let incomplete = following.incompletePartitions.map(\.description)
+    let list = incomplete.prefix(10).joined(separator: ", ") + (incomplete.count > 10 ? ", …" : "")
+    guard incomplete.isEmpty || force else {
+      throw PairRefusal(
+        description:
+          "\(incomplete.count) partitions lack segments at the moment (\(list)): try again, or lose them with --force")
+    }
     var words: [String] = []
+    if !incomplete.isEmpty { words.append("\(incomplete.count) partitions lacked segments: \(list)") }
     if !pair.wasComplete { words.append("this standby never had all that its leader acknowledged: records may be lost") }
     let epoch = LeaderEpoch(pair.epoch.rawValue + 1)
     var toFence = pair.peerAddress
@@ -78,7 +88,7 @@ extension PairedNode {
     words += await lead(epochs)
     try await cluster.lead(epochs)
     store.setTakesAppends(true)
-    for shard in 0..<Limits.coordinatorShardCount { dependencies.groups.lead(shard: shard) }
+    leadGroups()
     state.withLock { $0.port }?.update(identity)
     if toFence != nil { keepFencing() }
     logger.notice("this node was promoted and leads", metadata: ["epoch": "\(epoch)"])
@@ -91,15 +101,25 @@ extension PairedNode {
     guard let address = cluster.pair.peerAddress else { return false }
     var own = identity
     own.leaderEpoch = epoch
-    do throws(PeerRefusal) {
-      try await PeerClient.fence(client(of: address), as: own, on: dependencies.group)
-      return true
-    } catch {
-      let isConnected = if case .connected = following.status.state { true } else { false }
-      if !isConnected, error.code == .disconnected || error.code == .silent { return false }
+    let deadline = ContinuousClock.now + Self.deathIsNoticed
+    while true {
+      let refusal: PeerRefusal
+      do throws(PeerRefusal) {
+        try await PeerClient.fence(client(of: address), as: own, on: dependencies.group)
+        return true
+      } catch { refusal = error }
+      let isGone = refusal.code == .disconnected || refusal.code == .silent
+      if isGone {
+        guard case .connected = following.status.state else { return false }
+        // It died a moment ago.
+        if ContinuousClock.now < deadline {
+          try? await Task.sleep(for: .milliseconds(200))
+          continue
+        }
+      }
       throw PairRefusal(
         description:
-          "the leader at \(address) is alive and could not be told that it leads no longer (\(error)): what it goes on to take would be lost. --force makes this node the leader nevertheless"
+          "the leader at \(address) is alive and could not be told that it leads no longer (\(refusal)): what it goes on to take would be lost. --force makes this node the leader nevertheless"
       )
     }
   }
@@ -149,11 +169,14 @@ extension PairedNode {
   ///
   /// - Returns: what was done, in sentences.
   func forgetStandby() async throws -> [String] {
+    if let standby = cluster.pair.standby, isConnected(to: standby) {
+      throw PairRefusal(description: "node \(standby) is connected, and would be taken in anew: stop it first")
+    }
     do throws(ClusterError) {
       let standby = try await cluster.forgetStandby()
       takeAppends("its standby was taken out")
       logger.notice("this node has no standby any more", metadata: ["was": "node \(standby)"])
-      return ["node \(standby) is the standby no longer: what is appended waits for nobody"]
+      return ["node \(standby) is the standby no longer: what is appended waits for nobody. Never promote it before it has come back and has everything"]
     } catch { throw PairRefusal(description: "\(error)") }
   }
 

@@ -77,6 +77,9 @@ final class PairedNode: Sendable {
   /// The leader that is followed; nil for a node that leads.
   var leader: LeaderStatus? { state.withLock { $0.following }?.status }
 
+  /// Why clients had better go elsewhere; nil where they need not.
+  var unreadiness: String? { cluster.pair.role == .fenced ? "fenced: another node was promoted" : nil }
+
   func isConnected(to node: NodeID) -> Bool {
     if case .connected(let identity)? = leader?.state, identity.node == node { return true }
     return followers.contains { $0.identity.node == node }
@@ -116,7 +119,9 @@ final class PairedNode: Sendable {
     guard let port = state.withLock({ $0.port }), cluster.pair.role == .leader,
       let (image, version) = try? await cluster.versionedImage()
     else { return }
-    port.publish(ShippedCluster(image, version: version, identity: identity, kafkaAddress: dependencies.kafka))
+    port.publish(
+      ShippedCluster(
+        image, version: version, identity: identity, kafkaAddress: dependencies.kafka, registration: cluster.pair.registration))
   }
 
   private func follow() async throws {
@@ -164,6 +169,8 @@ final class PairedNode: Sendable {
           "this node has a standby from now on: acks=all waits for it, and is refused while it is away",
           metadata: ["node": "\(follower.node)"])
       }
+      // Which registration it is.
+      imageChanges.continuation.yield()
       for complaint in complaints {
         logger.error("a partition does not wait for the standby yet", metadata: ["reason": "\(complaint)"])
       }
@@ -175,8 +182,11 @@ final class PairedNode: Sendable {
   func takeAppends(_ reason: String) {
     guard !store.takesAppends, cluster.pair.role == .leader else { return }
     store.setTakesAppends(true)
+    leadGroups()
     logger.notice("this node takes records", metadata: ["because": "\(reason)"])
   }
+
+  func leadGroups() { for shard in 0..<Limits.coordinatorShardCount { dependencies.groups.lead(shard: shard) } }
 
   /// The other node was promoted. Blocks until that is durable.
   private func beFenced(by leader: PeerIdentity) throws(PeerRefusal) {

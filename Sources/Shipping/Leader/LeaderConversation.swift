@@ -19,6 +19,8 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
   let core: ListenerCore
   private(set) var connection: PeerConnection!
   private(set) var peer: PeerIdentity?
+  /// It was admitted; others only ask, or tell.
+  private(set) var isFollower = false
   private var phase = Phase.ending
   private var earlyBytes = 0
   var streams: [StreamID: LeaderStream] = [:]
@@ -115,6 +117,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     guard !isClosed, case .admitting(let early) = phase else { return }
     phase = .following
     if let refusal { return connection.close(refusal) }
+    isFollower = true
     core.admitted(self, peer)
     core.logger.info(
       "a follower has connected", metadata: ["node": "\(peer.node)", "address": "\(connection.remoteAddress)"])

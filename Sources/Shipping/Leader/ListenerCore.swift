@@ -97,6 +97,7 @@ final class ListenerCore: Sendable {
       logger.debug("a connection to the peer port was refused", metadata: ["reason": "\(reason)"])
       return
     }
+    guard conversation.isFollower else { return }
     metrics.disconnections.increment()
     logger.notice("a follower has gone", metadata: ["node": "\(peer.node)", "reason": "\(reason)"])
   }

@@ -42,7 +42,7 @@ extension PeerMessage {
       .clusterEnds(
         ClusterHead(
           identity: try reader.identity(), version: try reader.integer(), kafkaAddress: try reader.text(),
-          settings: try reader.settings()))
+          registration: try reader.integer(), settings: try reader.settings()))
     default: try decodeStreamMessage(kind, &reader, payload)
     }
   }

@@ -34,6 +34,7 @@ extension PeerMessage {
       buffer.writeIdentity(head.identity)
       buffer.writeInteger(head.version)
       buffer.writeText(head.kafkaAddress)
+      buffer.writeInteger(head.registration)
       buffer.writeSettings(head.settings)
     default: encodeStreamMessage(into: &buffer)
     }

@@ -4,6 +4,9 @@ internal import SQLite
 
 /// Where the shards of the coordinator lie: each in a directory of its own, as a partition does.
 enum CoordinatorFiles {
+  /// Bytes: a commit changes a few rows on two or three pages.
+  static let pageSize = 4_096
+
   static func directory(in dataDirectory: String) -> String { "\(dataDirectory)/coordinator" }
   static func directory(of shard: Int, in dataDirectory: String) -> String { "\(directory(in: dataDirectory))/\(shard)" }
 
@@ -75,7 +78,7 @@ enum CoordinatorFiles {
     var state = emptyState(of: shard, topicID: CoordinatorTopic.id)
     // What it holds from the beginning is its first commit.
     state.commitSequence = 1
-    try SegmentBuilder.build(state, in: directory, pageSize: options.pageSize, now: now) { target throws(StorageError) in
+    try SegmentBuilder.build(state, in: directory, pageSize: pageSize, now: now) { target throws(StorageError) in
       try storage { () throws(SQLiteError) in
         let statements = try CoordinatorStatements(target)
         for group in groups {

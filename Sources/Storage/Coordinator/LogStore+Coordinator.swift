@@ -30,7 +30,7 @@ extension LogStore {
     let directory = shared.directory(of: CoordinatorTopic.partition(shard))
     try FileSystem.makeDirectory(directory)
     try SegmentBuilder.build(
-      CoordinatorFiles.emptyState(of: shard, topicID: CoordinatorTopic.id), in: directory, pageSize: shared.options.pageSize,
+      CoordinatorFiles.emptyState(of: shard, topicID: CoordinatorTopic.id), in: directory, pageSize: CoordinatorFiles.pageSize,
       now: shared.now())
   }
 

@@ -94,7 +94,7 @@ extension FollowerPartition {
       complain("a leader's log ends before what was acknowledged", StorageError.damaged(lost(below: active.extent.endOffset)))
       toldHighWatermark = active.extent.endOffset
     }
-    if active.state.segments != segments { takeSegments(of: active.state, predecessor: nil) }
+    if active.state.segments != segments || active.state.epochs != epochs { takeSegments(of: active.state, predecessor: nil) }
     publish()
   }
 

@@ -88,6 +88,7 @@ extension FollowerPartition {
       _ = file.claimRemoval(force: true)
       store.readers.drop(file)
     }
+    keepFromRemoval(name)
     if predecessor?.isGone == true { predecessor = nil }
     older.removeAll { $0.file.isGone }
     if FileSystem.exists(path) { noteResync("a full state", to: FollowerSegment.position(of: state)) }

@@ -20,7 +20,7 @@ extension FollowerPartition {
 
   /// Every segment is here as far as it has to be: it could lead without a loss.
   public var isComplete: Bool {
-    locked { active != nil && !older.contains { $0.stage == .wanted || $0.isIncomplete && $0.stage != .settled } }
+    locked { active != nil && !older.contains { $0.stage == .wanted || $0.isIncomplete } }
   }
 
   func copyPath(of name: SegmentName) -> String { "\(log.directory)/\(name.fileName)\(Self.copyEnding)" }
@@ -80,14 +80,18 @@ extension FollowerPartition {
       _ = segment.file.claimRemoval(force: true)
       store.readers.drop(segment.file)
     }
+    keepFromRemoval(segment.name)
     // A -wal that is left of what was there would be replayed into the new file.
     for ending in ["-wal", "-shm"] { try FileSystem.remove(path + ending) }
     try FileSystem.rename(copy, to: path)
+    try removeDistrusted(path)
     try FileSystem.syncDirectory(log.directory)
     let file = SegmentFile(directory: log.directory, name: segment.name, phase: .sealed, record: segment.record)
     // It was compared just now.
     file.becomeSealed()
-    older[index] = OlderSegment(record: segment.record, file: file, stage: .settled)
+    file.refuseIfDamaged()
+    older[index] = OlderSegment(
+      record: segment.record, file: file, stage: .settled, end: segment.record.endOffset, own: segment.record.seal)
     if segment.file.name != segment.name { removals.append((segment.file, active?.extent.endOffset ?? 0)) }
     store.readAhead.drop(log)
     if segment.isDifferent, let active { noteHeal("a file", to: active.position) }

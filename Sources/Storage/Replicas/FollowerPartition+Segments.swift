@@ -22,11 +22,16 @@ extension FollowerPartition {
     /// What readers are given: of another generation while that of the record has not come.
     var file: SegmentFile
     var stage: Stage
+    /// Where what is here of it ends.
+    var end: Int64
+    /// Of the file that is here, where that is sealed.
+    var own: SegmentRecord.Seal?
     /// It was here, and was not the leader's.
     var isDifferent = false
-    /// What came of it ends before it does: only the file helps.
-    var isIncomplete = false
     var retry = RetryDelay(firstMilliseconds: 100, longestMilliseconds: 5_000)
+
+    /// What came of it ends before it does: only the file helps.
+    var isIncomplete: Bool { end < record.endOffset }
 
     var name: SegmentName { SegmentName(baseOffset: record.baseOffset, generation: record.generation) }
   }
@@ -37,26 +42,58 @@ extension FollowerPartition {
   ///   - predecessor: what was the active segment until now.
   ///   - endOffset: where that ends here.
   func takeSegments(of state: PartitionState, predecessor: SegmentFile?, endOffset: Int64 = .max) {
+    let parting = EpochStart.parting(epochs, state.epochs)
+    epochs = state.epochs
     var known = Dictionary(older.map { ($0.record.baseOffset, $0) }) { $1 }
     older = state.segments.map { record in
-      segment(of: record, known: known.removeValue(forKey: record.baseOffset), predecessor: predecessor)
+      segment(of: record, known: known.removeValue(forKey: record.baseOffset), predecessor: predecessor, endOffset)
     }
-    for index in older.indices {
-      if let predecessor, older[index].file === predecessor {
-        older[index].isIncomplete = endOffset < older[index].record.endOffset
+    for index in older.indices where older[index].stage != .wanted {
+      let segment = older[index]
+      if min(segment.end, segment.record.endOffset) > parting {
+        undo(at: index)
+      } else if let own = segment.own, let seal = segment.record.seal, own != seal {
+        distrustOlder(at: index)
+      } else if segment.isIncomplete, segment.record.seal != nil {
+        want(at: index)
       }
-      let isHopeless = older[index].isIncomplete && older[index].stage == .closing && older[index].record.seal != nil
-      if isHopeless { older[index].stage = .wanted }
     }
     var gone = known.values.map(\.file)
     if let predecessor { gone.append(predecessor) }
-    for file in gone where !older.contains(where: { $0.file === file }) { discard(file) }
+    for file in gone where !file.isGone && !older.contains(where: { $0.file === file }) { discard(file) }
+  }
+
+  /// It has records of a leader that was deposed before they were replicated: nobody reads it again, in no life.
+  private func undo(at index: Int) {
+    let segment = older[index]
+    _ = segment.file.claimRemoval(force: true)
+    store.readers.drop(segment.file)
+    store.readAhead.drop(log)
+    do throws(StorageError) {
+      try SegmentBuilder.removeDatabase(segment.file.path)
+      try FileSystem.syncDirectory(segment.file.directory)
+    } catch { complain("a segment with records that were not replicated could not be removed", error) }
+    older[index] = missing(segment.record)
+    older[index].isDifferent = true
+    noteChanged()
+    store.logger.notice(
+      "a segment with records that were not replicated comes anew", metadata: ["file": "\(segment.file.path)"])
+  }
+
+  private func missing(_ record: SegmentRecord) -> OlderSegment {
+    var unsealed = record
+    unsealed.seal = nil
+    let name = SegmentName(baseOffset: record.baseOffset, generation: record.generation)
+    let file = SegmentFile(directory: log.directory, name: name, phase: .missing, record: unsealed)
+    return OlderSegment(record: record, file: file, stage: .wanted, end: record.baseOffset)
   }
 
   /// Only when it cannot be undone: the commit that says so is as old as the log is now.
   private func discard(_ file: SegmentFile) { removals.append((file, active?.extent.endOffset ?? 0)) }
 
-  private func segment(of record: SegmentRecord, known: OlderSegment?, predecessor: SegmentFile?) -> OlderSegment {
+  private func segment(
+    of record: SegmentRecord, known: OlderSegment?, predecessor: SegmentFile?, _ endOffset: Int64
+  ) -> OlderSegment {
     let name = SegmentName(baseOffset: record.baseOffset, generation: record.generation)
     if var known, known.name == name {
       if known.record.seal == nil, let seal = record.seal, known.file.name == name { known.file.setSeal(seal) }
@@ -68,24 +105,67 @@ extension FollowerPartition {
     unsealed.seal = nil
     let here = known?.file ?? (predecessor?.baseOffset == record.baseOffset ? predecessor : nil)
     if known == nil { here?.becomeClosing(unsealed) }
-    if let here, here.name == name { return OlderSegment(record: record, file: here, stage: .closing) }
+    let end = known?.end ?? min(endOffset, record.endOffset)
+    if let here, here.name == name { return OlderSegment(record: record, file: here, stage: .closing, end: end) }
     let path = "\(log.directory)/\(name.fileName)"
     if FileSystem.exists(path) {
       if let here { discard(here) }
-      var isSealed = false
-      if let seal = record.seal, case .sealed(let hasLog) = SealMatch(path, seal) {
-        isSealed = true
-        // One that cannot be removed is not read, and goes with the file.
-        if hasLog { for ending in ["-wal", "-shm"] { try? FileSystem.remove(path + ending) } }
-      }
-      let file = SegmentFile(
-        directory: log.directory, name: name, phase: isSealed ? .sealed : .closing, record: isSealed ? record : unsealed)
-      return OlderSegment(record: record, file: file, stage: isSealed ? .settled : .closing)
+      // What the rows of a file that was here already say of it goes for it; of any other it is still to be shown.
+      return found(record, unsealed, path, isOwn: isRecovering)
     }
     // Another generation has the same records: it is read until this one has come.
-    if let here { return OlderSegment(record: record, file: here, stage: .wanted) }
-    let file = SegmentFile(directory: log.directory, name: name, phase: .missing, record: unsealed)
-    return OlderSegment(record: record, file: file, stage: .wanted)
+    if let here { return OlderSegment(record: record, file: here, stage: .wanted, end: end) }
+    return missing(record)
+  }
+
+  /// The name is wanted again: who still reads what had it reads on, and nobody else.
+  func keepFromRemoval(_ name: SegmentName) {
+    for (file, _) in removals where file.name == name {
+      _ = file.claimRemoval(force: true)
+      store.readers.drop(file)
+    }
+    removals.removeAll { $0.file.name == name }
+  }
+
+  private func found(_ record: SegmentRecord, _ unsealed: SegmentRecord, _ path: String, isOwn: Bool) -> OlderSegment {
+    let name = SegmentName(baseOffset: record.baseOffset, generation: record.generation)
+    keepFromRemoval(name)
+    var segment = missing(record)
+    segment.stage = .closing
+    segment.end = record.endOffset
+    if !isOwn { return segment }
+    if let seal = record.seal, case .sealed(let hasLog) = SealMatch(path, seal) {
+      // One that cannot be removed is not read, and goes with the file.
+      if hasLog { for ending in ["-wal", "-shm"] { try? FileSystem.remove(path + ending) } }
+      segment.stage = .settled
+      segment.own = seal
+      segment.file = SegmentFile(directory: log.directory, name: name, phase: .sealed, record: record)
+      segment.file.refuseIfDamaged()
+      return segment
+    }
+    // As far as is known: the process may have ended before it was undone, or before the rest had come.
+    let ours = try? epochs(ofFile: path)
+    segment.end = min(ours?.end ?? record.baseOffset, record.endOffset)
+    if let ours, EpochStart.parting(ours.epochs, epochs) < segment.end { return undone(segment, path) }
+    segment.file = SegmentFile(directory: log.directory, name: name, phase: .closing, record: unsealed)
+    return segment
+  }
+
+  private func undone(_ segment: OlderSegment, _ path: String) -> OlderSegment {
+    do throws(StorageError) {
+      try SegmentBuilder.removeDatabase(path)
+      try FileSystem.syncDirectory(log.directory)
+    } catch { complain("a segment with records that were not replicated could not be removed", error) }
+    return missing(segment.record)
+  }
+
+  /// What a file says of itself.
+  private func epochs(ofFile path: String) throws(StorageError) -> (epochs: [EpochStart], end: Int64)? {
+    let connection = try OfflineConnection.open(path, .segment, isImmutable: false)
+    defer { connection.close() }
+    return try storage { () throws(SQLiteError) in
+      try SegmentSQL.load(connection, withProducers: false).map { ($0.state.epochs, $0.extent.endOffset) }
+    }
   }
 
   // What waits for somebody
@@ -122,13 +202,37 @@ extension FollowerPartition {
 
   /// What is there is not the leader's: nobody is given it any more.
   func distrustOlder(at index: Int) {
+    older[index].isDifferent = true
+    store.logger.warning("a replica's segment differs from its leader's", metadata: ["file": "\(older[index].file.path)"])
+    want(at: index)
+  }
+
+  /// What is there is to be replaced by the leader's file. It is kept under another name until that has come, lest another life takes it for what it
+  /// should be.
+  private func want(at index: Int) {
     let file = older[index].file
     older[index].stage = .wanted
-    older[index].isDifferent = true
+    older[index].own = nil
     file.becomeMissing()
     store.readers.drop(file)
+    if file.name == older[index].name { setAside(file.path) }
     noteChanged()
-    store.logger.warning("a replica's segment differs from its leader's", metadata: ["file": "\(file.path)"])
+  }
+
+  static var distrustedEnding: String { ".distrusted" }
+
+  private func setAside(_ path: String) {
+    do throws(StorageError) {
+      for file in [path, path + "-wal"] where FileSystem.exists(file) {
+        try FileSystem.rename(file, to: file + Self.distrustedEnding)
+      }
+      try FileSystem.remove(path + "-shm")
+      try FileSystem.syncDirectory(log.directory)
+    } catch { complain("a segment that is not its leader's could not be set aside", error) }
+  }
+
+  func removeDistrusted(_ path: String) throws(StorageError) {
+    for file in [path, path + "-wal"] { try FileSystem.remove(file + Self.distrustedEnding) }
   }
 
   private func remove(_ file: SegmentFile) -> Bool {
@@ -137,6 +241,7 @@ extension FollowerPartition {
     do throws(StorageError) {
       try SegmentBuilder.removeDatabase(file.path)
       try FileSystem.remove(copyPath(of: file.name))
+      try removeDistrusted(file.path)
       try FileSystem.syncDirectory(file.directory)
       store.metrics.segmentsRemoved.increment()
     } catch {
@@ -151,21 +256,22 @@ extension FollowerPartition {
   /// Folds a closed segment's -wal into its file beside everything else, and compares the file with what the leader says it is.
   private func startSealing(at index: Int) {
     let file = older[index].file
-    guard let seal = older[index].record.seal, file.pin() else { return }
+    guard older[index].record.seal != nil, file.pin() else { return }
     older[index].stage = .sealing
     jobsInFlight += 1
     let store = store
     store.foldingThread.submit { [self] in
       let sealing = SegmentSealing(file, nil, store)
-      let outcome = sealing.run()
+      // What nobody reads yet is given to readers when it was compared.
+      let outcome = sealing.run(becomesSealed: file.currentPhase != .missing)
       sealing.close(removesWAL: false)
-      var isSame = false
+      var found: SegmentRecord.Seal?
       if case .sealed = outcome {
-        do throws(StorageError) { isSame = try FileHash.compute(file.path, passingCache: true) == seal } catch {
+        do throws(StorageError) { found = try FileHash.compute(file.path, passingCache: true) } catch {
           store.logger.warning("a segment could not be read", metadata: ["file": "\(file.path)", "error": "\(error)"])
         }
       }
-      finishJob(file) { finishSealing(file, outcome, isSame: isSame) }
+      finishJob(file) { finishSealing(file, outcome, found) }
     } orElse: { [self] in
       finishJob(file) {}
     }
@@ -180,11 +286,15 @@ extension FollowerPartition {
     monitor.broadcast()
   }
 
-  private func finishSealing(_ file: SegmentFile, _ outcome: SegmentSealing.Outcome, isSame: Bool) {
-    guard let index = older.firstIndex(where: { $0.file === file }) else { return }
+  private func finishSealing(_ file: SegmentFile, _ outcome: SegmentSealing.Outcome, _ found: SegmentRecord.Seal?) {
+    // It may be wanted anew by now.
+    guard let index = older.firstIndex(where: { $0.file === file && $0.stage == .sealing }) else { return }
     switch outcome {
-    case .sealed where isSame:
+    case .sealed where found != nil && found == older[index].record.seal:
       older[index].stage = .settled
+      older[index].own = found
+      file.becomeSealed()
+      file.refuseIfDamaged()
       store.metrics.segmentsSealed.increment()
     // What a failed sync left is not known, and the leader has it whole.
     case .failed(let error) where error.isSyncFailure: distrustOlder(at: index)

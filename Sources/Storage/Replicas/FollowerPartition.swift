@@ -29,6 +29,10 @@ public final class FollowerPartition: @unchecked Sendable {
   var toldHighWatermark: Int64
   /// Where the log ended at the last sync.
   var durableEnd: Int64 = 0
+  /// As the rows said when `older` was taken from them.
+  var epochs: [EpochStart] = []
+  /// What the directory holds is of an earlier life of this replica.
+  var isRecovering = false
   /// Sealings that the folding thread has.
   var jobsInFlight = 0
   /// A set did not go on from what was here: what brings it back is a heal, not a follower that catches up.

@@ -107,7 +107,10 @@ extension FollowerPartition {
       let segment = try FollowerSegment(file, of: log, sums: nil)
       active = segment
       durableEnd = segment.extent.endOffset
+      isRecovering = true
+      epochs = segment.state.epochs
       takeSegments(of: segment.state, predecessor: nil)
+      isRecovering = false
       let wanted = Set(older.map(\.name) + older.map(\.file.name) + [newest])
       for name in names where !wanted.contains(name) {
         removals.append((SegmentFile(directory: directory, name: name, phase: .sealed, record: nil), segment.extent.endOffset))

@@ -22,7 +22,8 @@ APIS = {
     "DeleteTopics": (1, 6), "DeleteRecords": (0, 2), "InitProducerId": (0, 4), "OffsetForLeaderEpoch": (2, 4),
     "DescribeConfigs": (0, 4), "AlterConfigs": (0, 2), "DescribeLogDirs": (1, 4), "CreatePartitions": (0, 3),
     "DeleteGroups": (0, 2), "IncrementalAlterConfigs": (0, 1), "OffsetDelete": (0, 0), "DescribeCluster": (0, 2),
-    "DescribeTopicPartitions": (0, 0),
+    "DescribeTopicPartitions": (0, 0), "ElectLeaders": (0, 2), "AlterPartitionReassignments": (0, 1),
+    "ListPartitionReassignments": (0, 0),
 }
 MODULES = [
     "producer.produce", "producer.transaction", "consumer.fetch", "consumer.group", "consumer.offsets", "consumer.metadata",
