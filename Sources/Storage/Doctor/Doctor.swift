@@ -38,7 +38,9 @@ public enum Doctor {
       partition.examine(into: &examination)
       examination.flush(report)
     }
-    let missing = image.partitions.keys.filter { !directories.contains($0.description) }.sorted()
+    // The coordinator's shards lie elsewhere.
+    let kept = image.partitions.keys.filter { $0.topic != CoordinatorTopic.name }
+    let missing = kept.filter { !directories.contains($0.description) }.sorted()
     if !missing.isEmpty {
       // Topics may have been deleted since the image was read.
       var unheard = Examination()
