@@ -75,7 +75,8 @@ public enum Doctor {
     for shard in image.shards.keys.sorted() where !shards.contains(shard) {
       examination.found(
         Finding(
-          CoordinatorFiles.directory(of: shard, in: dataDirectory), "quire.db knows of groups in this shard, but it has no directory",
+          CoordinatorFiles.directory(of: shard, in: dataDirectory),
+          "quire.db knows of groups in this shard, but it has no directory",
           remedy: "restore the directory from a copy; without it a node begins with an empty one"))
     }
     examination.flush(report)
