@@ -12,7 +12,8 @@ extension ConfigurationKey {
     ConfigurationKey(
       name: "quire.peer.secret.file", type: .string(oneOf: nil), defaultValue: "",
       documentation:
-        "File with the secret that nodes share, at least 16 bytes, readable by nobody else. Nodes on different machines need one."),
+        "File with the secret that nodes share, at least 16 bytes, readable by nobody else. Nodes on different machines need one."
+    ),
     ConfigurationKey(
       name: "quire.peer.catchup.bytes.per.second", type: .long(0...Int64.max), defaultValue: "0",
       documentation: "Bytes a second that a node which catches up is sent of files and whole segments; 0 for all there is."),
