@@ -3,7 +3,7 @@ internal import NIOCore
 /// How patient a peer is.
 public struct PeerTiming: Hashable, Sendable {
   /// A peer of which nothing is heard for so long is taken for dead. Each sends something four times as often.
-  public var deadAfter: Duration = .seconds(1)
+  public var deadAfter: Duration = .seconds(3)
   /// For connecting, and again for the greeting.
   public var greetingWithin: Duration = .seconds(3)
   /// A peer that takes nothing, or does not finish a frame, for so long is given up, though it lives.

@@ -167,6 +167,7 @@ final class PartitionReplicas {
     if case .keepingOffsets = request.placement { end = request.batches.last?.header.nextOffset ?? 0 }
     guard end > highWatermark else { return false }
     let deadline = monotonicNanoseconds() + max(0, request.timeoutMilliseconds) * 1_000_000
+    request.isInLog = true
     waiting.append(Waiting(endOffset: end, deadline: deadline, request: request))
     return true
   }
