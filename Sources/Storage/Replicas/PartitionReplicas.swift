@@ -32,6 +32,13 @@ public struct IsrProposal: Hashable, Sendable {
   public var isr: [NodeID]
 }
 
+/// A partition that this node leads, and whose files here are damaged: another in-sync replica should lead, so that this one gets them from there.
+public struct DamagedLeader: Hashable, Sendable {
+  public var topicPartition: TopicPartition
+  public var topicID: TopicID
+  public var epoch: LeaderEpoch
+}
+
 /// What a follower's feed tells the partition's lane.
 struct FollowerWord: Sendable {
   let log: PartitionLog
