@@ -152,7 +152,9 @@ struct ClusterView: Sendable {
       if !pair.store.takesAppends {
         notes.append("this node takes no records until its standby is heard of: it may have been promoted")
       }
-      if let address = state.toFence { notes.append("the former leader at \(address) has not been told yet that it leads no longer") }
+      if let address = state.toFence {
+        notes.append("the former leader at \(address) has not been told yet that it leads no longer")
+      }
     case .standby:
       if case .waiting(let reason)? = pair.leader?.state { notes.append("the leader is not followed: \(reason)") }
     case .fenced: notes.append("another node was promoted over this one, which takes no records any more")

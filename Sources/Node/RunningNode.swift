@@ -207,7 +207,8 @@ struct RunningNode {
         followedQueriesMax: Int(settings.number("quire.query.followers")),
         stallTime: .milliseconds(settings.number("quire.query.stall.ms"))),
       doors: doors,
-      metrics: metrics, readiness: { [state, pair] in state.now ?? pair?.unreadiness }, group: group, logger: Logger(label: "http"),
+      metrics: metrics, readiness: { [state, pair] in state.now ?? pair?.unreadiness }, group: group,
+      logger: Logger(label: "http"),
       started: announce)
     return Opening(door: "HTTP", address: http, service: gateway)
   }

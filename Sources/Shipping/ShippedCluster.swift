@@ -16,7 +16,9 @@ public struct ShippedTopic: Hashable, Sendable {
     self.settings = settings
   }
 
-  fileprivate var byteCount: Int { settings.reduce(name.utf8.count + 4 * leaderEpochs.count) { $0 + $1.key.utf8.count + $1.value.utf8.count } }
+  fileprivate var byteCount: Int {
+    settings.reduce(name.utf8.count + 4 * leaderEpochs.count) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+  }
 }
 
 /// What a standby is told of its leader's cluster: what it needs to have the same topics. A value.
@@ -55,7 +57,9 @@ public struct ShippedCluster: Hashable, Sendable {
     for topic in topics.values.filter({ known[$0.id] != $0 }).sorted(by: { $0.name < $1.name }) {
       messages.append(.topic(topic))
     }
-    messages.append(.clusterEnds(ClusterHead(
+    messages.append(
+      .clusterEnds(
+        ClusterHead(
           identity: identity, version: version, kafkaAddress: kafkaAddress, registration: registration, settings: settings)))
     return messages
   }

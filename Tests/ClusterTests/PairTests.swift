@@ -105,7 +105,8 @@ import Testing
     #expect(cluster.image.topics.keys.sorted() == ["a", "c"])
     #expect(cluster.image.topics["a"]?.partitions.count == 3)
     #expect(cluster.pair.wasComplete)
-    #expect(await refusal { try await cluster.createTopic(named: "d", partitionCount: 1, configuration: [:]) } == .policyViolation)
+    #expect(
+      await refusal { try await cluster.createTopic(named: "d", partitionCount: 1, configuration: [:]) } == .policyViolation)
     #expect(await refusal { try await cluster.deleteTopic(named: "a") } == .policyViolation)
     // The leader had no standby for a while.
     try await cluster.adopt(leaderImage(version: 12, registration: 2, [("a", 1, [4, 6, 0]), ("c", 3, [0])]))
@@ -129,7 +130,8 @@ import Testing
     try await cluster.adopt(leaderImage(version: 10, [("a", 1, [4, 0])]))
     let a = (0..<2).map { TopicPartition(topic: "a", partition: $0) }
     #expect(
-      await refusal { _ = try await cluster.promote(epoch: LeaderEpoch(3), toFence: place, lastEpochs: [:]) } == .invalidRequest)
+      await refusal { _ = try await cluster.promote(epoch: LeaderEpoch(3), toFence: place, lastEpochs: [:]) } == .invalidRequest
+    )
     let epochs = try await cluster.promote(epoch: LeaderEpoch(4), toFence: place, lastEpochs: [a[1]: LeaderEpoch(9)])
     #expect(epochs[a[0]]! >= LeaderEpoch(1004) && epochs[a[1]]! >= LeaderEpoch(1009))
     try await cluster.lead(epochs)

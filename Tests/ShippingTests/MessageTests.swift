@@ -32,8 +32,11 @@ import Testing
         stream: stream, base: 1, generation: 2, offset: 3, totalBytes: 9, isLast: true, bytes: ByteBuffer(string: "rest"))),
     .noFile(stream, base: 1, generation: 2), .refused(stream, PeerRefusal(.notLeader, "")),
     .lag(stream, ReplicaLag(commits: 1, bytes: 2, milliseconds: 3)), .clusterBegins(isSnapshot: true),
-    .topic(ShippedTopic(name: "t", id: topicID, leaderEpochs: [LeaderEpoch(0), LeaderEpoch(3)], settings: ["b": "2", "a": "", "ä": "ö"])),
-    .topicRemoved(topicID), .clusterEnds(ClusterHead(identity: identity(1), version: 8, kafkaAddress: "a:9092", registration: 7, settings: ["x": "y"])),
+    .topic(
+      ShippedTopic(
+        name: "t", id: topicID, leaderEpochs: [LeaderEpoch(0), LeaderEpoch(3)], settings: ["b": "2", "a": "", "ä": "ö"])),
+    .topicRemoved(topicID),
+    .clusterEnds(ClusterHead(identity: identity(1), version: 8, kafkaAddress: "a:9092", registration: 7, settings: ["x": "y"])),
   ]
 
   private static func payload(_ message: PeerMessage) -> ByteBuffer {

@@ -58,7 +58,8 @@ extension LocalClusterStore {
       if leader.version < known || (leader.version == known && !gone.isEmpty) {
         throw ClusterError(
           .invalidRequest,
-          "the leader's topics are older (\(leader.version)) than those that are here (\(known)): nothing of them is taken over")
+          "the leader's topics are older (\(leader.version)) than those that are here (\(known)): nothing of them is taken over"
+        )
       }
       return gone
     }

@@ -4,7 +4,8 @@ import SQLite
 
 /// Every route of the HTTP door. The OpenAPI document has the same ones, and the metrics count by their paths.
 enum GatewayRoute: CaseIterable {
-  case health, ready, metrics, query, follow, queries, cancelQuery, export, mirror, beginMirror, appendMirror, cluster, promote, forgetStandby,
+  case health, ready, metrics, query, follow, queries, cancelQuery, export, mirror, beginMirror, appendMirror, cluster, promote,
+    forgetStandby,
     openAPI
 
   var method: HTTPRequest.Method {

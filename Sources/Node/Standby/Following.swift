@@ -151,7 +151,8 @@ final class Following: Sendable {
   private var isComplete: Bool {
     let (followers, hasImage) = state.withLock { ($0.followers, $0.hasImage) }
     let status = client.status
-    guard hasImage, case .connected = status.state, followers.count == cluster.image.partitionCount + Limits.coordinatorShardCount
+    guard hasImage, case .connected = status.state,
+      followers.count == cluster.image.partitionCount + Limits.coordinatorShardCount
     else { return false }
     let partitions = Dictionary(uniqueKeysWithValues: status.partitions.map { ($0.partition, $0) })
     return followers.allSatisfy { name, follower in

@@ -39,7 +39,8 @@ extension PairedNode {
   private func beginPromotion() throws(PairRefusal) -> Following {
     let pair = cluster.pair
     guard pair.role == .standby else {
-      throw PairRefusal(description: pair.role == .leader ? "this node leads already" : "this node was deposed, and is no standby")
+      throw PairRefusal(
+        description: pair.role == .leader ? "this node leads already" : "this node was deposed, and is no standby")
     }
     let following: Following? = state.withLock { state in
       if state.isPromoting { return nil }
@@ -55,7 +56,8 @@ extension PairedNode {
     guard pair.wasComplete || force else {
       throw PairRefusal(
         description:
-          "this standby never had all that its leader acknowledged: records would be lost. --force makes it the leader nevertheless")
+          "this standby never had all that its leader acknowledged: records would be lost. --force makes it the leader nevertheless"
+      )
     }
     let incomplete = following.incompletePartitions.map(\.description)
     let list = incomplete.prefix(10).joined(separator: ", ") + (incomplete.count > 10 ? ", …" : "")
@@ -176,7 +178,9 @@ extension PairedNode {
       let standby = try await cluster.forgetStandby()
       takeAppends("its standby was taken out")
       logger.notice("this node has no standby any more", metadata: ["was": "node \(standby)"])
-      return ["node \(standby) is the standby no longer: what is appended waits for nobody. Never promote it before it has come back and has everything"]
+      return [
+        "node \(standby) is the standby no longer: what is appended waits for nobody. Never promote it before it has come back and has everything"
+      ]
     } catch { throw PairRefusal(description: "\(error)") }
   }
 

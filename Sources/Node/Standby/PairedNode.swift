@@ -224,8 +224,9 @@ final class PairedNode: Sendable {
   }
 
   private func askStandby() async {
-    guard let address = cluster.pair.peerAddress, let other = try? await PeerClient.ask(
-      client(of: address), as: identity, on: dependencies.group), other.node == cluster.pair.peer,
+    guard let address = cluster.pair.peerAddress,
+      let other = try? await PeerClient.ask(
+        client(of: address), as: identity, on: dependencies.group), other.node == cluster.pair.peer,
       other.leaderEpoch > cluster.pair.epoch
     else { return }
     if let error = await fence(by: other) {

@@ -41,7 +41,8 @@ struct ClusterStatusText {
       table.row(
         "\(node["node"]?.integer ?? 0)", node["role"]?.string ?? "", node["kafka"]?.string ?? "-", node["peer"]?.string ?? "-",
         isThisNode ? "this node" : node["is_connected"] == .bool(true) ? "connected" : "away", "\(own.count - follows.count)",
-        "\(follows.count)", sum("lag_commits"), sum("lag_bytes"), Self.seconds(follows.compactMap { $0["lag_ms"]?.integer }.max()))
+        "\(follows.count)", sum("lag_commits"), sum("lag_bytes"),
+        Self.seconds(follows.compactMap { $0["lag_ms"]?.integer }.max()))
     }
     return table.text
   }
@@ -56,7 +57,8 @@ struct ClusterStatusText {
     for replica in chosen {
       func count(_ name: String) -> String { replica[name]?.integer.map { "\($0)" } ?? "-" }
       table.row(
-        replica["topic"]?.string ?? "", count("partition"), count("node"), count("leader_epoch"), replica["state"]?.string ?? "",
+        replica["topic"]?.string ?? "", count("partition"), count("node"), count("leader_epoch"),
+        replica["state"]?.string ?? "",
         replica["is_in_sync"] == .bool(true) ? "yes" : "no", count("lag_commits"), count("lag_bytes"),
         Self.seconds(replica["lag_ms"]?.integer))
     }

@@ -158,7 +158,8 @@ extension ByteReader {
   }
 
   fileprivate mutating func identity() throws(WireError) -> PeerIdentity {
-    PeerIdentity(node: NodeID(try integer()), clusterID: try text(), leaderEpoch: LeaderEpoch(try integer()), address: try text())
+    PeerIdentity(
+      node: NodeID(try integer()), clusterID: try text(), leaderEpoch: LeaderEpoch(try integer()), address: try text())
   }
 
   fileprivate mutating func leaderEpochs() throws(WireError) -> [LeaderEpoch] {

@@ -31,7 +31,9 @@ LATE = ("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 20
 # Statuses that cannot be had from a healthy node.
 UNREACHABLE = {("/ready", "get", 503), ("/v1/query", "get", 500), ("/v1/query", "post", 500), ("/v1/export", "post", 500),
                ("/v1/query", "get", 503)} | {("/v1/mirror/{topic}" + rest, method, 503) for rest, method in (
-                   ("", "get"), ("/{partition}", "post"), ("/{partition}/begin", "post"))}
+                   ("", "get"), ("/{partition}", "post"), ("/{partition}/begin", "post"))} | {
+                       # Of a node that is alone; tools/compat/standby has two.
+                       ("/v1/cluster/promote", "post", 200), ("/v1/cluster/forget-standby", "post", 200)}
 JSON = {"Content-Type": "application/json"}
 EVENTS = {"Accept": "text/event-stream"}
 
@@ -184,6 +186,20 @@ def mirrors(door, stranger):
     equal(door.ask("POST", "/v1/mirror/copied/0" + good, bytes((32 << 20) + 1), kind)[0], 413)
 
 
+def clusters(door, stranger):
+    """A node that is alone leads everything, and has nobody to be promoted or forgotten."""
+    facts = json.loads(door.ask("GET", "/v1/cluster")[2])
+    equal([(one["role"], one["is_this_node"]) for one in facts["nodes"]], [("leader", True)])
+    assert all(one["state"] == "leading" and one["is_in_sync"] for one in facts["replicas"]), facts
+    equal((facts["under_replicated_partitions"], facts["offline_partitions"], facts["promotion"]), (0, 0, None))
+    equal(door.ask("GET", "/v1/cluster", None, stranger)[0], 403)
+    for path in ("/v1/cluster/promote", "/v1/cluster/forget-standby"):
+        equal(door.ask("POST", path, {})[0], 409)
+        equal(door.ask("POST", path, {}, stranger)[0], 403)
+        equal(door.ask("POST", path, b"{}", {"Content-Type": "text/plain"})[0], 415)
+    equal(door.ask("POST", "/v1/cluster/promote", {"force": 1})[0], 400)
+
+
 def empty_batch(first, last):
     from kafka.record.util import calc_crc32c
     behind_crc = struct.pack(">hiqqqhii", 0, last - first, -1, -1, -1, -1, -1, 0)
@@ -224,6 +240,7 @@ def answers(door, broker):
         door.accepts("Export", body)
         equal(door.ask("POST", "/v1/export", body)[0], 200)
     mirrors(door, stranger)
+    clusters(door, stranger)
     with busy(door):
         for path, body in (("/v1/query", {"sql": "SELECT 1"}), ("/v1/export", {"topics": ["plays"]})):
             status, headers, text = door.ask("POST", path, body)
