@@ -11,8 +11,7 @@ extension ClusterStore {
   /// - Throws: the cluster cannot be asked; some moves may have begun.
   public func reassign(_ targets: [TopicPartition: [NodeID]?]) async throws(ClusterError) -> [TopicPartition: ClusterError?] {
     try await changingEach(Set(targets.keys)) { name, partition, decisions throws(ClusterError) in
-      guard let target = targets[name] ?? nil else { return try decisions.cancelled(partition) }
-      return try decisions.reassigned(partition, to: target)
+      try decisions.moved(partition, to: targets[name] ?? nil)
     }
   }
 
@@ -63,8 +62,13 @@ extension ClusterStore {
 }
 
 extension ControllerDecisions {
-  /// The partition on its way to `target`; at once there where nothing has to be copied and nobody to go.
-  fileprivate func reassigned(_ partition: PartitionImage, to target: [NodeID]) throws(ClusterError) -> PartitionImage {
+  /// The partition on its way to `target`, or back (nil).
+  func moved(_ partition: PartitionImage, to target: [NodeID]?) throws(ClusterError) -> PartitionImage {
+    if let target { try reassigned(partition, to: target) } else { try cancelled(partition) }
+  }
+
+  /// At once there where nothing has to be copied.
+  private func reassigned(_ partition: PartitionImage, to target: [NodeID]) throws(ClusterError) -> PartitionImage {
     if target.isEmpty { throw ClusterError(.invalidReplicaAssignment, "a partition is assigned to no node") }
     if Set(target).count != target.count {
       throw ClusterError(.invalidReplicaAssignment, "a partition is assigned to the same node twice")
@@ -79,7 +83,7 @@ extension ControllerDecisions {
   }
 
   /// The partition where it was before a reassignment.
-  fileprivate func cancelled(_ partition: PartitionImage) throws(ClusterError) -> PartitionImage {
+  private func cancelled(_ partition: PartitionImage) throws(ClusterError) -> PartitionImage {
     guard partition.isBeingReassigned else {
       throw ClusterError(.noReassignmentInProgress, "the partition is not being reassigned")
     }

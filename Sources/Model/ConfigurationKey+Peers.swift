@@ -12,10 +12,20 @@ extension ConfigurationKey {
     ConfigurationKey(
       name: "quire.peer.secret.file", type: .string(oneOf: nil), defaultValue: "",
       documentation:
-        "File with the secret that nodes share, at least 16 bytes, readable by nobody else. Nodes on different machines need one."),
+        "File with the secret that nodes share, at least 16 bytes, readable by nobody else. Nodes on different machines need one."
+    ),
     ConfigurationKey(
       name: "quire.peer.catchup.bytes.per.second", type: .long(0...Int64.max), defaultValue: "0",
       documentation: "Bytes a second that a node which catches up is sent of files and whole segments; 0 for all there is."),
+    ConfigurationKey(
+      name: "replica.lag.time.max.ms", type: .long(1...Int64.max), defaultValue: "30000",
+      documentation:
+        "A follower that has not had everything its leader has for so long leaves the in-sync replicas. Milliseconds."),
+    ConfigurationKey(
+      name: "quire.scrub.bytes.per.second", type: .long(0...Int64.max), defaultValue: "8388608",
+      documentation:
+        "Bytes a second that are read again in the background and compared with their hashes, to find damage before anybody needs them; 0 for none."
+    ),
     ConfigurationKey(
       name: "quire.standby.of", aliases: ["standby.of"], type: .string(oneOf: nil), defaultValue: "",
       documentation: "HOST:PORT of the peer listener of a node whose warm standby this one is; empty: it leads.",

@@ -74,6 +74,8 @@ public struct Metric: Sendable {
     Metric("quire_fenced_partitions_total", .counter, "Times that a partition was fenced."),
     Metric("quire_rebuilds_failed_total", .counter, "Attempts to rebuild a fenced partition that failed."),
     Metric("quire_damaged_reads_total", .counter, "Reads that met a damaged segment."),
+    Metric("quire_scrubbed_bytes_total", .counter, "Bytes read in the background to find damage."),
+    Metric("quire_damage_found_total", .counter, "Times the background found a file or a page that is not what was written."),
     Metric("quire_replica_page_sets_total", .counter, "Page sets of leaders applied to replicas here."),
     Metric(
       "quire_replica_page_set_bytes_total", .counter,

@@ -26,6 +26,8 @@ extension RunningNode {
     options.walBytesMax = Int(settings.number("quire.wal.bytes"))
     options.groupCommitBytesMax = Int(settings.number("quire.group.commit.bytes"))
     options.logTailBytesMax = Int(settings.number("quire.log.tail.bytes"))
+    options.replicaLagMaxMilliseconds = settings.number("replica.lag.time.max.ms")
+    options.scrubBytesPerSecond = Int(settings.number("quire.scrub.bytes.per.second"))
     adjust(&options)
     do throws(StorageError) {
       return try LogStore.open(options, logger: Logger(label: "storage"), now: wallClockMilliseconds)

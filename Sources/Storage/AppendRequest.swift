@@ -48,6 +48,8 @@ public final class AppendRequest: @unchecked Sendable {
   /// The maker's own, for instance where its part of a response goes.
   public let context: (any AnyObject & Sendable)?
   public internal(set) var outcome = AppendOutcome.pending
+  /// It is committed here and waits, or has waited, for replicas: it may stay in the log whatever its outcome says.
+  var isInLog = false
 
   public init(
     partition: PartitionLog, records: ByteBuffer, batches: [BatchSummary], placement: AppendPlacement = .atEnd,

@@ -85,7 +85,9 @@ public final class LogStore: Sendable {
     self.lock = lock
     shared = StoreShared(options, reserve: reserve, logger: logger, now: now)
     shared.startLanes()
-    maintenance = StoreMaintenance(shared, node: node, written: known)
+    let maintenance = StoreMaintenance(shared, node: node, written: known)
+    self.maintenance = maintenance
+    shared.startScrub { [weak maintenance] in maintenance?.all ?? [] }
   }
 
   // Partitions
@@ -362,6 +364,7 @@ public final class LogStore: Sendable {
     }
     if wasClosed { return false }
     maintenance.stop()
+    shared.scrub?.stop()
     shared.closeFollowers()
     // It gives the lanes back what it has of theirs.
     shared.foldingThread.stop(finishing: true)

@@ -37,6 +37,8 @@ public final class PartitionLog: Sendable {
     var isReleased = false
     /// Page sets of a leader elsewhere are its only writes: no lane opens it.
     var isReplica = false
+    /// This node leads, and a file of the log was found damaged.
+    var isDamaged = false
     /// Up to where readers of this node have seen the log.
     var seen: Offset?
     /// Nil where the log is this node's alone.

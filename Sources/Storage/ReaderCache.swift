@@ -17,6 +17,8 @@ final class ReaderCache: @unchecked Sendable {
   private let databases: OpenDatabases
   private let cacheKiB: Int
   private let logger: Logger
+  /// Called with a file that a reader found damaged; set once, before anybody reads.
+  var onDamage: (@Sendable (SegmentFile) -> Void)?
 
   init(databases: OpenDatabases, cacheKiB: Int, logger: Logger) {
     self.databases = databases
@@ -36,14 +38,22 @@ final class ReaderCache: @unchecked Sendable {
       return result
     } catch {
       discard(connection)
-      if case .damaged = error { databases.noteDamagedRead() }
+      if case .damaged = error {
+        databases.noteDamagedRead()
+        onDamage?(file)
+      }
       throw error
     }
   }
 
   /// A connection to `file`, which nobody else uses until it is given back or discarded.
   func take(_ file: SegmentFile) throws(StorageError) -> SegmentConnection {
-    let isImmutable = try file.enterVerified(logger: logger)
+    let isImmutable: Bool
+    do throws(StorageError) { isImmutable = try file.enterVerified(logger: logger) } catch {
+      if file.isDamaged { onDamage?(file) }
+      throw error
+    }
+    if isImmutable, file.takeDamageNews() { onDamage?(file) }
     let cached: SegmentConnection? = monitor.withLock {
       idle.lastIndex { $0.file === file }.map { idle.remove(at: $0) }
     }
@@ -129,6 +139,14 @@ enum FileHash {
   /// - Precondition: no connection of this process has the file open, except as immutable.
   /// - Parameter passingCache: nobody will read the file soon: it is read past the page cache, where that is possible.
   static func compute(_ path: String, passingCache: Bool = false) throws(StorageError) -> SegmentRecord.Seal {
+    try compute(path, passingCache: passingCache, mayGoOn: { _ in true })!
+  }
+
+  /// - Parameter mayGoOn: called after each piece with its bytes.
+  /// - Returns: nil where it said no.
+  static func compute(
+    _ path: String, passingCache: Bool, mayGoOn: (Int) -> Bool
+  ) throws(StorageError) -> SegmentRecord.Seal? {
     var descriptor: CInt = passingCache ? open(path, O_RDONLY | O_CLOEXEC | DirectIO.openFlag) : -1
     if descriptor < 0 { descriptor = open(path, O_RDONLY | O_CLOEXEC) }
     guard descriptor >= 0 else { throw .system(call: "open", path: path, number: errno) }
@@ -142,12 +160,13 @@ enum FileHash {
       let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
       if count < 0 {
         if errno == EINTR { continue }
-        if errno == EINVAL, passingCache { return try compute(path) }
+        if errno == EINVAL, passingCache { return try compute(path, passingCache: false, mayGoOn: mayGoOn) }
         throw .system(call: "read", path: path, number: errno)
       }
       if count == 0 { return SegmentRecord.Seal(fileBytes: size, hash: hash.value) }
       hash.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
       size += Int64(count)
+      if !mayGoOn(count) { return nil }
     }
   }
 }

@@ -90,6 +90,15 @@ final class SegmentConnection {
     return first
   }
 
+  /// Reads and verifies batches as `read`, for nobody.
+  ///
+  /// - Returns: how many bytes there were.
+  func checkBatches(position: inout Int64, below limit: Int64, maxBytes: Int) throws(StorageError) -> Int {
+    var room = ByteBuffer()
+    _ = try read(position: &position, below: limit, maxBytes: maxBytes, into: &room, isFirst: true)
+    return room.readableBytes
+  }
+
   /// Fetches of less do not gain by reading in larger pieces.
   private static let sequentialBytesMin = 256 << 10
 

@@ -31,6 +31,8 @@ final class SegmentFile: @unchecked Sendable {
   private var record: SegmentRecord?
   private var isHashVerified: Bool
   private var isFoundDamaged = false
+  /// Nobody was told of it yet.
+  private var isDamageNews = false
   /// Somebody else has it whole: it is rather not read than as far as its batches are intact.
   private var refusesDamaged = false
   private var readUpTo: Int64 = 0
@@ -139,6 +141,17 @@ final class SegmentFile: @unchecked Sendable {
     monitor.unlock()
   }
 
+  /// It was compared with its hash again, and differs.
+  func noteDamaged() { monitor.withLock { (isFoundDamaged, isHashVerified) = (true, true) } }
+
+  /// True once after a difference was found by who came to read.
+  func takeDamageNews() -> Bool {
+    monitor.withLock {
+      defer { isDamageNews = false }
+      return isDamageNews
+    }
+  }
+
   func refuseIfDamaged() { monitor.withLock { refusesDamaged = true } }
 
   func setSeal(_ seal: SegmentRecord.Seal) {
@@ -163,6 +176,7 @@ final class SegmentFile: @unchecked Sendable {
     let isNews = complaint != nil && !isFoundDamaged
     isHashVerified = true
     isFoundDamaged = complaint != nil
+    isDamageNews = isNews
     monitor.unlock()
     if isNews, let complaint {
       logger?.error("damaged segment", metadata: ["file": "\(path)", "reason": "\(complaint)"])

@@ -29,6 +29,11 @@ final class StoreMaintenance: @unchecked Sendable {
     monitor.unlock()
   }
 
+  /// In the order of their names.
+  var all: [PartitionLog] {
+    monitor.withLock { Array(logs.values) }.sorted { $0.topicPartition < $1.topicPartition }
+  }
+
   func forget(_ log: PartitionLog) {
     monitor.lock()
     logs[log.key] = nil

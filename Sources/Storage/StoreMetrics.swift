@@ -19,6 +19,8 @@ struct StoreMetrics: Sendable {
   let damagedReads = Counter(label: "quire_damaged_reads_total")
   let replicaSets = Counter(label: "quire_replica_page_sets_total")
   let replicaBytes = Counter(label: "quire_replica_page_set_bytes_total")
+  let scrubbedBytes = Counter(label: "quire_scrubbed_bytes_total")
+  let damageFound = Counter(label: "quire_damage_found_total")
   let replicaHeals = Counter(label: "quire_replica_heals_total")
   let replicaResyncs = Counter(label: "quire_replica_resyncs_total")
   let producersExpired = Counter(label: "quire_producers_expired_total")

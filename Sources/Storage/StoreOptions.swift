@@ -38,6 +38,10 @@ public struct StoreOptions: Sendable {
   public var replicaResyncBytesMax = Limits.replicaResyncBytesMax
   /// Bytes of page sets of one segment that followers have still to take.
   public var replicaWaitingBytesMax = Limits.replicaWaitingBytesMax
+  /// Bytes a second that are read again to compare them with what they should be; 0 for none.
+  public var scrubBytesPerSecond = 8 << 20
+  /// Milliseconds between two rounds of that.
+  public var scrubPauseMilliseconds: Int64 = 60_000
   /// Milliseconds after which a follower that has not had everything leaves the in-sync set (`replica.lag.time.max.ms`).
   public var replicaLagMaxMilliseconds: Int64 = 30_000
   /// Milliseconds between checkpoints of the high watermarks in quire.db.

@@ -31,8 +31,13 @@ final class StoreShared: @unchecked Sendable {
   let followers = Mutex(Followers())
   /// Nodes whose sessions with the cluster have ended.
   private let goneNodes = Mutex<Set<NodeID>>([])
+  private let damageObserver = Mutex<DamageObserver?>(nil)
+  /// Of active segments that somebody follows.
+  private let captures = Mutex<[ObjectIdentifier: WeakCapture]>([:])
   private let proposalObserver = Mutex<ProposalObserver?>(nil)
   private(set) var lanes: [StorageLane] = []
+  /// Set once, before anybody else sees the object.
+  private(set) var scrub: StoreScrub?
   private let observer = Mutex<HighWatermarkObserver?>(nil)
 
   /// The partitions that follow others, by their logs.
@@ -54,6 +59,31 @@ final class StoreShared: @unchecked Sendable {
   func setProposalObserver(_ call: @escaping @Sendable (IsrProposal) -> Void) {
     proposalObserver.withLock { $0 = ProposalObserver(call: call) }
   }
+
+  private struct DamageObserver {
+    let call: @Sendable (DamagedLeader) -> Void
+  }
+
+  func setDamageObserver(_ call: @escaping @Sendable (DamagedLeader) -> Void) {
+    damageObserver.withLock { $0 = DamageObserver(call: call) }
+  }
+
+  func damaged(_ damage: DamagedLeader) { damageObserver.withLock { $0 }?.call(damage) }
+
+  private struct WeakCapture {
+    weak var capture: SegmentCapture?
+  }
+
+  func remember(_ capture: SegmentCapture) {
+    captures.withLock { $0[ObjectIdentifier(capture.file)] = WeakCapture(capture: capture) }
+  }
+
+  /// Forgets captures that are no more.
+  func forgetCapture(of file: SegmentFile) {
+    captures.withLock { if let known = $0[ObjectIdentifier(file)], known.capture == nil { $0[ObjectIdentifier(file)] = nil } }
+  }
+
+  func capture(of file: SegmentFile) -> SegmentCapture? { captures.withLock { $0[ObjectIdentifier(file)]?.capture } }
 
   func propose(_ proposal: IsrProposal) { proposalObserver.withLock { $0 }?.call(proposal) }
 
@@ -103,6 +133,13 @@ final class StoreShared: @unchecked Sendable {
 
   /// Lanes that partitions of topics are pinned to. There is one more: shards of the coordinator would wait for the topics' large groups there.
   var topicLaneCount: Int { max(1, options.laneCount) }
+
+  /// - Parameter logs: what there is.
+  func startScrub(_ logs: @escaping @Sendable () -> [PartitionLog]) {
+    let scrub = StoreScrub(self, logs: logs)
+    self.scrub = scrub
+    readers.onDamage = { [weak scrub] in scrub?.suspect($0) }
+  }
 
   func startLanes() {
     lanes = (0..<topicLaneCount + 1).map { StorageLane(index: $0, store: self) }

@@ -48,6 +48,7 @@ final class Link {
   ///
   /// - Parameter loses: whether the next set is lost on its way.
   func pump(maxBytes: Int = 1 << 20, loses: () -> Bool = { false }) throws {
+    if replica.takeWishToBegin() { try reconnect() }
     while let change = try feed.next(maxBytes: maxBytes) {
       switch change {
       case .pages(let set):

@@ -71,6 +71,7 @@ final class RoleKeeper: Sendable {
     threads.start()
     state.withLock { $0.epochFloors = Self.epochFloors(of: dependencies.node, in: dependencies.cluster.image) }
     dependencies.store.setProposalObserver { [weak self] in self?.take($0) }
+    dependencies.store.setDamageObserver { [weak self] in self?.handOver($0) }
     dependencies.cluster.observe { [weak self] in self?.imageChanges.continuation.yield() }
     let images = Task { [weak self, stream = imageChanges.stream] in
       for await _ in stream { await self?.look() }
@@ -367,6 +368,26 @@ final class RoleKeeper: Sendable {
     do throws(ClusterError) { _ = try await dependencies.cluster.changePartitions(changes) } catch {
       dependencies.logger.warning("in-sync replicas are not changed", metadata: ["error": "\(error)"])
       try? await Task.sleep(nanoseconds: Self.retryAfter.lowerBound)
+    }
+  }
+
+  /// What is damaged here is mended from another in-sync replica, which has to lead for that.
+  private func handOver(_ damaged: DamagedLeader) {
+    Task {
+      let image = dependencies.cluster.image
+      guard let partition = image.topic(damaged.topicID)?.partition(damaged.topicPartition.partition),
+        partition.leader == dependencies.node, partition.leaderEpoch == damaged.epoch
+      else { return }
+      let next = partition.restarted(dependencies.node, alive: Set(image.nodes.keys))
+      guard next.leader != dependencies.node else { return }
+      dependencies.logger.warning(
+        "leadership is handed over because of damage",
+        metadata: ["partition": "\(damaged.topicPartition)", "to": "\(String(describing: next.leader))"])
+      let change = PartitionChange(
+        topicID: damaged.topicID, partition: damaged.topicPartition.partition, expected: partition, next: next)
+      do throws(ClusterError) { _ = try await dependencies.cluster.changePartitions([change]) } catch {
+        dependencies.logger.warning("leadership could not be handed over", metadata: ["error": "\(error)"])
+      }
     }
   }
 

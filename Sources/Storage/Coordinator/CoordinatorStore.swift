@@ -33,7 +33,7 @@ public final class CoordinatorStore: CoordinatorPersistence {
   /// Waits until everything in the shard is replicated: what is not may still be undone, and whoever was told of it would be told wrong.
   public func load(shard: Int) throws -> [StoredGroup] {
     let log = try led(shard)
-    let outcome = commit([], to: log)
+    let outcome = commit([], to: log).outcome
     guard case .appended = outcome else { throw Refusal(outcome) }
     return try store.groups(in: log)
   }
@@ -43,11 +43,13 @@ public final class CoordinatorStore: CoordinatorPersistence {
     do throws(StorageError) { log = try led(shard) } catch {
       throw UnappliedChanges(answer: .notCoordinator, isOutcomeKnown: true, cause: error)
     }
-    switch commit(changes, to: log) {
-    case .appended: return
-    case .rejected(let code, let message): throw UnappliedChanges(Refusal(code: code, message: message))
-    case .pending: preconditionFailure("a commit was handed back without an outcome")
-    }
+    let request = commit(changes, to: log)
+    if case .appended = request.outcome { return }
+    let refusal = Refusal(request.outcome)
+    // Whoever leads now knows what became of it.
+    let isDeposed = refusal.code == .notLeaderOrFollower || refusal.code == .unknownTopicOrPartition
+    throw UnappliedChanges(
+      answer: isDeposed ? .notCoordinator : .coordinatorNotAvailable, isOutcomeKnown: !request.isInLog, cause: refusal)
   }
 
   private func led(_ shard: Int) throws(StorageError) -> PartitionLog {
@@ -57,12 +59,12 @@ public final class CoordinatorStore: CoordinatorPersistence {
     return log
   }
 
-  private func commit(_ changes: [GroupChanges], to log: PartitionLog) -> AppendOutcome {
+  private func commit(_ changes: [GroupChanges], to log: PartitionLog) -> AppendRequest {
     let arrival = Arrival()
     let request = AppendRequest(changes, to: log, timeoutMilliseconds: timeoutMilliseconds, receiver: arrival)
     log.store.lane(of: log).submit([request])
     arrival.handover.take()
-    return request.outcome
+    return request
   }
 
   private final class Arrival: AppendReceiver {
@@ -76,28 +78,9 @@ public final class CoordinatorStore: CoordinatorPersistence {
     var message: String
     var description: String { message.isEmpty ? "\(code)" : "\(message) (\(code))" }
 
-    init(code: ErrorCode, message: String) {
-      self.code = code
-      self.message = message
-    }
-
     init(_ outcome: AppendOutcome) {
       guard case .rejected(let code, let message) = outcome else { preconditionFailure("\(outcome) is no refusal") }
-      self.init(code: code, message: message)
-    }
-  }
-}
-
-extension UnappliedChanges {
-  fileprivate init(_ refusal: CoordinatorStore.Refusal) {
-    switch refusal.code {
-    // It is committed here; the others may have it, or get it yet.
-    case .requestTimedOut, .notEnoughReplicasAfterAppend:
-      self.init(answer: .coordinatorNotAvailable, isOutcomeKnown: false, cause: refusal)
-    // Whoever leads now decides what becomes of it.
-    case .notLeaderOrFollower, .unknownTopicOrPartition:
-      self.init(answer: .notCoordinator, isOutcomeKnown: false, cause: refusal)
-    default: self.init(answer: .coordinatorNotAvailable, isOutcomeKnown: true, cause: refusal)
+      (self.code, self.message) = (code, message)
     }
   }
 }

@@ -15,7 +15,7 @@ extension PartitionWriter {
     let end = transaction?.extent.endOffset ?? extent.endOffset
     if changes.isEmpty { return Self.outcome(ending: end) }
     if let refusal = replicaRefusal(of: request) { return refusal }
-    try checkReserve()
+    // Also where the disk has no room for records: those who read on need it, and mostly it takes no more of it.
     do throws(SQLiteError) {
       try beginTransaction()
       let offset = state.commitSequence

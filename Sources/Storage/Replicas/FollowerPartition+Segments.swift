@@ -219,6 +219,46 @@ extension FollowerPartition {
     noteChanged()
   }
 
+  /// What was found damaged while this node led.
+  func distrust(_ names: [SegmentName], isDamaged: Bool) {
+    locked {
+      for index in older.indices where names.contains(older[index].file.name) && older[index].stage == .settled {
+        distrustOlder(at: index)
+      }
+      hasDiverged = hasDiverged || isDamaged && names.isEmpty
+    }
+  }
+
+  /// Reads every page of the active segment, and compares it with what it was when it was applied. What differs comes from the leader.
+  ///
+  /// - Parameter mayGoOn: called after each piece, with its bytes.
+  func scrubActive(_ mayGoOn: (Int) -> Bool) {
+    var next = 1
+    while let (end, bytes) = scrubPiece(from: next) {
+      guard mayGoOn(bytes) else { return }
+      next = end
+    }
+  }
+
+  private func scrubPiece(from first: Int) -> (end: Int, bytes: Int)? {
+    locked {
+      guard !isClosed, let active else { return nil }
+      do throws(StorageError) {
+        let piece = try active.scrub(from: first)
+        guard let piece, let damaged = piece.damaged else { return piece.map { ($0.end, $0.bytes) } }
+        store.metrics.damageFound.increment()
+        store.logger.error(
+          "a page of a replica is not what was written there, and comes anew",
+          metadata: ["partition": "\(log.topicPartition)", "file": "\(active.file.path)", "page": "\(damaged)"])
+        hasDiverged = true
+        noteChanged(begins: true)
+      } catch {
+        if case .sqlite = error { distrustActive("it cannot be read: \(error)") }
+      }
+      return nil
+    }
+  }
+
   static var distrustedEnding: String { ".distrusted" }
 
   private func setAside(_ path: String) {

@@ -176,6 +176,35 @@ final class FollowerSegment {
     return sums
   }
 
+  /// Pages that are compared at once.
+  private static let scrubbedPages: UInt32 = 64
+
+  /// Compares some pages with their hashes, where those are known. Where one differs they are forgotten: what is there counts now.
+  ///
+  /// - Returns: the number of the page behind them; nil where there are none.
+  func scrub(from first: Int) throws(StorageError) -> (end: Int, bytes: Int, damaged: PageNumber?)? {
+    guard let sums = knownSums, first <= sums.pageCount else { return nil }
+    let lastUse = lastUse
+    // Which is no use of it.
+    defer { self.lastUse = lastUse }
+    let end = min(sums.pageCount + 1, first + Int(Self.scrubbedPages))
+    let damaged = try storage { () throws(SQLiteError) -> PageNumber? in
+      let appender = try self.appender()
+      let page = UnsafeMutableRawBufferPointer.allocate(byteCount: appender.pageSize, alignment: 16)
+      defer { page.deallocate() }
+      try appender.begin(timeout: Self.lockTimeout)
+      defer { appender.abandon() }
+      for number in first..<end {
+        let number = PageNumber(UInt32(number))
+        try appender.read(page: number.rawValue, into: page)
+        if DatabaseSum.ofPage(number, UnsafeRawBufferPointer(page)) != sums.hashes[Int(number.rawValue) - 1] { return number }
+      }
+      return nil
+    }
+    if damaged != nil { knownSums = nil }
+    return (end, (end - first) * sums.pageSize.bytes, damaged)
+  }
+
   /// SQLITE_CORRUPT.
   private static let corrupt: CInt = 11
 

@@ -17,6 +17,7 @@ extension LogStore {
     if isClosed.withLock({ $0 }) { throw .closed }
     var log = attached(topicPartition)
     if let known = log, known.topicID != topicID { throw .refused(.inconsistentTopicID) }
+    let (damaged, isDamaged) = Self.damage(of: log)
     if let known = log, !known.isReplica {
       // Whoever holds on to it learns that it is gone, and finds the new one.
       try letGo(of: known)
@@ -38,11 +39,19 @@ extension LogStore {
     }
     let follower = FollowerPartition(replica, highWatermark: (seen ?? replica.checkpointed)?.rawValue ?? 0)
     try follower.recover()
+    follower.distrust(damaged, isDamaged: isDamaged)
     guard shared.remember(follower) else {
       follower.close()
       throw .closed
     }
     return follower
+  }
+
+  /// What is known to be damaged of a log that this node leads.
+  private static func damage(of log: PartitionLog?) -> (files: [SegmentName], isDamaged: Bool) {
+    guard let log, !log.isReplica else { return ([], false) }
+    let (segments, isDamaged) = log.shared.withLock { ($0.segments, $0.isDamaged) }
+    return (segments.filter { $0.currentPhase == .sealed && $0.isDamaged }.map(\.name), isDamaged)
   }
 
   private func attachReplica(

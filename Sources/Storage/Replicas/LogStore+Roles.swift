@@ -101,6 +101,10 @@ extension LogStore {
     shared.setProposalObserver(observer)
   }
 
+  /// Who is told of damage where this node leads: it cannot be mended from followers, but as a follower (`openReplica`) of one of them. Told again in
+  /// each round of the scrub, and when a reader meets it. Must only hop.
+  public func setDamageObserver(_ observer: @escaping @Sendable (DamagedLeader) -> Void) { shared.setDamageObserver(observer) }
+
   /// A node's session with the cluster began or ended: those that are gone leave in-sync sets at once. Any thread, does not block.
   public func noteSession(of node: NodeID, isAlive: Bool) { shared.noteSession(of: node, isAlive: isAlive) }
 

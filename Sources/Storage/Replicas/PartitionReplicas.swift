@@ -32,6 +32,13 @@ public struct IsrProposal: Hashable, Sendable {
   public var isr: [NodeID]
 }
 
+/// A partition that this node leads, and whose files here are damaged: another in-sync replica should lead, so that this one gets them from there.
+public struct DamagedLeader: Hashable, Sendable {
+  public var topicPartition: TopicPartition
+  public var topicID: TopicID
+  public var epoch: LeaderEpoch
+}
+
 /// What a follower's feed tells the partition's lane.
 struct FollowerWord: Sendable {
   let log: PartitionLog
@@ -167,6 +174,7 @@ final class PartitionReplicas {
     if case .keepingOffsets = request.placement { end = request.batches.last?.header.nextOffset ?? 0 }
     guard end > highWatermark else { return false }
     let deadline = monotonicNanoseconds() + max(0, request.timeoutMilliseconds) * 1_000_000
+    request.isInLog = true
     waiting.append(Waiting(endOffset: end, deadline: deadline, request: request))
     return true
   }

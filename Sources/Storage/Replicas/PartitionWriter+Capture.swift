@@ -42,9 +42,12 @@ extension PartitionWriter {
     guard let pageSize = PageSize(bytes: Int(bytes)), pageCount > 0, root > 0, root <= pageCount else {
       throw .damaged(StorageDamage(file: segment.path, baseOffset: nil, offset: nil, reason: "its schema names no position"))
     }
-    return SegmentCapture(
+    let capture = SegmentCapture(
       active, store, position: position, pageSize: pageSize, pageCount: Int(pageCount),
-      statePage: PageNumber(UInt32(root)), isFolded: segment.isFullyCheckpointed, fenceCount: fenceCount)
+      statePage: PageNumber(UInt32(root)), isFolded: segment.isFullyCheckpointed, fenceCount: fenceCount,
+      batchesEnd: extent.endOffset)
+    store.remember(capture)
+    return capture
   }
 
   /// Says that the transaction was committed, which is not taken into `state` before it is durable.

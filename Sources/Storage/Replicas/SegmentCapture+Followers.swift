@@ -45,7 +45,10 @@ extension SegmentCapture {
     if case .asked = place { return .nothing }
     if !isReady || nextTarget() != nil {
       let isKept = try store.readers.withConnection(to: file) { connection throws(StorageError) in
-        if !isReady { guard try hashNextPages(connection.connection) else { return false } }
+        if !isReady {
+          if checkBatches(connection) { return true }
+          guard try hashNextPages(connection.connection) else { return false }
+        }
         return try isReady ? catchUp(connection.connection) : true
       }
       guard isKept else { return .ended(end ?? .replaced) }
@@ -93,6 +96,8 @@ extension SegmentCapture {
     _ theirs: PageSums, at position: CommitPosition, _ place: inout FollowerPlace, _ follower: ObjectIdentifier, _ mayRoll: Bool
   ) throws(StorageError) -> Step {
     let numbers = pagesToSend(to: theirs)
+    // A replica that has it as it should be is not made like this one.
+    if let damage, theirs.pageCount > 0 { throw .damaged(damage) }
     if mayRoll, numbers.count * pageSize.bytes > store.options.replicaResyncBytesMax { return .needsRoll }
     let set = try store.readers.withConnection(to: file) { connection throws(StorageError) in
       try resync(numbers, of: theirs, at: position, connection.connection)

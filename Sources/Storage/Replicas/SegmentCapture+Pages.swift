@@ -10,8 +10,7 @@ extension SegmentCapture {
   static let setBytesMax = 2 << 20
 
   /// Copies a page as it was at `position`, or whatever lies there if that was not kept.
-  private func read(_ number: PageNumber, _ database: Connection, into room: UnsafeMutableRawBufferPointer) throws(StorageError)
-  {
+  func read(_ number: PageNumber, _ database: Connection, into room: UnsafeMutableRawBufferPointer) throws(StorageError) {
     if let frame = frames[number], let log {
       _ = try log.file.read(Self.start(ofFrame: frame, log.reader.chain.header), room)
     } else {
@@ -26,7 +25,7 @@ extension SegmentCapture {
   }
 
   /// Reads the log's header again: frames that were read before are what they were taken for if it is the same.
-  private func isSameLog() throws(StorageError) -> Bool {
+  func isSameLog() throws(StorageError) -> Bool {
     guard let log else { return true }
     guard case .success(let header) = try WALReader.header(read: log.file.read) else { return false }
     return header.salts == log.reader.chain.header.salts

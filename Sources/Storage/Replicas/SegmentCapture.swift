@@ -62,6 +62,11 @@ final class SegmentCapture: @unchecked Sendable {
   /// Whether `sums` are those of all pages.
   var isReady = false
   var place: SegmentPosition?
+  /// Batches that were there when the capture began, and how many of them were verified.
+  let batchesEnd: Int64
+  var checkedUpTo: Int64
+  /// The segment is damaged here: it may be given to who has nothing of it, but must not replace what others have.
+  var damage: StorageDamage?
   var log: (file: LogFile, reader: WALReader)?
   /// The newest frame of each page in the -wal, up to `position`.
   var frames: [PageNumber: Int] = [:]
@@ -75,11 +80,14 @@ final class SegmentCapture: @unchecked Sendable {
   /// - Parameters:
   ///   - position: of the last commit.
   ///   - isFolded: the file alone is the database as of that.
+  ///   - batchesEnd: where its batches end.
   /// - Precondition: on the lane, with no transaction open.
   init(
     _ file: SegmentFile, _ store: StoreShared, position: CommitPosition, pageSize: PageSize, pageCount: Int,
-    statePage: PageNumber, isFolded: Bool, fenceCount: Int
+    statePage: PageNumber, isFolded: Bool, fenceCount: Int, batchesEnd: Int64
   ) {
+    self.batchesEnd = batchesEnd
+    checkedUpTo = file.baseOffset
     self.file = file
     self.store = store
     self.position = position
@@ -94,7 +102,10 @@ final class SegmentCapture: @unchecked Sendable {
     progress = Progress(committed: position, captured: position.commitSequence - (isFolded ? 0 : 1))
   }
 
-  deinit { store.waitingSetBytes.subtract(countedSetBytes, ordering: .relaxed) }
+  deinit {
+    store.waitingSetBytes.subtract(countedSetBytes, ordering: .relaxed)
+    store.forgetCapture(of: file)
+  }
 
   var segmentBase: Int64 { file.baseOffset }
 
