@@ -15,6 +15,7 @@ final class BrokerContext: Sendable {
   let partitions: LocalPartitions
   let cluster: any ClusterStore
   let producerIDs: ProducerIDs
+  let listedNodes = ListedNodes()
   let groups: GroupCoordinator
   let admin: AdminContext
   let fetchSessions: FetchSessions
@@ -44,8 +45,12 @@ final class BrokerContext: Sendable {
     validationThreads.start()
     fetchSessions = FetchSessions(
       sessionsMax: configuration.fetchSessionsMax, newID: { Int32.random(in: 1 ... .max) },
-      now: { Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000) })
+      now: Self.uptimeMilliseconds)
+    listedNodes.follow(cluster, now: Self.uptimeMilliseconds)
   }
+
+  /// By a clock that only runs forward.
+  @Sendable static func uptimeMilliseconds() -> Int64 { Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000) }
 
   /// Counts a new connection; false if there are as many as there may be.
   func admitConnection() -> Bool {

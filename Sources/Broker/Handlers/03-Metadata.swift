@@ -44,7 +44,7 @@ extension Call {
   ) -> MetadataResponse {
     let configuration = broker.configuration
     var response = MetadataResponse()
-    response.brokers = image.nodes.values.sorted { $0.id < $1.id }.map { node in
+    response.brokers = broker.listedNodes.nodes(of: image, now: BrokerContext.uptimeMilliseconds()).map { node in
       var broker = MetadataResponse.Broker()
       broker.nodeID = node.id.rawValue
       broker.host = node.host
