@@ -26,7 +26,12 @@ private let filler = String(repeating: "v", count: 400)
 
   /// Both have the same files in the end.
   private func expectSame(_ link: Link) throws {
-    #expect(try eventually { try link.isSame() }, "\(link.words)")
+    // Both show all there is: otherwise one could show more while the other one is read.
+    #expect(
+      try eventually {
+        let end = link.leader.log().offsets?.logEndOffset.rawValue
+        return try link.isSame() && link.leader.highWatermark == end && link.follower.highWatermark == end
+      }, "\(link.words)")
     #expect(try link.follower.readAll(from: 0) == link.leader.readAll(from: 0))
     #expect(try link.leader.log().producerStates().map(\.lastSequence) != [])
     let standing = try #require(link.replica.standing)
