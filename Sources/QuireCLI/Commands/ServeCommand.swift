@@ -61,7 +61,8 @@ struct ServeCommand: AsyncParsableCommand {
     for (key, value) in [
       ("log.dirs", dataDir), ("listeners", listen), ("advertised.listeners", advertise), ("quire.http", http),
       ("quire.postgres", postgres),
-      ("node.id", nodeId.map(String.init)), ("quire.etcd", etcd), ("quire.peer.listeners", peer), ("quire.standby.of", standbyOf),
+      ("node.id", nodeId.map(String.init)), ("quire.etcd", etcd), ("quire.peer.listeners", peer),
+      ("quire.standby.of", standbyOf),
     ] {
       if let value { flags.append((key, value)) }
     }
