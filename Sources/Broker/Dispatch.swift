@@ -71,9 +71,13 @@ extension Connection {
     case .electLeaders:
       call.serve(try decode(ElectLeadersRequest.self, &body, version)) { await admin.handle($0, version: version) }
     case .alterPartitionReassignments:
-      call.serve(try decode(AlterPartitionReassignmentsRequest.self, &body, version)) { await admin.handle($0, version: version) }
+      call.serve(try decode(AlterPartitionReassignmentsRequest.self, &body, version)) {
+        await admin.handle($0, version: version)
+      }
     case .listPartitionReassignments:
-      call.serve(try decode(ListPartitionReassignmentsRequest.self, &body, version)) { await admin.handle($0, version: version) }
+      call.serve(try decode(ListPartitionReassignmentsRequest.self, &body, version)) {
+        await admin.handle($0, version: version)
+      }
     case .describeCluster:
       call.serve(try decode(DescribeClusterRequest.self, &body, version)) { await admin.handle($0, version: version) }
     case .describeTopicPartitions:

@@ -60,7 +60,8 @@ public final class LocalClusterStore: ClusterStore {
   ) throws(ClusterError) -> LocalClusterStore {
     let isUnclean = !store.closedCleanly
     let cluster = LocalClusterStore(
-      store: store, nodeID: nodeID, pair: try PairStart.state(in: store), image: ClusterImage(clusterID: clusterID, nodeSettings: settings),
+      store: store, nodeID: nodeID, pair: try PairStart.state(in: store),
+      image: ClusterImage(clusterID: clusterID, nodeSettings: settings),
       plans: ClusterPlans(entropy: entropy, columnsComplaint: columnsComplaint), now: now)
     // Before anything is attached: nobody may have these files open.
     try cluster.removeLeftovers()

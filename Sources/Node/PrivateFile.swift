@@ -1,4 +1,5 @@
 import Glibc
+import Storage
 
 /// A short file that only its owner may read.
 enum PrivateFile {
@@ -14,10 +15,9 @@ enum PrivateFile {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     if descriptor < 0 { throw Refusal(words: "cannot be read: \(errorText(errno))") }
     defer { close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw Refusal(words: "cannot be read: \(errorText(errno))") }
-    guard status.st_mode & S_IFMT == S_IFREG else { throw Refusal(words: "is no file") }
-    if status.st_mode & 0o077 != 0 { throw Refusal(words: "is open to other users: chmod 600 \(path)") }
+    guard let kind = FileKind(descriptor) else { throw Refusal(words: "cannot be read: \(errorText(errno))") }
+    guard kind.isRegular else { throw Refusal(words: "is no file") }
+    if kind.permissions & 0o077 != 0 { throw Refusal(words: "is open to other users: chmod 600 \(path)") }
     var bytes = [UInt8](repeating: 0, count: bytesMax + 1)
     let count = Glibc.read(descriptor, &bytes, bytes.count)
     if count < 0 { throw Refusal(words: "cannot be read: \(errorText(errno))") }

@@ -63,7 +63,9 @@ extension RunningNode {
     options.prefix = etcd.prefix
     options.credentials = try etcd.credentials()
     options.directory = try DirectoryIdentity(of: store.node, path: configuration.dataDirectory)
-    let cluster = try await waitForEtcd(options, configuration, membership, logger)
+    // A directory that has a cluster founds no other one: the image of that would have nothing of what is here.
+    let proposed = membership.isMember ? TopicID.random(entropy: entropy).description : membership.clusterID
+    let cluster = try await waitForEtcd(options, configuration, proposed, logger)
     let clusterID = cluster.image.clusterID
     do {
       try refuse(membership.objection(toJoining: clusterID))
@@ -76,14 +78,14 @@ extension RunningNode {
   }
 
   private static func waitForEtcd(
-    _ options: EtcdClusterStore.Options, _ configuration: NodeConfiguration, _ membership: DirectoryMembership, _ logger: Logger
+    _ options: EtcdClusterStore.Options, _ configuration: NodeConfiguration, _ clusterID: String, _ logger: Logger
   ) async throws -> EtcdClusterStore {
     let deadline = ContinuousClock.now + etcdPatience
     var isAnnounced = false
     while true {
       do throws(ClusterError) {
         return try await EtcdClusterStore.open(
-          options, clusterID: membership.clusterID, nodeID: configuration.nodeID, settings: configuration.settings,
+          options, clusterID: clusterID, nodeID: configuration.nodeID, settings: configuration.settings,
           entropy: entropy, now: wallClockMilliseconds, columnsComplaint: { ColumnRules.complaint(about: $0) }, logger: logger)
       } catch {
         let places = options.endpoints.joined(separator: ", ")

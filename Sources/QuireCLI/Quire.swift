@@ -19,7 +19,9 @@ struct Quire: AsyncParsableCommand {
       """,
     version: "quire \(version)",
     groupedSubcommands: [
-      CommandGroup(name: "Node", subcommands: [ServeCommand.self, ClusterCommand.self, MirrorCommand.self, DoctorCommand.self, PagesCommand.self]),
+      CommandGroup(
+        name: "Node",
+        subcommands: [ServeCommand.self, ClusterCommand.self, MirrorCommand.self, DoctorCommand.self, PagesCommand.self]),
       CommandGroup(
         name: "Kafka client",
         subcommands: [TopicCommand.self, ColumnCommand.self, ProduceCommand.self, ConsumeCommand.self, GroupCommand.self]),

@@ -12,7 +12,8 @@ enum LogSchema {
     } catch { throw .migration(error) }
     // The first version had no log's tables.
     guard !isCoordinator || version > 1 else {
-      throw .migration(.foreign(file: connection.path, applicationID: DatabaseFamily.coordinator.applicationID, family: .segment))
+      throw .migration(
+        .foreign(file: connection.path, applicationID: DatabaseFamily.coordinator.applicationID, family: .segment))
     }
   }
 }

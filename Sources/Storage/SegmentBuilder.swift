@@ -52,7 +52,9 @@ enum SegmentBuilder {
       try connection.execute("PRAGMA page_size=\(pageSize); PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
       return connection
     }
-    do throws(MigrationError) { try Migrator.apply(state.isCoordinator ? .coordinator : .segment, to: connection) } catch { throw .migration(error) }
+    do throws(MigrationError) { try Migrator.apply(state.isCoordinator ? .coordinator : .segment, to: connection) } catch {
+      throw .migration(error)
+    }
     try storage { () throws(SQLiteError) in
       try connection.execute("BEGIN")
       try insert(state, into: connection, now: now)

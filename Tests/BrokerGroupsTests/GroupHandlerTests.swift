@@ -17,7 +17,8 @@ final class GroupHandlerTests: Sendable {
     configuration.initialRebalanceDelayMilliseconds = 0
     groups = GroupCoordinator(
       configuration: configuration, persistence: disk,
-      endpoint: { $0 == 3 ? nil : .init(nodeID: NodeID(7 + Int32($0)), host: "there", port: 9092) }, topicPartitionExists: { $0.partition < 4 },
+      endpoint: { $0 == 3 ? nil : .init(nodeID: NodeID(7 + Int32($0)), host: "there", port: 9092) },
+      topicPartitionExists: { $0.partition < 4 },
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, now: GroupCoordinator.steadyClock())
     try groups.leadAll()
   }
@@ -259,7 +260,8 @@ final class GroupHandlerTests: Sendable {
     #expect(await offsets(of: "g1").offset == 100)
   }
 
-  @Test("one shard that cannot write holds up no other; where it is not known what became of a change, the groups are read again")
+  @Test(
+    "one shard that cannot write holds up no other; where it is not known what became of a change, the groups are read again")
   func failures() async {
     disk.breakShards([2])
     #expect(await commitError("g2") == .coordinatorNotAvailable)

@@ -63,7 +63,8 @@ struct StoredGroupsTests {
 
   private func open(_ directory: String) throws -> LogStore {
     let store = try LogStore.open(
-      StoreOptions(dataDirectory: directory, nodeID: NodeID(1)), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+      StoreOptions(dataDirectory: directory, nodeID: NodeID(1)),
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
       now: { 1_700_000_000_000 })
     try store.leadCoordinator(shardCount: 3)
     return store

@@ -190,6 +190,7 @@ private final class AcceptedChannels: Sendable {
       [server.endpoint], node: 1, mayControl: true, directory: DirectoryIdentity(id: "first", place: nil))
     try await eventually { one.controller == NodeID(1) }
     let two = try await openEtcdCluster([server.endpoint], node: 2)
+    try await eventually { one.image.nodes.count == 2 }
     try await one.createTopic(named: "shared", partitionCount: 2, replicationFactor: 2, configuration: [], validateOnly: false)
     try await one.createTopic(named: "single", partitionCount: 2, replicationFactor: 1, configuration: [], validateOnly: false)
     one.close()

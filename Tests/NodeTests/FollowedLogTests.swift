@@ -79,7 +79,8 @@ private final class Leader: Sendable {
         return try await PeerListener.start(
           PeerListener.Configuration(host: "127.0.0.1", port: port, secret: nil),
           identity: PeerIdentity(node: NodeID(1), clusterID: "c", leaderEpoch: LeaderEpoch(1)),
-          sources: LedPartitions(store: store, fence: { (_) throws(PeerRefusal) in throw PeerRefusal(.staleEpoch, "not here") }),
+          sources: LedPartitions(
+            store: store, fence: { (_) throws(PeerRefusal) in throw PeerRefusal(.staleEpoch, "not here") }),
           on: MultiThreadedEventLoopGroup.singleton, logger: quiet)
       } catch {
         // A port that was given back may be anybody's for a moment.

@@ -186,14 +186,14 @@ struct SystemTableTests {
       let shards = CoordinatorStore(store, shardCount: 2)
       try shards.apply(
         [
-        GroupChanges(
-          groupID: "team",
-          changes: [
-            .offsetCommitted(
-              TopicPartition(topic: "plays", partition: 0),
-              CommittedOffset(offset: 1, leaderEpoch: 0, metadata: "", commitTimestamp: 7, expireTimestamp: nil))
-          ])
-      ], to: shards.shard(of: "team"))
+          GroupChanges(
+            groupID: "team",
+            changes: [
+              .offsetCommitted(
+                TopicPartition(topic: "plays", partition: 0),
+                CommittedOffset(offset: 1, leaderEpoch: 0, metadata: "", commitTimestamp: 7, expireTimestamp: nil))
+            ])
+        ], to: shards.shard(of: "team"))
       try store.close()
       let files = DirectoryCatalog(try OfflineStore(dataDirectory: directory))
       let rows = try Table(files)

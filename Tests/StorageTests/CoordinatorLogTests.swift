@@ -261,7 +261,8 @@ private struct Shards {
       let hasty = CoordinatorStore(shards.store.store, shardCount: shardCount, timeoutMilliseconds: 50)
       let set = ReplicaSet(replicas: [NodeID(1), NodeID(2)], inSync: [NodeID(1), NodeID(2)], isFixed: true)
       try shards.store.store.setReplicas(of: Shards.name(), topicID: CoordinatorTopic.id, set)
-      #expect(try eventually {
+      #expect(
+        try eventually {
           try follow.pump()
           return (try? hasty.load(shard: 0)).map { Shards.offsets($0) } == ["g": 1]
         })

@@ -179,6 +179,9 @@ def sweep():
         except (OSError, ValueError):
             continue
         if known["owner"] and started_at(known["owner"]) != known["started"]:
+            with open("/proc/mounts") as mounts:
+                for place in [line.split()[1] for line in mounts if line.split()[1].startswith(known["directory"] + "/")]:
+                    subprocess.run(["umount", "--lazy", place], check=False)
             Namespaces(known["directory"]).down()
 
 

@@ -48,7 +48,8 @@ public final class GroupCoordinator: Sendable {
   ) {
     self.endpoint = endpoint
     context = GroupShardContext(
-      configuration: configuration, persistence: persistence, topicPartitionExists: topicPartitionExists, logger: logger, now: now)
+      configuration: configuration, persistence: persistence, topicPartitionExists: topicPartitionExists, logger: logger,
+      now: now)
     let none = [GroupShard?](repeating: nil, count: persistence.shardCount)
     led = Mutex(Led(shards: none, former: none))
   }

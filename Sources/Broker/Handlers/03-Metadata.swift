@@ -74,7 +74,8 @@ extension Call {
         missing.topicID = asked.topicID
         missing.errorCode = .invalidRequest
       } else if let name = asked.name {
-        if let topic = image.topics[name], !topic.isInternal { return row(topic) }
+        // The coordinators' topic too, for whoever knows its name: a node that is to be empty gives its partitions away as well.
+        if let topic = image.topics[name] { return row(topic) }
         missing.name = name
         missing.errorCode =
           failures[name] ?? (TopicName.complaint(about: name) == nil ? .unknownTopicOrPartition : .invalidTopicException)

@@ -36,14 +36,17 @@ extension EtcdClusterStore {
   private func watch(_ node: NodeID, _ record: NodeRecord) async {
     let address = HostPort(host: record.host, port: Int(record.port))
     var hasAnswered = false
+    var shortOnes = 0
     while !Task.isCancelled, !isClosed {
       let begin = ContinuousClock.now
       var pause: UInt64 = 500_000_000
       switch await NodeConnection.untilClosed(address, patience: Self.patience) {
       case .closed:
         hasAnswered = true
-        // That a connection which lasted has ended is what was waited for; another one is closed at once where there are too many.
-        pause = ContinuousClock.now - begin > .milliseconds(500) ? 0 : 1_000_000_000
+        // That a connection which lasted has ended is what was waited for. One that did not last was accepted by a process that was just ending,
+        // or is closed at once each time, because there are too many.
+        shortOnes = ContinuousClock.now - begin > .milliseconds(500) ? 0 : min(shortOnes + 1, 5)
+        pause = shortOnes == 0 ? 0 : 30_000_000 << UInt64(shortOnes)
       case .refused where hasAnswered:
         await suspect(node, record.incarnation)
         pause = 100_000_000

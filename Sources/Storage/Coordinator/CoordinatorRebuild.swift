@@ -101,7 +101,8 @@ enum CoordinatorRebuild {
     }
     guard complaint == "ok" else { throw damaged(path, complaint ?? "it cannot be checked") }
     guard let loaded, loaded.state.commitSequence == sequence else {
-      throw damaged(path, "commit \(sequence), which was durable, is not the last one in it (\(loaded?.state.commitSequence ?? -1))")
+      throw damaged(
+        path, "commit \(sequence), which was durable, is not the last one in it (\(loaded?.state.commitSequence ?? -1))")
     }
     try storage { () throws(SQLiteError) in
       try connection.execute("UPDATE partition_state SET generation = \(generation)")

@@ -38,7 +38,9 @@ public enum Doctor {
       partition.examine(into: &examination)
       examination.flush(report)
     }
-    let missing = image.partitions.keys.filter { !directories.contains($0.description) }.sorted()
+    // The coordinator's shards lie elsewhere.
+    let kept = image.partitions.keys.filter { $0.topic != CoordinatorTopic.name }
+    let missing = kept.filter { !directories.contains($0.description) }.sorted()
     if !missing.isEmpty {
       // Topics may have been deleted since the image was read.
       var unheard = Examination()
@@ -73,7 +75,8 @@ public enum Doctor {
     for shard in image.shards.keys.sorted() where !shards.contains(shard) {
       examination.found(
         Finding(
-          CoordinatorFiles.directory(of: shard, in: dataDirectory), "quire.db knows of groups in this shard, but it has no directory",
+          CoordinatorFiles.directory(of: shard, in: dataDirectory),
+          "quire.db knows of groups in this shard, but it has no directory",
           remedy: "restore the directory from a copy; without it a node begins with an empty one"))
     }
     examination.flush(report)

@@ -1,0 +1,251 @@
+"""Three nodes and etcd, as one Kafka cluster to librdkafka and kafka-python."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import kafka
+import replicas
+from checks import check, equal, finish, wait_until
+from cluster import ETCD, Cluster
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from node import binary
+
+NODES = (1, 2, 3)
+SELECTOR = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+
+
+class Load(threading.Thread):
+    """Produces with acks=all until it is told to end; `acknowledged` has (partition, offset, value)."""
+
+    def __init__(self, bootstrap, topic, partitions):
+        super().__init__(daemon=True)
+        self.topic, self.partitions = topic, partitions
+        self.acknowledged, self.errors, self.ends = [], [], threading.Event()
+        self.producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "linger.ms": 5,
+                                  "message.timeout.ms": 120_000, "log_level": 0})
+        self.start()
+
+    def delivered(self, error, message):
+        if error:
+            self.errors.append(str(error))
+        else:
+            self.acknowledged.append((message.partition(), message.offset(), message.value()))
+
+    def run(self):
+        number = 0
+        while not self.ends.is_set():
+            self.producer.produce(self.topic, f"{self.topic} {number}".encode(), partition=number % self.partitions,
+                                  on_delivery=self.delivered)
+            self.producer.poll(0)
+            number += 1
+            time.sleep(0.002)
+        self.producer.flush(120)
+
+    def goes_on(self, seconds=60):
+        """Waits until something that was sent from now on is acknowledged."""
+        seen = len(self.acknowledged)
+        wait_until(lambda: len(self.acknowledged) > seen + 50, seconds, "records are acknowledged again")
+
+    def end(self):
+        self.ends.set()
+        self.join(150)
+        equal(self.errors, [], "failed records")
+        assert self.acknowledged, "nothing was acknowledged"
+        return sorted(self.acknowledged)
+
+
+class World:
+    def __init__(self, cluster):
+        self.cluster, self.bootstrap = cluster, cluster.bootstrap
+        self.admin = AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
+
+    def create(self, topic, **settings):
+        for future in self.admin.create_topics([NewTopic(topic, **settings)]).values():
+            future.result()
+
+    def partitions(self, topic):
+        return self.admin.list_topics(topic, timeout=20).topics[topic].partitions
+
+    def in_sync(self, topic, count=3):
+        def are():
+            try:
+                return all(len(part.isrs) == count and part.leader >= 0 for part in self.partitions(topic).values())
+            except KafkaException:
+                return False
+        wait_until(are, 120, f"every partition of {topic} has {count} replicas in sync")
+
+    def read(self, topic, count, **settings):
+        """As a group, from the beginning: (partition, offset, value) of each record that comes, and stays away for a while."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"readers-of-{topic}-{time.monotonic_ns()}",
+                             "auto.offset.reset": "earliest", "log_level": 0, **settings})
+        consumer.subscribe([topic])
+        found, deadline = [], time.monotonic() + 90
+        while len(found) < count and time.monotonic() < deadline:
+            found += [(one.partition(), one.offset(), one.value()) for one in consumer.consume(500, 0.5) if not one.error()]
+        consumer.close()
+        return sorted(found)
+
+    def read_kafka_python(self, topic, count):
+        consumer = kafka.KafkaConsumer(bootstrap_servers=self.bootstrap.split(","), auto_offset_reset="earliest")
+        consumer.assign([kafka.TopicPartition(topic, number) for number in self.partitions(topic)])
+        consumer.seek_to_beginning()
+        found, deadline = [], time.monotonic() + 90
+        while len(found) < count and time.monotonic() < deadline:
+            for batch in consumer.poll(500).values():
+                found += [(one.partition, one.offset, one.value) for one in batch]
+        consumer.close()
+        return sorted(found)
+
+    def ask(self, name, sql):
+        request = urllib.request.Request(
+            f"http://{self.cluster.address(name, 'http')}/v1/query", json.dumps({"sql": sql, "format": "jsonl"}).encode(),
+            {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+def checks(world):
+    cluster = world.cluster
+    with check("a topic with three replicas is on three nodes, one of which leads each partition"):
+        world.create("plays", num_partitions=6, replication_factor=3, config={"min.insync.replicas": "2"})
+        world.in_sync("plays")
+        parts = world.partitions("plays").values()
+        assert all(sorted(part.replicas) == list(NODES) for part in parts)
+        equal({part.leader for part in parts}, set(NODES), "leaders")
+        equal({one.id for one in world.admin.list_topics(timeout=20).brokers.values()}, set(NODES), "nodes")
+    with check("a replication factor of more than there are nodes is refused"):
+        try:
+            world.create("too-many", num_partitions=1, replication_factor=4)
+            raise AssertionError("it was created")
+        except KafkaException as error:
+            equal(error.args[0].name(), "INVALID_REPLICATION_FACTOR")
+    with check("a leader that is killed is replaced, and nothing that was acknowledged is lost, doubled or out of order"):
+        load = Load(world.bootstrap, "plays", 6)
+        load.goes_on()
+        for _ in range(2):
+            leader = world.partitions("plays")[0].leader
+            cluster.kill(leader)
+            load.goes_on()
+            cluster.start(leader)
+            world.in_sync("plays")
+        sent = load.end()
+        equal(world.read("plays", len(sent)), sent, "record of librdkafka's group")
+        equal(world.read_kafka_python("plays", len(sent)), sent, "record of kafka-python")
+    with check("a rolling restart is seen by nobody, and every node ends in order"):
+        world.create("rolled", num_partitions=3, replication_factor=3, config={"min.insync.replicas": "2"})
+        load = Load(world.bootstrap, "rolled", 3)
+        load.goes_on()
+        for name in NODES:
+            begin = cluster.log(name).stat().st_size
+            assert cluster.stop(name) in (0, None), f"node {name} did not end in order"
+            assert "Quire has stopped" in cluster.log_text(name, begin), cluster.log_text(name, begin)
+            load.goes_on(20)
+            cluster.start(name)
+            world.in_sync("rolled")
+        sent = load.end()
+        equal(world.read("rolled", len(sent)), sent, "record")
+    with check("while etcd is away records come and go, topics cannot be created, and afterwards they can"):
+        load = Load(world.bootstrap, "rolled", 3)
+        load.goes_on()
+        cluster.kill(ETCD)
+        load.goes_on()
+        try:
+            world.create("meanwhile", num_partitions=1, replication_factor=3)
+            raise AssertionError("a topic was created")
+        except KafkaException:
+            pass
+        load.goes_on()
+        cluster.start(ETCD)
+        load.end()
+
+        def created():
+            try:
+                world.create("afterwards", num_partitions=1, replication_factor=3)
+                return True
+            except KafkaException:
+                return False
+        wait_until(created, 60, "a topic is created")
+        world.in_sync("afterwards")
+    with check("a consumer reads from the in-sync replica in its rack"):
+        count = 500
+        world.create("racks", num_partitions=1, replica_assignment=[[1, 2]])
+        world.in_sync("racks", 2)
+        load = Load(world.bootstrap, "racks", 1)
+        wait_until(lambda: len(load.acknowledged) >= count, 60, "records are acknowledged")
+        sent = load.end()
+        served = set()
+
+        def note(text):
+            for part in json.loads(text)["topics"].get("racks", {}).get("partitions", {}).values():
+                served.add(part["broker"])
+        found = world.read("racks", len(sent), **{"client.rack": "rack-2", "statistics.interval.ms": 50, "stats_cb": note})
+        equal(found, sent, "record")
+        assert 2 in served, f"it read from {served}"
+    with check("SQL is answered by followers, and a node that lacks partitions says where they are"):
+        world.create("here", num_partitions=2, replica_assignment=[[1], [3]])
+        status, text = world.ask(3, "SELECT count(*) AS n FROM rolled")
+        equal(status, 200, text)
+        assert json.loads(text.splitlines()[0])["n"] > 0
+        status, text = world.ask(2, "SELECT count(*) FROM here")
+        assert status >= 400 and "partition 0 on node 1" in text and "partition 1 on node 3" in text, (status, text)
+        status, text = world.ask(1, "SELECT count(*) FROM here")
+        assert status >= 400 and "partition 1 on node 3" in text and "partition 0" not in text, (status, text)
+    with check("the configuration of a node is that node's to describe"):
+        for name in NODES:
+            found = world.admin.describe_configs([ConfigResource(ResourceType.BROKER, str(name))])
+            for future in found.values():
+                equal(future.result()["broker.rack"].value, f"rack-{name}")
+    with check("the databases of replicas are the same, page for page, at the same commit"):
+        compared, problems = replicas.check_identical(cluster, lambda _: None)
+        assert not problems, "\n".join(problems)
+        assert compared >= 12, f"{compared} pairs were compared"
+    with check("a topic that is deleted is gone from every node"):
+        for future in world.admin.delete_topics(["rolled"]).values():
+            future.result()
+        for name in NODES:
+            wait_until(lambda: not list((cluster.data(name) / "topics").glob("rolled-*")), 60, f"no files on node {name}")
+    with check("a data directory goes neither from one cluster to another nor to a node that is alone"):
+        cluster.stop(3)
+
+        def refusal(data, *options):
+            done = subprocess.run(
+                [binary(), "serve", "--data-dir", str(data), "--listen", "127.0.0.1:0", "--http", "off", "--postgres", "off",
+                 *options], capture_output=True, text=True, timeout=60)
+            equal(done.returncode, 1, done.stderr)
+            return done.stderr
+        text = refusal(cluster.data(3), "--node-id", "3")
+        assert "--etcd" in text, text
+        text = refusal(cluster.data(3), "--node-id", "3", "--etcd", cluster.etcd_url, "--set", "quire.etcd.prefix=/another/")
+        assert "belongs to the cluster" in text, text
+        cluster.start(3)
+
+
+def main():
+    if len(sys.argv) > 1:
+        print("the checks build on each other: all of them run", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="quire-cluster-") as directory:
+        cluster = Cluster(pathlib.Path(directory), loopback=True, settings=[
+            f"replica.selector.class={SELECTOR}", "group.initial.rebalance.delay.ms=0"])
+        cluster.environment = {name: {"QUIRE_BROKER_RACK": f"rack-{name}"} for name in NODES}
+        with cluster:
+            try:
+                checks(World(cluster))
+            finally:
+                if os.environ.get("QUIRE_KEEP_LOGS"):
+                    for name in (*NODES, ETCD):
+                        pathlib.Path(os.environ["QUIRE_KEEP_LOGS"], f"{name}.log").write_text(cluster.log_text(name))
+    finish()
+
+
+main()
