@@ -21,6 +21,8 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
   private(set) var peer: PeerIdentity?
   /// It was admitted; others only ask, or tell.
   private(set) var isFollower = false
+  /// Among those whose greeting is over; set before anybody else sees it.
+  private(set) var place = 0
   private var phase = Phase.ending
   private var earlyBytes = 0
   var streams: [StreamID: LeaderStream] = [:]
@@ -89,6 +91,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
   private func admit(_ admission: LeaderHandshake.Admission) {
     let peer = admission.peer
     self.peer = peer
+    place = core.takePlace()
     connection.greeted()
     connection.send(admission.welcome)
     let own = core.identity.leaderEpoch

@@ -16,6 +16,7 @@ final class ListenerCore: Sendable {
     var greeting: [LeaderConversation] = []
     var followers: [NodeID: LeaderConversation] = [:]
     var statuses: [ObjectIdentifier: FollowerStatus] = [:]
+    var greetedCount = 0
     var isStopping = false
     var ended: EventLoopPromise<Void>?
   }
@@ -70,10 +71,20 @@ final class ListenerCore: Sendable {
     oldest?.end(PeerRefusal(.tooMuch, "too many connections"))
   }
 
+  /// The place of a connection among those whose greeting is over.
+  func takePlace() -> Int {
+    state.withLock { state in
+      state.greetedCount += 1
+      return state.greetedCount
+    }
+  }
+
   func admitted(_ conversation: LeaderConversation, _ peer: PeerIdentity) {
     let (isRefused, former): (Bool, LeaderConversation?) = state.withLock { state in
       state.greeting.removeAll { $0 === conversation }
       let former = state.followers[peer.node]
+      // It was admitted more slowly than a newer one.
+      if let former, former.place > conversation.place { return (false, conversation) }
       if former == nil, state.followers.count >= Limits.peerConnectionsMax { return (true, nil) }
       state.followers[peer.node] = conversation
       return (false, former)
