@@ -101,7 +101,7 @@ struct BrokerUnderTest: Sendable {
 
   /// Waits until `condition` holds; false if it does not within two seconds.
   func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
-    for _ in 0..<400 {
+    for _ in 0..<6_000 {
       if try await condition() { return true }
       try await Task.sleep(for: .milliseconds(5))
     }
