@@ -56,6 +56,7 @@ class History:
         self.lock = threading.Lock()
         self.sent = {}               # (partition, sender) -> how many
         self.acknowledged = {}       # partition -> {offset: (sender, number)}
+        self.unplaced = {}           # partition -> {(sender, number)}: acknowledged, the client does not know where
         self.polled = {}             # partition -> {offset: (sender, number)}
         self.anomalies = []          # seen while it was written
         self.commits = {}            # (group, partition) -> greatest acknowledged
@@ -72,7 +73,11 @@ class History:
             return number
 
     def ack(self, partition, sender, number, offset):
+        """`offset` is None where the client knows only that the record is there: its answer was lost, and a later one's came."""
         with self.lock:
+            if offset is None:
+                self.unplaced.setdefault(partition, set()).add((sender, number))
+                return
             self.note(self.acknowledged, partition, offset, (sender, number), "acknowledged for")
 
     def refuse(self, error):
@@ -115,7 +120,7 @@ class History:
     def judge(self, logs):
         """Every anomaly, with `logs`, what was read at the end when all was well: {partition: (start, [(offset, value)])}."""
         found = list(self.anomalies)
-        for partition in sorted({*self.acknowledged, *self.polled, *(partition for partition, _ in self.sent)}):
+        for partition in sorted({*self.acknowledged, *self.unplaced, *self.polled, *(partition for partition, _ in self.sent)}):
             if partition not in logs:
                 found.append(Anomaly("unseen", text(partition), "the partition is not there"))
                 continue
@@ -156,6 +161,9 @@ class History:
                 yield Anomaly("unseen", where, f"{name} was acknowledged at {offset}, the log ends at {end}{elsewhere}")
             else:
                 yield Anomaly("lost", where, f"{name} was acknowledged at {offset}, where {log.get(offset)} stands{elsewhere}")
+        for name in sorted(self.unplaced.get(partition, ())):
+            if name not in stands:
+                yield Anomaly("lost", where, f"{name} was acknowledged, and stands nowhere")
         for offset, name in sorted(self.polled.get(partition, {}).items()):
             if log.get(offset) != name:
                 yield Anomaly("vanished", where, f"a consumer got {name} at {offset}, where {log.get(offset)} stands")

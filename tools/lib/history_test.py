@@ -50,6 +50,19 @@ def lost():
     return found(made, shifted(records[:5] + records[6:])), {"lost", "unseen"}
 
 
+def unplaced():
+    # The client knows that it is there, and not where.
+    made, _, records = good()
+    made.ack(P, "a", made.send(P, "a"), None)
+    return found(made, records + [(20, value_of("a", 10, made.size))]), set()
+
+
+def lost_unplaced():
+    made, _, records = good()
+    made.ack(P, "a", made.send(P, "a"), None)
+    return found(made, records), {"lost"}
+
+
 def lost_alone():
     # Another record stands in its place, as when a deposed leader had acknowledged it.
     made, _, records = good()
@@ -196,7 +209,7 @@ def commit_ahead_is_none():
 
 
 def main():
-    cases = [none, unanswered_is_none, lost, lost_alone, unseen, whole_partition, duplicate, reordered,
+    cases = [none, unanswered_is_none, unplaced, lost, lost_unplaced, lost_alone, unseen, whole_partition, duplicate, reordered,
              two_acknowledgements_of_one_offset, two_readings_of_one_offset, phantom, of_another_partition, changed, nobodys,
              vanished, backward, back_by_a_seek, skipped, out_of_range, gap, truncated, commit_behind, commit_gone, commit_from_nowhere,
              commit_ahead_is_none]
