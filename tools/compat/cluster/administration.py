@@ -246,6 +246,48 @@ def damaged(world):
         assert not problems, "\n".join(problems)
 
 
+# ---- secrets
+
+def secrets(world):
+    cluster = world.cluster
+
+    def restart(name, secret=None):
+        """Returns where its log begins."""
+        cluster.stop(name)
+        environment = cluster.environment.setdefault(name, {})
+        environment.pop("QUIRE_PEER_SECRET_FILE", None)
+        if secret:
+            path = cluster.directory / f"secret-{name}"
+            path.unlink(missing_ok=True)
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+                file.write(secret)
+            environment["QUIRE_PEER_SECRET_FILE"] = str(path)
+        begin = cluster.log(name).stat().st_size
+        cluster.start(name)
+        return begin
+
+    def refused(name, begin, words):
+        wait_until(lambda: words in cluster.log_text(name, begin), 60, f"node {name} says: {words}")
+
+    with check("nodes whose secrets differ, or of which one has none, give each other nothing and say why"):
+        world.create("secret", [[1, 2], [2, 1]])
+        begin = restart(2, "the secret of node 2")
+        refused(2, begin, "one of the two nodes has a shared secret, and the other has none")
+        begin = restart(1, "another one, of node 1")
+        refused(1, begin, "has another secret")
+        wait_until(lambda: any(len(part.isrs) == 1 for part in world.partitions("secret").values()), 90, "they are not in sync")
+        restart(1, "the secret of node 2")
+        world.in_sync("secret")
+        for name in (1, 2):
+            restart(name)
+        world.in_sync("secret")
+    with check("a peer listener that other machines reach wants a secret"):
+        done = subprocess.run(
+            [binary(), "serve", "--data-dir", str(cluster.directory / "open"), "--peer", "0.0.0.0:0", "--etcd", cluster.etcd_url],
+            capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0 and "needs a shared secret in a file (quire.peer.secret.file)" in done.stderr, done.stderr
+
+
 # ---- history
 
 def history(world):
@@ -347,7 +389,7 @@ def main():
         with cluster:
             world = World(cluster)
             try:
-                for part in (requests, silent, damaged, history, expansion):
+                for part in (requests, silent, damaged, secrets, history, expansion):
                     part(world)
             finally:
                 if os.environ.get("QUIRE_KEEP_LOGS"):
