@@ -12,8 +12,8 @@ class Plan:
     def __init__(self, rng, faults, nodes, seconds):
         self.rng, self.nodes, self.seconds, self.events = rng, nodes, seconds, []
         self.power = "power" in faults and rng.random() < (1 if len(faults) == 1 else 0.2)
-        # A node that joins is not recorded, so that its power cannot be cut.
-        drawn = [fault for fault in faults if fault != "power" and not (self.power and fault == "scale")]
+        # Of a node that joins, or begins with nothing, it is not recorded what is synced.
+        drawn = [fault for fault in faults if fault != "power" and not (self.power and fault in ("scale", "wipe"))]
         self.damaged = self.leaving = None
         if drawn:
             for _ in range(rng.choice((1, 1, 2, 2, 3))):
