@@ -117,7 +117,7 @@ extension FollowerPartition {
       }
       throw error
     }
-    let common = min(active.extent.endOffset, EpochStart.parting(epochs, active.state.epochs))
+    let common = common(with: active.state.epochs, endOffset: active.extent.endOffset)
     if common < min(end, highWatermark) { acceptLoss(below: common) }
     if active.state.segments != segments || active.state.epochs != epochs { takeSegments(of: active.state, predecessor: nil) }
     publish()

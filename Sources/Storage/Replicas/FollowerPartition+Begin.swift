@@ -86,7 +86,7 @@ extension FollowerPartition {
     keepFromRemoval(name)
     if predecessor?.isGone == true { predecessor = nil }
     older.removeAll { $0.file.isGone }
-    let common = min(endOffset, EpochStart.parting(epochs, state.epochs))
+    let common = common(with: state.epochs, endOffset: endOffset)
     if common < highWatermark { acceptLoss(below: common) }
     if FileSystem.exists(path) { noteResync("a full state", to: FollowerSegment.position(of: state)) }
     hasDiverged = false

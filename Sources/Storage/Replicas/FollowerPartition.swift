@@ -151,9 +151,15 @@ public final class FollowerPartition: @unchecked Sendable {
     return store.isOutOfSync(log.topicPartition)
   }
 
+  /// Up to where a log with these epochs and this end has the records that are here.
+  func common(with epochs: [EpochStart], endOffset: Int64) -> Int64 {
+    // Where nothing is known of what was here, the end has to do.
+    self.epochs.isEmpty ? endOffset : min(endOffset, EpochStart.parting(self.epochs, epochs))
+  }
+
   /// Why a log with these epochs and this end is not followed: it has not all that was acknowledged. Nil where it is.
   func refusal(of epochs: [EpochStart], endOffset: Int64) -> ReplicaError? {
-    let common = min(endOffset, EpochStart.parting(self.epochs, epochs))
+    let common = common(with: epochs, endOffset: endOffset)
     guard common < highWatermark, !mayLoseRecords else { return nil }
     return .refused(
       "the leader's log has records only up to \(common) in common with this replica, although those up to \(highWatermark) were acknowledged: the replica keeps them. Have this node lead: with etcd by an election, as a standby by `quire cluster promote`"

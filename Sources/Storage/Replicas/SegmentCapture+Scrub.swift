@@ -74,14 +74,19 @@ extension SegmentCapture {
 
   // What an earlier life left
 
-  /// The hashes of the pages in the file, where they were kept when it was folded last.
-  func readKeptSums(_ database: Connection) throws(StorageError) -> PageSums? {
+  /// Where the file stands without its -wal.
+  func foldedPosition(_ database: Connection) throws(StorageError) -> CommitPosition? {
     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: pageSize.bytes, alignment: 16)
     defer { room.deallocate() }
     try storage { () throws(SQLiteError) in
       try database.readDatabaseFile(at: Int64(statePage.byteOffset(pageSize: pageSize)), into: room)
     }
-    guard let folded = place?.read(UnsafeRawBufferPointer(room)) else { return nil }
+    return place?.read(UnsafeRawBufferPointer(room))
+  }
+
+  /// The hashes of the pages in the file, where they were kept when it was folded last.
+  func readKeptSums(_ database: Connection) throws(StorageError) -> PageSums? {
+    guard let folded = try foldedPosition(database) else { return nil }
     return KeptSums.read(of: file, at: folded, pageSize: pageSize.bytes)
   }
 
