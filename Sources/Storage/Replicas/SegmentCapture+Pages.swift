@@ -92,9 +92,9 @@ extension SegmentCapture {
       switch try reader.next(read: file.read) {
       case .commit(let commit):
         current = try commitPosition(of: commit, file, header) ?? current
-        guard let current else { return lose("a commit of its log has no position") }
+        guard let found = current else { return lose("a commit of its log has no position") }
         for frame in commit.pages { passed[frame.page] = frame.index }
-        if current == position { match = (reader, passed) } else if !position.canBecome(current) { hasEarlier = true }
+        if found == position { match = (reader, passed) } else if !position.canBecome(found) { hasEarlier = true }
       case .end(.restarted): return lose("its log was begun anew")
       case .end:
         if let match {
