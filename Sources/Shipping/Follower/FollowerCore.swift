@@ -71,6 +71,7 @@ final class FollowerCore: @unchecked Sendable {
       .connectTimeout(TimeAmount(configuration.timing.greetingWithin))
       .channelOption(.tcpOption(.tcp_nodelay), value: 1)
       .channelOption(.maxMessagesPerRead, value: 4)
+      .channelOption(.recvAllocator, value: PeerListener.receiveBuffer)
       .channelOption(.writeBufferWaterMark, value: PeerListener.writeBuffer)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {

@@ -182,10 +182,10 @@ extension LeaderConversation {
     endResync(of: stream)
   }
 
-  // Files: one piece is read and sent after the other
+  // Files: one piece is sent after the other, and the next one is read meanwhile
 
   func readFile() {
-    guard !isReadingFile, file == nil, !isClosed else { return }
+    guard !isReadingFile, nextFile == nil, !isClosed else { return }
     while let id = fileReaders.first {
       if let stream = streams[id], stream.fileRequest != nil {
         isReadingFile = true
@@ -210,11 +210,10 @@ extension LeaderConversation {
     guard let request = stream.fileRequest, let result, !stream.isClosing else { return }
     switch result {
     case .success(let bytes):
-      file = FilePiece(
+      let piece = FilePiece(
         stream: stream.id, base: request.base, generation: request.generation, offset: request.offset,
-        totalBytes: bytes.totalBytes, isLast: false, bytes: ByteBuffer(bytes: bytes.bytes))
-      turns.append(.file)
-      send()
+        totalBytes: bytes.totalBytes, isLast: false, bytes: bytes.bytes)
+      if file == nil { beginFile(piece) } else { nextFile = piece }
     case .failure(let refusal):
       core.logger.notice(
         "a file that a follower wants cannot be read",
@@ -224,12 +223,24 @@ extension LeaderConversation {
     }
   }
 
+  private func beginFile(_ piece: FilePiece) {
+    file = piece
+    turns.append(.file)
+    send()
+  }
+
+  private func endFile() {
+    file = nextFile
+    nextFile = nil
+    if file != nil { turns.append(.file) }
+    readFile()
+  }
+
   /// - Returns: whether there is more, and it may go on.
   private func sendFilePiece() -> Bool {
     guard var rest = file else { return false }
     guard let stream = streams[rest.stream], !stream.isClosing else {
-      file = nil
-      readFile()
+      endFile()
       return false
     }
     if isThrottled(.file) { return false }
@@ -244,8 +255,7 @@ extension LeaderConversation {
     stream.sentBytes += Int64(piece.bytes.readableBytes)
     throttle.take(piece.bytes.readableBytes)
     if piece.isLast {
-      file = nil
-      readFile()
+      endFile()
       return false
     }
     file = rest

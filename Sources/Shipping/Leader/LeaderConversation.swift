@@ -44,6 +44,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
   var fileReaders = CircularBuffer<StreamID>()
   var isReadingFile = false
   var file: FilePiece?
+  var nextFile: FilePiece?
   var throttle: Throttle
   var throttled: [SendTurn] = []
 
@@ -161,8 +162,9 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
       guard let stream = streams[id] else { return }
       let position = acknowledged.position
       stream.durable = position
-      stream.acknowledged = acknowledged
       stream.unacknowledged.acknowledge(position)
+      // At once, whatever a thread does with the source: producers wait for it.
+      if !stream.isClosing { stream.source?.acknowledged(position, isComplete: acknowledged.isComplete) }
       if let resync = stream.resync, stream.isResyncSent, resync.isReached(by: position) { endResync(of: stream) }
       work(on: stream)
     case .pageHashes(let piece):
@@ -247,7 +249,6 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     guard !stream.isBusy, let source = stream.source else { return }
     if stream.isClosing { return closeSource(of: stream, source) }
     var work = LeaderWork()
-    work.acknowledged = stream.acknowledged
     work.hashes = stream.hashes
     // What is read behind them repairs the copy: once it is the partition's turn.
     if let request = stream.fileRequest, isReadingFile, fileReaders.first == stream.id { work.file = request }
@@ -256,7 +257,6 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
       work.isResyncNext = stream.isResyncNext
     }
     if work.isEmpty { return }
-    stream.acknowledged = nil
     if stream.hashes != nil {
       // The answer is the next thing to be read, whether the source says so or not.
       stream.hashes = nil

@@ -16,7 +16,6 @@ final class LeaderStream: @unchecked Sendable {
   var isClosing = false
 
   // What the source is to be told
-  var acknowledged: Acknowledgement?
   var hashes: PageHashes?
   var arrivingHashes: PageHashes?
 
