@@ -178,7 +178,7 @@ extension LeaderConversation {
     stream.outgoing.removeAll()
     stream.outgoingBytes = 0
     stream.isResyncNext = false
-    stream.fileRequest = nil
+    stream.fileRequests.removeAll()
     endResync(of: stream)
   }
 
@@ -187,7 +187,7 @@ extension LeaderConversation {
   func readFile() {
     guard !isReadingFile, nextFile == nil, !isClosed else { return }
     while let id = fileReaders.first {
-      if let stream = streams[id], stream.fileRequest != nil {
+      if let stream = streams[id], !stream.fileRequests.isEmpty {
         isReadingFile = true
         return work(on: stream)
       }
@@ -207,7 +207,7 @@ extension LeaderConversation {
     isReadingFile = false
     fileReaders.removeFirst()
     defer { readFile() }
-    guard let request = stream.fileRequest, let result, !stream.isClosing else { return }
+    guard let result, !stream.isClosing, let request = stream.fileRequests.popFirst() else { return }
     switch result {
     case .success(let bytes):
       let piece = FilePiece(
@@ -218,7 +218,7 @@ extension LeaderConversation {
       core.logger.notice(
         "a file that a follower wants cannot be read",
         metadata: ["partition": "\(stream.partition)", "base": "\(request.base)", "reason": "\(refusal)"])
-      stream.fileRequest = nil
+      stream.filesUnderWay -= 1
       connection.send(.noFile(stream.id, base: request.base, generation: request.generation))
     }
   }
@@ -249,7 +249,7 @@ extension LeaderConversation {
     piece.isLast = rest.bytes.readableBytes == 0
     rest.offset += Int64(piece.bytes.readableBytes)
     // Before it is sent: the follower asks for the next one as soon as it has this.
-    if piece.isLast { stream.fileRequest = nil }
+    if piece.isLast { stream.filesUnderWay -= 1 }
     connection.send(.file(piece))
     credit -= piece.bytes.readableBytes
     stream.sentBytes += Int64(piece.bytes.readableBytes)

@@ -178,8 +178,9 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
       work(on: stream)
     case .wantFile(let request):
       guard let stream = streams[request.stream] else { return }
-      guard stream.fileRequest == nil else { throw .malformed("a file that is asked for before the last one has come") }
-      stream.fileRequest = request
+      guard stream.filesUnderWay < Limits.peerFilesUnderWayMax else { throw .malformed("too many pieces of files at once") }
+      stream.filesUnderWay += 1
+      stream.fileRequests.append(request)
       fileReaders.append(stream.id)
       readFile()
     default: throw .malformed("\(message.kind) is what a leader says")
@@ -251,7 +252,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     var work = LeaderWork()
     work.hashes = stream.hashes
     // What is read behind them repairs the copy: once it is the partition's turn.
-    if let request = stream.fileRequest, isReadingFile, fileReaders.first == stream.id { work.file = request }
+    if let request = stream.fileRequests.first, isReadingFile, fileReaders.first == stream.id { work.file = request }
     if stream.hashes == nil, let readBytes = mayRead(stream) {
       work.readBytes = readBytes
       work.isResyncNext = stream.isResyncNext
