@@ -27,6 +27,9 @@ extension ConfigurationKey {
         "Bytes a second that are read again in the background and compared with their hashes, to find damage before anybody needs them; 0 for none."
     ),
     ConfigurationKey(
+      name: "quire.scrub.pause.ms", type: .long(100...31_536_000_000), defaultValue: "60000",
+      documentation: "Milliseconds between having read everything again and beginning anew."),
+    ConfigurationKey(
       name: "quire.standby.of", aliases: ["standby.of"], type: .string(oneOf: nil), defaultValue: "",
       documentation: "HOST:PORT of the peer listener of a node whose warm standby this one is; empty: it leads.",
       rule: { $0.isEmpty ? nil : HostPort.complaint(about: $0, allowsPortZero: false) }),

@@ -28,6 +28,7 @@ extension RunningNode {
     options.logTailBytesMax = Int(settings.number("quire.log.tail.bytes"))
     options.replicaLagMaxMilliseconds = settings.number("replica.lag.time.max.ms")
     options.scrubBytesPerSecond = Int(settings.number("quire.scrub.bytes.per.second"))
+    options.scrubPauseMilliseconds = settings.number("quire.scrub.pause.ms")
     adjust(&options)
     do throws(StorageError) {
       return try LogStore.open(options, logger: Logger(label: "storage"), now: wallClockMilliseconds)

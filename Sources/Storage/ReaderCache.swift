@@ -103,13 +103,14 @@ final class ReaderCache: @unchecked Sendable {
     return true
   }
 
-  /// Closes the idle connections to `file`.
+  /// Closes the idle connections to `file`, and those that an earlier role of this node in the partition has left: any of them keeps the -wal.
   ///
   /// - Precondition: its gate is closed, or it is about to be removed.
   func drop(_ file: SegmentFile) {
     let dropped = monitor.withLock {
-      let found = idle.filter { $0.file === file }
-      idle.removeAll { $0.file === file }
+      let isOfFile = { (connection: SegmentConnection) in connection.file === file || connection.file.path == file.path }
+      let found = idle.filter(isOfFile)
+      idle.removeAll(where: isOfFile)
       return found
     }
     for _ in dropped { databases.noteClosed() }

@@ -100,6 +100,19 @@ func withNodes(
     }
   }
 
+  @Test("a partition that left this node on purpose is remembered nowhere")
+  func left() throws {
+    try withStore { store in
+      try store.lead(1)
+      try store.append(["a"])
+      try store.store.release(TestStore.name(), topicID: TestStore.topicID)
+      try store.store.deletePartitions([TestStore.name()], topicID: TestStore.topicID)
+      try store.reopen(attaching: [])
+      try store.lead(2)
+      #expect(try store.readAll() == [])
+    }
+  }
+
   @Test("a partition whose files are gone is not begun anew; one that never had records is")
   func lost() throws {
     try withStore { store in
