@@ -86,7 +86,11 @@ extension FollowerPartition {
     let end = active.extent.endOffset
     let segments = active.state.segments
     do throws(StorageError) { try active.look(of: log) } catch {
-      if case .damaged = error { distrustActive("\(error)") }
+      switch error {
+      case .damaged: distrustActive("\(error)")
+      case .sqlite(let cause) where cause.isCorruption: noteDamagedPages("\(error)")
+      default: break
+      }
       throw error
     }
     if active.extent.endOffset < min(end, highWatermark) {
@@ -102,6 +106,18 @@ extension FollowerPartition {
     StorageDamage(
       file: active?.file.path ?? log.directory, baseOffset: nil, offset: Offset(end),
       reason: "the high watermark was \(highWatermark), the log ends at \(end)")
+  }
+
+  /// Pages of the active segment are not what was written there: what is there counts, until the leader has sent those that differ.
+  func noteDamagedPages(_ reason: String) {
+    guard let active else { return }
+    active.forgetSums()
+    hasDiverged = true
+    noteChanged(begins: true)
+    store.metrics.damageFound.increment()
+    store.logger.error(
+      "a replica's pages are damaged, and come anew",
+      metadata: ["partition": "\(log.topicPartition)", "file": "\(active.file.path)", "reason": "\(reason)"])
   }
 
   /// A failed sync is final, and so are rows that nobody wrote: a whole new segment has to come. What is here is read on, up to where it

@@ -233,6 +233,12 @@ extension FollowerPartition {
   ///
   /// - Parameter mayGoOn: called after each piece, with its bytes.
   func scrubActive(_ mayGoOn: (Int) -> Bool) {
+    locked {
+      // What is open goes on without its name, and would be gone with the process.
+      guard !isClosed, let active, !FileSystem.exists(active.file.path) else { return }
+      store.metrics.damageFound.increment()
+      distrustActive("its file is gone")
+    }
     var next = 1
     while let (end, bytes) = scrubPiece(from: next) {
       guard mayGoOn(bytes) else { return }
@@ -246,12 +252,7 @@ extension FollowerPartition {
       do throws(StorageError) {
         let piece = try active.scrub(from: first)
         guard let piece, let damaged = piece.damaged else { return piece.map { ($0.end, $0.bytes) } }
-        store.metrics.damageFound.increment()
-        store.logger.error(
-          "a page of a replica is not what was written there, and comes anew",
-          metadata: ["partition": "\(log.topicPartition)", "file": "\(active.file.path)", "page": "\(damaged)"])
-        hasDiverged = true
-        noteChanged(begins: true)
+        noteDamagedPages("page \(damaged) is not what was written there")
       } catch {
         if case .sqlite = error { distrustActive("it cannot be read: \(error)") }
       }

@@ -246,6 +246,8 @@ final class FollowerSegment {
     }
     if let refusal {
       appender.abandon()
+      // What a delta went on from was not the page that was written there.
+      if case .resultMismatch = refusal { knownSums = nil }
       throw .diverged(refusal)
     }
     position = next
@@ -272,5 +274,10 @@ final class FollowerSegment {
     // Which is no use of it.
     defer { self.lastUse = lastUse }
     _ = try storage { () throws(SQLiteError) in try appender().checkpoint() }
+    // Whoever leads with it knows then what should be there. Without them only that is missing.
+    if uncheckpointedBytes == 0 { try? keepSums() }
   }
+
+  /// What is on the disk counts, and not what was written there.
+  func forgetSums() { knownSums = nil }
 }

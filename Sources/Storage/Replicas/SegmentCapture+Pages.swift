@@ -47,15 +47,24 @@ extension SegmentCapture {
       }
       place = SegmentPosition(header, page: statePage)
       if !wasFolded { guard try findPlace() else { return false } }
+      keptSums = try readKeptSums(database)
+      if keptSums == nil { try checkStructure(database) }
     }
     let end = min(firstPageCount, sums.pageCount + max(1, Self.hashedBytesMax / pageSize.bytes))
     database.expectSequentialRead(of: (end - sums.pageCount) * pageSize.bytes)
     defer { database.expectSequentialRead(of: 0) }
     while sums.pageCount < end {
-      try read(PageNumber(UInt32(sums.pageCount + 1)), database, into: room)
+      let number = PageNumber(UInt32(sums.pageCount + 1))
+      try read(number, database, into: room)
       sums.append(UnsafeRawBufferPointer(room))
+      if let keptSums, frames[number] == nil, number.rawValue <= keptSums.pageCount, number != pageSize.lockPage,
+        keptSums.hashes[sums.pageCount - 1] != sums.hashes[sums.pageCount - 1]
+      {
+        noteDamage("page \(number) is not what was written there")
+      }
     }
     guard sums.pageCount == firstPageCount else { return true }
+    keptSums = nil
     if !wasFolded { guard try isSameLog() else { return lose("its log was begun anew") } }
     isReady = true
     noteCaptured(upTo: position)

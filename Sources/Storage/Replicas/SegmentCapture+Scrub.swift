@@ -35,11 +35,68 @@ extension SegmentCapture {
   /// - Parameter mayGoOn: called after each piece, with its bytes.
   /// - Throws: `.damaged`.
   func scrub(_ mayGoOn: (Int) -> Bool) throws(StorageError) {
+    if let damage = knownDamage { throw .damaged(damage) }
     var next = 1
     while let end = try scrubPiece(from: next) {
       guard mayGoOn((end - next) * pageSize.bytes) else { return }
       next = end
     }
+  }
+
+  private var knownDamage: StorageDamage? {
+    work.lock()
+    defer { endWork() }
+    return end == nil ? damage : nil
+  }
+
+  // What an earlier life left
+
+  /// The hashes of the pages in the file, where they were kept when it was folded last.
+  func readKeptSums(_ database: Connection) throws(StorageError) -> PageSums? {
+    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: pageSize.bytes, alignment: 16)
+    defer { room.deallocate() }
+    try storage { () throws(SQLiteError) in
+      try database.readDatabaseFile(at: Int64(statePage.byteOffset(pageSize: pageSize)), into: room)
+    }
+    guard let folded = place?.read(UnsafeRawBufferPointer(room)) else { return nil }
+    return KeptSums.read(of: file, at: folded, pageSize: pageSize.bytes)
+  }
+
+  /// A page that was not written by this life is not what was left in its place.
+  func noteDamage(_ reason: String) {
+    guard damage == nil, end == nil else { return }
+    damage = StorageDamage(file: file.path, baseOffset: nil, offset: nil, reason: reason)
+    store.scrub?.suspect(file)
+  }
+
+  /// Whether pages, where no hashes of them were kept, are at least those of a sound database.
+  func checkStructure(_ database: Connection) throws(StorageError) {
+    do throws(SQLiteError) {
+      let found = try database.text("PRAGMA integrity_check(1)")
+      if found != "ok" { noteDamage(found ?? "its structure cannot be read") }
+    } catch {
+      guard error.isCorruption else { throw .sqlite(error) }
+      noteDamage(error.message)
+    }
+  }
+
+  /// The hashes of all pages at the segment's end; nil where they are not known.
+  ///
+  /// - Precondition: nothing is committed to the segment any more.
+  var finalSums: PageSums? {
+    guard isComplete, work.tryLock() else { return nil }
+    defer { endWork() }
+    return isReady && damage == nil ? sums : nil
+  }
+
+  /// Keeps the hashes for a later life, where the file alone is what was captured.
+  ///
+  /// - Parameter position: of the file, all of whose -wal is in it.
+  func keepSums(at position: CommitPosition) {
+    guard work.tryLock() else { return }
+    defer { endWork() }
+    guard isReady, end == nil, damage == nil, self.position == position else { return }
+    try? KeptSums.write(sums, at: position, of: file)
   }
 
   private static let pagesAtOnce = 64

@@ -67,6 +67,8 @@ final class SegmentCapture: @unchecked Sendable {
   var checkedUpTo: Int64
   /// The segment is damaged here: it may be given to who has nothing of it, but must not replace what others have.
   var damage: StorageDamage?
+  /// Hashes of the file's pages as an earlier life left them, while pages are hashed; nil where none were kept.
+  var keptSums: PageSums?
   var log: (file: LogFile, reader: WALReader)?
   /// The newest frame of each page in the -wal, up to `position`.
   var frames: [PageNumber: Int] = [:]
