@@ -67,7 +67,7 @@ public final class LogStore: Sendable {
           "the files of a deleted partition are still there", metadata: ["directory": "\(name)", "error": "\(error)"])
       }
     }
-    let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
+    let node = try NodeDatabaseDamage.open(directory + "/quire.db", options, now: now(), logger)
     var options = options
     if options.keepsNodeID { options.nodeID = node.nodeID }
     let checkpoints = try node.checkpoints()

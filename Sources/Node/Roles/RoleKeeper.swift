@@ -169,6 +169,7 @@ final class RoleKeeper: Sendable {
         due: due.sorted(), configured: configured, gone: Set(gone.values).subtracting(image.topics.keys),
         sessions: sessions(of: image, roles, &state))
     }
+    dependencies.store.setOutOfSync(roles.outOfSync)
     for topic in changes.configured { dependencies.store.setConfiguration(topic.configuration, for: topic.name) }
     await notes.note(changes.configured)
     for session in changes.sessions { dependencies.store.noteSession(of: session.node, isAlive: session.isAlive) }
