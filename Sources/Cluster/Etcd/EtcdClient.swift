@@ -91,12 +91,15 @@ final class EtcdClient: Sendable {
 
   /// Carries out all of `operations` if all of `conditions` hold, else none.
   ///
+  /// - Parameter isRepeatable: made twice it does no harm, and what is returned does not matter: another endpoint is asked where one does not answer.
   /// - Returns: the revision that the changes have; nil if a condition does not hold.
-  func transaction(if conditions: [EtcdCondition], _ operations: [EtcdOperation]) async throws(EtcdError) -> Int64? {
+  func transaction(
+    if conditions: [EtcdCondition], _ operations: [EtcdOperation], isRepeatable: Bool = false
+  ) async throws(EtcdError) -> Int64? {
     let response: EtcdTransactionResponse = try await call(
       "kv/txn",
       EtcdTransactionRequest(compare: conditions.map(Self.compare), success: operations.map(Self.operation)),
-      isRepeatable: false)
+      isRepeatable: isRepeatable)
     return response.succeeded == true ? response.header.revision?.value ?? 0 : nil
   }
 

@@ -117,7 +117,7 @@ public final class EtcdClusterStore: ClusterStore {
       // Whoever is first gives the cluster its id.
       if options.mayFound {
         _ = try await client.transaction(
-          if: [.absent(keys.cluster)], [.put(keys.cluster, recordBytes(ClusterRecord(id: clusterID)))])
+          if: [.absent(keys.cluster)], [.put(keys.cluster, recordBytes(ClusterRecord(id: clusterID)))], isRepeatable: true)
       }
       let (entries, revision) = try await client.entries(withPrefix: keys.prefix)
       guard options.mayFound || entries.contains(where: { $0.key == keys.cluster }) else {
