@@ -83,7 +83,9 @@ public final class PartitionLog: Sendable {
 
   /// Below it everything was replicated once: an earlier life, or this one, showed it to readers.
   var knownHighWatermark: Offset? {
-    let (seen, isLossAccepted) = shared.withLock { ($0.seen ?? ($0.isLossAccepted ? $0.offsets?.highWatermark : nil), $0.isLossAccepted) }
+    let (seen, isLossAccepted) = shared.withLock {
+      ($0.seen ?? ($0.isLossAccepted ? $0.offsets?.highWatermark : nil), $0.isLossAccepted)
+    }
     if isLossAccepted { return seen }
     return seen.map { max($0, checkpointed ?? $0) } ?? checkpointed
   }

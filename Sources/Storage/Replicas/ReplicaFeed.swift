@@ -99,11 +99,13 @@ public final class ReplicaFeed: @unchecked Sendable {
         hasRolled = true
         leave()
         place = .unknown(nil)
+        forgetKnown()
         askForCapture(rolling: capture)
       case .ended(.replaced):
         leave()
         // Whatever it is sent next has to go on from what it was sent last.
         place = .unknown(place.standing)
+        forgetKnown()
         askForCapture()
       case .ended(.rolled(let next)):
         next.join(id, notify: notify)
@@ -128,6 +130,9 @@ public final class ReplicaFeed: @unchecked Sendable {
       known = ((isRepair ? nil : known?.from) ?? standing.position, standing.position)
     }
   }
+
+  /// What is said of commits of a former capture must not pass as said of the next one's: the log may have been rebuilt in between.
+  private func forgetKnown() { monitor.withLock { known = nil } }
 
   private func highWatermark() -> Change? {
     hasSentPages = false
