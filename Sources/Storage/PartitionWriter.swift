@@ -354,6 +354,7 @@ final class PartitionWriter {
       store.logger.warning("checkpoint failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
     }
     store.metrics.checkpointSeconds.recordNanoseconds(monotonicNanoseconds() - start)
+    keepSums()
     // A WAL that waited for a follower begins anew with the next commit.
     if segment.walBytes > options.walBytesMax, !wasHeldBack || !segment.isFullyCheckpointed { rollForWAL() }
   }
@@ -382,6 +383,10 @@ final class PartitionWriter {
   /// The end of the lane: syncs, folds and closes whatever is open.
   func closeForGood() {
     failWaiting(.notLeaderOrFollower, "the node is stopping")
+    // What followers have not asked for any more belongs to what is kept.
+    if let segment, fenceReason == nil, transaction == nil, capture?.helpOut() == true, segment.sync() == 0 {
+      checkpoint(isForced: true)
+    }
     endCapture(.failed(.closed))
     for closing in closing {
       closing.capture?.finish(.failed(.closed))
