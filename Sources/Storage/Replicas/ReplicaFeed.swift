@@ -227,7 +227,8 @@ public final class ReplicaFeed: @unchecked Sendable {
     guard isSent || position == known.from else { return }
     log.store.lane(of: log).submit(
       FollowerWord(
-        log: log, follower: follower, feed: identity, fenceCount: fenceCount, durable: position.commitSequence, isComplete: isComplete))
+        log: log, follower: follower, feed: identity, fenceCount: fenceCount, durable: position.commitSequence,
+        isComplete: isComplete))
   }
 
   // Files
