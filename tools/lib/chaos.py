@@ -78,7 +78,8 @@ class Chaos:
             self.make_faults(plan)
             self.noticed_ends(problems)
             if plan.power:
-                self.lose_power(rng)
+                with onlookers.files_rest:
+                    self.lose_power(rng)
             self.heal(problems)
             healed = time.monotonic()
             if self.wait_whole(problems):
