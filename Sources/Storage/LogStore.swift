@@ -241,6 +241,26 @@ public final class LogStore: Sendable {
     }
   }
 
+  /// How far a partition's commits have come: which one was the last, and up to which one every in-sync replica has them. A change other than an append
+  /// is on the replicas once the commit that was the last one then is.
+  ///
+  /// - Parameter completion: called on the lane.
+  public func commits(
+    of topicPartition: TopicPartition,
+    completion: @escaping @Sendable (Result<(last: Int64, replicated: Int64), StorageError>) -> Void
+  ) {
+    guard let log = partition(topicPartition) else { return completion(.failure(.unknownPartition(topicPartition))) }
+    shared.lane(of: log).submit { lane in
+      do throws(StorageError) {
+        let writer = try lane.writer(of: log)
+        let last = writer.state.commitSequence
+        completion(.success((last, writer.replicas?.replicated ?? last)))
+      } catch { completion(.failure(error)) }
+    } orElse: {
+      completion(.failure(.closed))
+    }
+  }
+
   // History
 
   /// The topics that have partitions here.

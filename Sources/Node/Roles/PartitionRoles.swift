@@ -54,9 +54,3 @@ struct PartitionRoles: Sendable {
     others.remove(node)
   }
 }
-
-/// One partition, whatever its topic is called.
-struct PartitionIdentity: Hashable, Sendable {
-  var topicID: TopicID
-  var partition: Int32
-}

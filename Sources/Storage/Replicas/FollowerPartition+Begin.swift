@@ -132,6 +132,21 @@ final class DraftFile {
     }
   }
 
+  /// The same past the page cache, as far as the file system can.
+  func writePastCache(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(StorageError) {
+    let alignment = DirectIO.alignment
+    let isAligned = offset % alignment == 0 && UInt(bitPattern: bytes.baseAddress) % UInt(alignment) == 0
+    let direct = isAligned ? bytes.count / alignment * alignment : 0
+    let flags = fcntl(descriptor, F_GETFL)
+    if direct > 0, fcntl(descriptor, F_SETFL, flags | DirectIO.openFlag) == 0 {
+      defer { _ = fcntl(descriptor, F_SETFL, flags) }
+      let count = pwrite(descriptor, bytes.baseAddress!, direct, off_t(offset))
+      if count == bytes.count { return }
+    }
+    // The rest, or all of it once more: then that says what is wrong.
+    try write(bytes, at: offset)
+  }
+
   func sync() throws(StorageError) {
     guard fsync(descriptor) == 0 else { throw .system(call: "fsync", path: path, number: errno) }
   }

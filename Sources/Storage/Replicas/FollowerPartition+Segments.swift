@@ -282,6 +282,7 @@ extension FollowerPartition {
   private func remove(_ file: SegmentFile) -> Bool {
     guard file.claimRemoval() else { return false }
     store.readers.drop(file)
+    if arriving?.name == file.name { arriving = nil }
     do throws(StorageError) {
       try SegmentBuilder.removeDatabase(file.path)
       try FileSystem.remove(copyPath(of: file.name))

@@ -25,6 +25,8 @@ public final class FollowerPartition: @unchecked Sendable {
   var older: [OlderSegment] = []
   /// Files that the rows do not name any more, with the end of the log when they said so.
   var removals: [(file: SegmentFile, endOffset: Int64)] = []
+  /// A sealed segment that is coming.
+  var arriving: ArrivingFile?
   /// As the leader told it; what readers see is bounded by what is here.
   var toldHighWatermark: Int64
   /// Where the log ended at the last sync.
@@ -209,6 +211,7 @@ public final class FollowerPartition: @unchecked Sendable {
     defer { monitor.unlock() }
     if isClosed { return }
     isClosed = true
+    arriving = nil
     while jobsInFlight > 0 { monitor.wait() }
     if syncs, active != nil {
       do throws(StorageError) {

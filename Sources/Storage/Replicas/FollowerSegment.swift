@@ -233,6 +233,13 @@ final class FollowerSegment {
   /// SQLITE_CORRUPT.
   private static let corrupt: CInt = 11
 
+  /// Bytes a set must make the database larger by for its new pages to be worth a sync of the file.
+  private static let fileWriteBytesMin = 256 << 10
+
+  /// Overflow pages, which have the payload of batches, are written once: they begin with a page number, of which the first byte is 0 in files of
+  /// that size. Others begin with the kind of a b-tree's page, and the last ones of those are written again by each commit.
+  private static func isLasting(_ page: UnsafeRawBufferPointer) -> Bool { page[0] == 0 }
+
   /// Appends a set as one commit, visible at once and not durable.
   ///
   /// - Throws: `.diverged` where it does not go on from here. A failed sync is final: the -wal counts for nothing then.
@@ -245,11 +252,16 @@ final class FollowerSegment {
     var next = position
     var refusal: PagesError?
     do throws(SQLiteError) {
-      try appender.begin(timeout: Self.lockTimeout)
+      let header = set.header
+      let grownBytes = (header.pageCountAfter - header.pageCountBefore) * header.pageSize.bytes
+      let isLarge = grownBytes >= Self.fileWriteBytesMin
+      try appender.begin(timeout: Self.lockTimeout, growingTo: isLarge ? UInt32(header.pageCountAfter) : 0)
       refusal = try knownSums!.apply(
         set, at: &next,
         previous: { (number, room) throws(SQLiteError) in try appender.read(page: number.rawValue, into: room) },
-        write: { (number, page) throws(SQLiteError) in try appender.write(page: number.rawValue, page) })
+        write: { (number, page) throws(SQLiteError) in
+          try appender.write(page: number.rawValue, page, isLasting: Self.isLasting(page))
+        })
       if refusal == nil { try appender.commit(pageCount: UInt32(set.header.pageCountAfter)) }
     } catch {
       appender.abandon()
