@@ -182,6 +182,7 @@ public final class FollowerPartition: @unchecked Sendable {
     log.shared.withLock { shared in
       shared.isLossAccepted = true
       shared.seen = nil
+      if let seen = shared.offsets?.highWatermark, seen.rawValue > end { shared.offsets?.highWatermark = Offset(end) }
     }
     store.readAhead.drop(log)
   }
