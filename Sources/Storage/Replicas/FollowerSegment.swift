@@ -146,9 +146,8 @@ final class FollowerSegment {
     let appender = try storage { () throws(SQLiteError) in try self.appender() }
     let found = try storage { () throws(SQLiteError) in
       try appender.withConnection { connection throws(SQLiteError) in
-        let known = try statements ?? StateStatements(connection)
-        statements = known
-        return try SegmentSQL.load(known)
+        if statements == nil { statements = try StateStatements(connection) }
+        return try SegmentSQL.load(statements!)
       }
     }
     guard let (state, extent) = found else { throw Self.stateless(file) }
