@@ -2,7 +2,7 @@ public import Model
 
 /// Where groups and committed offsets outlive the node: in a fixed number of shards, each group in the one its id says.
 ///
-/// Of one shard at most one thread calls at a time, the coordinator's own.
+/// Of one shard at most one thread calls at a time, the coordinator's own, and only when what it asked for before is over.
 public protocol CoordinatorPersistence: AnyObject, Sendable {
   var shardCount: Int { get }
 
@@ -14,8 +14,10 @@ public protocol CoordinatorPersistence: AnyObject, Sendable {
   /// - Throws: another call may succeed.
   func load(shard: Int) throws -> [StoredGroup]
 
-  /// Makes the changes durable in one transaction: on every disk that counts on return. Blocks.
-  func apply(_ changes: [GroupChanges], to shard: Int) throws(UnappliedChanges)
+  /// Makes the changes durable in one transaction, on every disk that counts. Does not block.
+  ///
+  /// - Parameter completion: called once, on any thread, perhaps before this returns: nil when they are durable. It must only hop.
+  func apply(_ changes: [GroupChanges], to shard: Int, completion: @escaping @Sendable (UnappliedChanges?) -> Void)
 }
 
 /// Changes that did not become durable.

@@ -5,16 +5,29 @@ extension GroupMachine {
   public mutating func heartbeat(
     _ member: MemberIdentity, generationID: Int32, token: RequestToken, now: TimestampMilliseconds
   ) -> [GroupAction] {
-    let answer: ErrorCode
-    if let error = complaint(about: member) {
-      answer = error
-    } else if generationID != self.generationID {
-      answer = .illegalGeneration
-    } else {
-      restartSession(of: member.memberID, now: now)
-      answer = state == .preparingRebalance ? .rebalanceInProgress : .none
-    }
+    let answer = answer(toHeartbeatOf: member, generationID: generationID)
+    if answer == .none || answer == .rebalanceInProgress { restartSession(of: member.memberID, now: now) }
     return [.reply(token, .heartbeat(answer))]
+  }
+
+  func answer(toHeartbeatOf member: MemberIdentity, generationID: Int32) -> ErrorCode {
+    if let error = complaint(about: member) { return error }
+    if generationID != self.generationID { return .illegalGeneration }
+    return state == .preparingRebalance ? .rebalanceInProgress : .none
+  }
+
+  /// The caller has answered everybody who waits with an error, on which clients come again: until then they are like members that are not there yet.
+  public mutating func nobodyWaits(now: TimestampMilliseconds) {
+    for member in members.values where member.isAwaiting {
+      let memberID = member.identity.memberID
+      members[memberID]?.awaitingJoin = nil
+      if member.awaitingSync != nil {
+        members[memberID]?.awaitingSync = nil
+        members[memberID]?.isPendingSync = true
+        syncDeadline = syncDeadline ?? now + rebalanceTimeoutMilliseconds
+      }
+      restartSession(of: memberID, now: now)
+    }
   }
 
   /// Members go for good; static ones may be named by their instance id alone (an administrator's request).

@@ -16,7 +16,9 @@ extension ConfigurationKey {
     ),
     ConfigurationKey(
       name: "quire.peer.catchup.bytes.per.second", type: .long(0...Int64.max), defaultValue: "0",
-      documentation: "Bytes a second that a node which catches up is sent of files and whole segments; 0 for all there is."),
+      documentation:
+        "Bytes a second that each leader sends a node of files and whole segments, which catches up or gets a partition that is moved; 0 for all there is.",
+      isDynamic: true),
     ConfigurationKey(
       name: "replica.lag.time.max.ms", type: .long(1...Int64.max), defaultValue: "30000",
       documentation:

@@ -64,8 +64,8 @@ extension RunningNode {
     options.credentials = try etcd.credentials()
     options.directory = try DirectoryIdentity(of: store.node, path: configuration.dataDirectory)
     // A directory that has a cluster founds no other one: the image of that would have nothing of what is here.
-    let proposed = membership.isMember ? TopicID.random(entropy: entropy).description : membership.clusterID
-    let cluster = try await waitForEtcd(options, configuration, proposed, logger)
+    options.mayFound = !membership.isMember
+    let cluster = try await waitForEtcd(options, configuration, membership, logger)
     let clusterID = cluster.image.clusterID
     do {
       try refuse(membership.objection(toJoining: clusterID))
@@ -78,19 +78,20 @@ extension RunningNode {
   }
 
   private static func waitForEtcd(
-    _ options: EtcdClusterStore.Options, _ configuration: NodeConfiguration, _ clusterID: String, _ logger: Logger
+    _ options: EtcdClusterStore.Options, _ configuration: NodeConfiguration, _ membership: DirectoryMembership, _ logger: Logger
   ) async throws -> EtcdClusterStore {
     let deadline = ContinuousClock.now + etcdPatience
     var isAnnounced = false
     while true {
       do throws(ClusterError) {
         return try await EtcdClusterStore.open(
-          options, clusterID: clusterID, nodeID: configuration.nodeID, settings: configuration.settings,
+          options, clusterID: membership.clusterID, nodeID: configuration.nodeID, settings: configuration.settings,
           entropy: entropy, now: wallClockMilliseconds, columnsComplaint: { ColumnRules.complaint(about: $0) }, logger: logger)
       } catch {
         let places = options.endpoints.joined(separator: ", ")
         guard error.errorCode == .brokerNotAvailable, ContinuousClock.now < deadline else {
-          throw NodeStartError(.environment, "etcd at \(places) cannot be used: \(error)")
+          let member = membership.isMember ? "; the data directory belongs to the cluster \(membership.clusterID)" : ""
+          throw NodeStartError(.environment, "etcd at \(places) cannot be used: \(error)\(member)")
         }
         if !isAnnounced { logger.warning("waiting for etcd", metadata: ["etcd": "\(places)", "error": "\(error)"]) }
         isAnnounced = true
@@ -127,6 +128,7 @@ struct ClusterPart: Sendable {
       sources: LedPartitions(store: store) { (peer) throws(PeerRefusal) in
         throw PeerRefusal(.staleEpoch, "node \(peer.node) is not this node's standby: the cluster decides who leads")
       }, on: group, logger: Logger(label: "peers"))
+    port.followSettings(of: cluster)
     let links = PeerLinks(identity: identity, secret: secret, group: group, logger: Logger(label: "peers"))
     let keeper = RoleKeeper(
       RoleKeeper.Dependencies(

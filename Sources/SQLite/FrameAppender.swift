@@ -322,6 +322,9 @@ public final class FrameAppender {
   /// Bytes of frames in the log that no checkpoint has copied, as of the last commit or checkpoint.
   public var uncheckpointedBytes: Int { max(0, frameCount - checkpointedCount) * (Self.frameHeaderBytes + pageSize) }
 
+  /// Frames of visible commits in the -wal. Between `begin` and what ends it.
+  public var visibleFrames: Int { open?.visible ?? 0 }
+
   /// Pages in the database after the last visible commit. Between appends only.
   public func pageCount() throws(SQLiteError) -> Int {
     precondition(open == nil, "pages are counted between appends")

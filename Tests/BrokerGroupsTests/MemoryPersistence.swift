@@ -41,9 +41,13 @@ final class MemoryPersistence: CoordinatorPersistence {
     }
   }
 
-  func apply(_ changes: [GroupChanges], to shard: Int) throws(UnappliedChanges) {
+  func apply(_ changes: [GroupChanges], to shard: Int, completion: @escaping @Sendable (UnappliedChanges?) -> Void) {
+    completion(apply(changes, to: shard))
+  }
+
+  func apply(_ changes: [GroupChanges], to shard: Int) -> UnappliedChanges? {
     state.withLock { $0.beforeApply }?()
-    let failure: UnappliedChanges? = state.withLock { state in
+    return state.withLock { state -> UnappliedChanges? in
       let isBroken = state.isBroken || state.brokenShards.contains(shard)
       let failure = UnappliedChanges(
         answer: .coordinatorNotAvailable, isOutcomeKnown: state.isOutcomeKnown, cause: Failure())
@@ -64,7 +68,6 @@ final class MemoryPersistence: CoordinatorPersistence {
       if isBroken { (state.isBroken, state.isOutcomeKnown) = (false, true) }
       return isBroken ? failure : nil
     }
-    if let failure { throw failure }
   }
 }
 

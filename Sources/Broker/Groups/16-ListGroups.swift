@@ -9,13 +9,13 @@ extension GroupCoordinator {
     let type = "classic"
     let states = Set(request.statesFilter.map { $0.lowercased() })
     let types = Set(request.typesFilter.map { $0.lowercased() })
-    readAll { table in
+    readAll { groups in
       var rows: [ListGroupsResponse.ListedGroup] = []
-      for (groupID, machine) in table.machines {
+      for machine in groups {
         guard states.isEmpty || states.contains(machine.state.rawValue.lowercased()) else { continue }
         guard types.isEmpty || types.contains(type) else { continue }
         var row = ListGroupsResponse.ListedGroup()
-        row.groupID = groupID
+        row.groupID = machine.groupID
         row.protocolType = machine.protocolType ?? ""
         row.groupState = machine.state.rawValue
         row.groupType = type

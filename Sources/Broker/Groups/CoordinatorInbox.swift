@@ -1,15 +1,22 @@
+internal import Coordination
 internal import Glibc
 internal import Model
 
-/// The events that wait for a shard's thread: a bounded queue with a timed wait.
+/// What waits for a shard's thread: a bounded queue of events with a timed wait, and what became of the changes that are being made durable.
 // Safe because: everything mutable is touched with `mutex` held.
 final class CoordinatorInbox: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private let eventsMax: Int
   private var events: [CoordinatorEvent] = []
+  private var outcome: Outcome?
   private var isClosed = false
   private var isFinished = false
+
+  /// What became of changes.
+  struct Outcome: Sendable {
+    var failure: UnappliedChanges?
+  }
 
   init(eventsMax: Int) {
     self.eventsMax = eventsMax
@@ -52,17 +59,28 @@ final class CoordinatorInbox: @unchecked Sendable {
     return deadline
   }
 
+  /// Says what became of the changes; also where no events are taken any more.
+  func put(_ outcome: Outcome) {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    self.outcome = outcome
+    pthread_cond_broadcast(condition)
+  }
+
   /// Everything that is there; waits for something at most `milliseconds`.
   ///
-  /// - Returns: nil once the inbox is closed and empty.
-  func takeAll(waitingAtMost milliseconds: Int64) -> [CoordinatorEvent]? {
+  /// - Parameter awaitsOutcome: one will be put, whatever happens.
+  /// - Returns: nil once the inbox is closed and empty, and nothing will come.
+  func takeAll(waitingAtMost milliseconds: Int64, awaitsOutcome: Bool) -> (events: [CoordinatorEvent], outcome: Outcome?)? {
     var deadline = Self.deadline(in: milliseconds)
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
-    while events.isEmpty, !isClosed, pthread_cond_timedwait(condition, mutex, &deadline) == 0 {}
-    if events.isEmpty, isClosed { return nil }
-    let taken = events
-    events = []
+    while events.isEmpty, outcome == nil, !isClosed || awaitsOutcome,
+      pthread_cond_timedwait(condition, mutex, &deadline) == 0
+    {}
+    if events.isEmpty, outcome == nil, isClosed, !awaitsOutcome { return nil }
+    let taken = (events, outcome)
+    (events, outcome) = ([], nil)
     return taken
   }
 

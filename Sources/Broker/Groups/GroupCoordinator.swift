@@ -6,9 +6,8 @@ internal import Synchronization
 
 /// The coordinator of the consumer groups whose shards this node leads: a thread for each shard, on which its groups' machines run.
 ///
-/// Requests of any thread are queued. A shard's thread takes all there are, runs them, makes what they change durable in one go (group commit:
-/// while one round is being synced, the next gathers), and only then answers, on its own thread. A shard that waits for its replicas holds up no
-/// other.
+/// Requests of any thread are queued. A shard's thread takes all there are, runs them, and answers what changes nothing. What they change becomes
+/// durable in one go (group commit: while one round is being synced, the next gathers), and only then is answered, on the shard's thread.
 public final class GroupCoordinator: Sendable {
   /// Where clients are told to find a coordinator.
   public struct Endpoint: Hashable, Sendable {
@@ -120,6 +119,9 @@ public final class GroupCoordinator: Sendable {
   /// How many groups there are in the shards that this node leads.
   public var groupCount: Int { led.withLock { $0.shards }.reduce(0) { $0 + ($1?.groupCount ?? 0) } }
 
+  /// Who coordinates a group; nil while nobody does, as far as this node knows.
+  public func coordinator(of groupID: String) -> NodeID? { endpoint(shard(of: groupID))?.nodeID }
+
   // MARK: Requests
 
   func shard(of groupID: String) -> Int { context.persistence.shard(of: groupID) }
@@ -148,10 +150,10 @@ public final class GroupCoordinator: Sendable {
     let gathering = Gathering<Part>(count: groupIDs.count, parts: byShard.count, reply)
     for (shard, indices) in byShard {
       put(
-        .read { table in
+        .read(groupID: indices.count == 1 ? groupIDs[indices[0]] : nil) { groups in
           gathering.add(
             indices.map { index in
-              (index, look(groupIDs[index], table.map { $0.machines[groupIDs[index]] }))
+              (index, look(groupIDs[index], groups.map { $0[groupIDs[index]] }))
             })
         }, to: shard)
     }
@@ -161,7 +163,7 @@ public final class GroupCoordinator: Sendable {
   ///
   /// - Parameter reply: called once, on a shard's thread or on this one.
   func readAll<Part: Sendable>(
-    _ look: @escaping @Sendable (GroupTable) -> Part, reply: @escaping @Sendable (Result<[Part], ErrorCode>) -> Void
+    _ look: @escaping @Sendable ([GroupMachine]) -> Part, reply: @escaping @Sendable (Result<[Part], ErrorCode>) -> Void
   ) {
     let shards = led.withLock { $0.shards }.compactMap(\.self)
     let gathering = Gathering<Result<Part, ErrorCode>>(count: shards.count, parts: shards.count) { parts in
@@ -177,7 +179,9 @@ public final class GroupCoordinator: Sendable {
           return found
         })
     }
-    for (index, shard) in shards.enumerated() { shard.put(.read { gathering.add([(index, $0.map(look))]) }) }
+    for (index, shard) in shards.enumerated() {
+      shard.put(.read(groupID: nil) { groups in gathering.add([(index, groups.map { look($0.all) })]) })
+    }
   }
 
   /// The committed offsets of one group, or of all (nil), by group; none where the coordinator is elsewhere, or has no time.
@@ -190,7 +194,7 @@ public final class GroupCoordinator: Sendable {
         reply([group: machine.offsets])
       }
     }
-    readAll({ $0.machines.mapValues(\.offsets) }) { found in
+    readAll({ groups in Dictionary(uniqueKeysWithValues: groups.map { ($0.groupID, $0.offsets) }) }) { found in
       guard case .success(let shards) = found else { return reply([:]) }
       reply(shards.reduce(into: [:]) { $0.merge($1) { $1 } })
     }

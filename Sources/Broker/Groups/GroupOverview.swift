@@ -18,8 +18,8 @@ extension GroupCoordinator {
   /// All groups that this node coordinates, those of a shard at one moment; nil if the coordinator is closed, overrun or still loading. `reply` is
   /// called on a shard's thread, or at once.
   public func overview(reply: @escaping @Sendable ([GroupOverview]?) -> Void) {
-    readAll({ table in
-      table.machines.values.map { machine in
+    readAll({ groups in
+      groups.map { machine in
         let description = machine.description
         return GroupOverview(
           description: description, generationID: machine.generationID, leaderID: machine.leaderID,

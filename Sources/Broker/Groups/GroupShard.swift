@@ -15,8 +15,8 @@ struct GroupShardContext: Sendable {
 
   /// - Throws: what kept the groups from being read.
   func table(of shard: Int) throws -> GroupTable {
-    try GroupTable(
-      configuration: configuration, shard: shard, persistence: persistence, now: now(), partitionExists: topicPartitionExists)
+    let stored = try persistence.load(shard: shard)
+    return GroupTable(stored, configuration: configuration, now: now(), partitionExists: topicPartitionExists)
   }
 }
 
@@ -80,18 +80,27 @@ final class GroupShard: Sendable {
 
   private func run(_ initial: consuming GroupTable?) {
     var initial = initial
+    var goneTopics: Set<String> = []
     while true {
-      guard var table = initial ?? load() else { break }
+      guard var table = initial ?? load(&goneTopics) else { break }
       initial = nil
-      if serve(&table) { break }
+      guard let unfinished = serve(&table, goneTopics) else { break }
+      goneTopics = unfinished
     }
     inbox.finish()
   }
 
+  /// - Parameter goneTopics: gets those whose deletion is heard of meanwhile.
   /// - Returns: nil when the end came before.
-  private func load() -> GroupTable? {
+  private func load(_ goneTopics: inout Set<String>) -> GroupTable? {
     var complaint: String?
     while true {
+      // Those who came before it was known that the groups have to be read.
+      while let events = inbox.takeAll(waitingAtMost: 0, awaitsOutcome: false)?.events, !events.isEmpty {
+        for event in events {
+          if case .topicsDeleted(let topics) = event { goneTopics.formUnion(topics) } else { event.refuse(.coordinatorLoadInProgress) }
+        }
+      }
       do {
         let table = try context.table(of: number)
         count.store(table.machines.count, ordering: .relaxed)
@@ -106,38 +115,62 @@ final class GroupShard: Sendable {
         }
       }
       guard inbox.rest(milliseconds: Self.retryMilliseconds) else {
-        while let events = inbox.takeAll(waitingAtMost: 0) { refuse(events) }
+        while let events = inbox.takeAll(waitingAtMost: 0, awaitsOutcome: false)?.events { refuse(events) }
         return nil
       }
     }
   }
 
-  /// - Returns: false where the groups are to be read again.
-  private func serve(_ table: inout GroupTable) -> Bool {
+  /// - Returns: topics whose offsets may still be there, where the groups are to be read again; nil at the end.
+  private func serve(_ table: inout GroupTable, _ goneTopics: Set<String>) -> Set<String>? {
     let rounds = Counter(label: "quire_group_rounds_total")
     let failures = Counter(label: "quire_group_commit_failures_total")
-    while let events = inbox.takeAll(waitingAtMost: table.nextDeadline - context.now()) {
-      let failure = table.settle(events, now: context.now())
-      rounds.increment()
-      count.store(table.machines.count, ordering: .relaxed)
-      guard let failure else { continue }
-      failures.increment()
-      context.logger.error(
-        "changes of consumer groups could not be made durable",
-        metadata: ["shard": "\(number)", "error": "\(failure.cause)", "outcome-is-known": "\(failure.isOutcomeKnown)"])
-      if !failure.isOutcomeKnown {
-        isLoaded.store(false, ordering: .releasing)
-        table.refuseAll(failure.answer)
-        return false
+    var isUnderWay = false
+    if !goneTopics.isEmpty { _ = inbox.put(.topicsDeleted(goneTopics)) }
+    while let (events, outcome) = inbox.takeAll(waitingAtMost: table.nextDeadline - context.now(), awaitsOutcome: isUnderWay) {
+      let now = context.now()
+      if let outcome {
+        isUnderWay = false
+        table.ended(outcome.failure, now: now)
+        if let failure = outcome.failure {
+          failures.increment()
+          context.logger.error(
+            "changes of consumer groups could not be made durable",
+            metadata: ["shard": "\(number)", "error": "\(failure.cause)", "outcome-is-known": "\(failure.isOutcomeKnown)"])
+          if !failure.isOutcomeKnown {
+            isLoaded.store(false, ordering: .releasing)
+            return table.unfinishedTopics.union(refuse(events))
+          }
+        }
       }
+      // What has gathered while the last changes were made durable belongs to another leader's groups.
+      if isReleased {
+        refuse(events)
+        continue
+      }
+      let changes = table.settle(events, now: now)
+      count.store(table.machines.count, ordering: .relaxed)
+      if changes.isEmpty { continue }
+      rounds.increment()
+      isUnderWay = true
+      context.persistence.apply(changes, to: number) { [inbox] in inbox.put(CoordinatorInbox.Outcome(failure: $0)) }
     }
     table.refuseAll(ErrorCode(rawValue: lastWord.load(ordering: .acquiring)))
     count.store(0, ordering: .relaxed)
-    return true
+    return nil
   }
 
-  private func refuse(_ events: [CoordinatorEvent]) {
-    for event in events { event.refuse(ErrorCode(rawValue: lastWord.load(ordering: .acquiring))) }
+  private var isReleased: Bool { lastWord.load(ordering: .acquiring) == ErrorCode.notCoordinator.rawValue }
+
+  /// - Returns: topics that are said to be gone.
+  @discardableResult
+  private func refuse(_ events: [CoordinatorEvent]) -> Set<String> {
+    var gone: Set<String> = []
+    for event in events {
+      event.refuse(ErrorCode(rawValue: lastWord.load(ordering: .acquiring)))
+      if case .topicsDeleted(let topics) = event { gone.formUnion(topics) }
+    }
+    return gone
   }
 
   private final class Body: Sendable {

@@ -161,10 +161,12 @@ extension LeaderConversation {
 
   /// Whether it is too early to send what catches a follower up; the turn comes back in time.
   private func isThrottled(_ turn: SendTurn) -> Bool {
+    throttle.bytesPerSecond = core.catchUpBytesPerSecond
     guard let wait = throttle.wait(at: .now()) else { return false }
     throttled.append(turn)
     if throttled.count == 1 {
-      loop.scheduleTask(in: wait) {
+      // Not for as long as a rate says that may be another one soon.
+      loop.scheduleTask(in: min(wait, .milliseconds(500))) {
         self.turns += self.throttled
         self.throttled = []
         self.send()

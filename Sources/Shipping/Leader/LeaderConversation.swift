@@ -54,7 +54,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
 
   init(core: ListenerCore) {
     self.core = core
-    throttle = Throttle(bytesPerSecond: core.configuration.catchUpBytesPerSecond, now: .now())
+    throttle = Throttle(bytesPerSecond: core.catchUpBytesPerSecond, now: .now())
   }
 
   var loop: any EventLoop { connection.loop }

@@ -77,6 +77,11 @@ public final class PeerListener: Sendable {
   /// What followers are told of the cluster: its topics, and what is set. Each gets what has changed; of several in a row perhaps only the last.
   public func publish(_ cluster: ShippedCluster) { core.publish(cluster) }
 
+  /// What files and sets that begin or repair a copy may take of each connection from now on; 0 for all there is.
+  public func limitCatchUp(bytesPerSecond: Int) {
+    core.catchUpBytesPerSecond = bytesPerSecond
+  }
+
   /// The followers that are connected, as they were a second ago at most (`PeerTiming.lagInterval`), in order of their nodes.
   public var followers: [FollowerStatus] { core.statuses }
 

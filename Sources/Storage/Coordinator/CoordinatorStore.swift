@@ -6,7 +6,7 @@ internal import Synchronization
 
 /// Consumer groups and committed offsets on disk: a fixed number of shards, a group in the one its id hashes to.
 ///
-/// A shard is a log that the store's lanes write: what `apply` changes is one commit of it, on disk, and on every in-sync replica, on return.
+/// A shard is a log that the store's lanes write: what `apply` changes is one commit of it, on disk, and on every in-sync replica, when that is said.
 public final class CoordinatorStore: CoordinatorPersistence {
   private let store: LogStore
   public let shardCount: Int
@@ -33,23 +33,36 @@ public final class CoordinatorStore: CoordinatorPersistence {
   /// Waits until everything in the shard is replicated: what is not may still be undone, and whoever was told of it would be told wrong.
   public func load(shard: Int) throws -> [StoredGroup] {
     let log = try led(shard)
-    let outcome = commit([], to: log).outcome
+    let handover = Handover<AppendOutcome>()
+    commit([], to: log) { handover.give($0.outcome) }
+    let outcome = handover.take()
     guard case .appended = outcome else { throw Refusal(outcome) }
     return try store.groups(in: log)
   }
 
-  public func apply(_ changes: [GroupChanges], to shard: Int) throws(UnappliedChanges) {
+  public func apply(
+    _ changes: [GroupChanges], to shard: Int, completion: @escaping @Sendable (UnappliedChanges?) -> Void
+  ) {
     let log: PartitionLog
     do throws(StorageError) { log = try led(shard) } catch {
-      throw UnappliedChanges(answer: .notCoordinator, isOutcomeKnown: true, cause: error)
+      return completion(UnappliedChanges(answer: .notCoordinator, isOutcomeKnown: true, cause: error))
     }
-    let request = commit(changes, to: log)
-    if case .appended = request.outcome { return }
-    let refusal = Refusal(request.outcome)
-    // Whoever leads now knows what became of it.
-    let isDeposed = refusal.code == .notLeaderOrFollower || refusal.code == .unknownTopicOrPartition
-    throw UnappliedChanges(
-      answer: isDeposed ? .notCoordinator : .coordinatorNotAvailable, isOutcomeKnown: !request.isInLog, cause: refusal)
+    commit(changes, to: log) { request in
+      if case .appended = request.outcome { return completion(nil) }
+      let refusal = Refusal(request.outcome)
+      // Whoever leads now knows what became of it.
+      let isDeposed = refusal.code == .notLeaderOrFollower || refusal.code == .unknownTopicOrPartition
+      completion(
+        UnappliedChanges(
+          answer: isDeposed ? .notCoordinator : .coordinatorNotAvailable, isOutcomeKnown: !request.isInLog, cause: refusal))
+    }
+  }
+
+  /// As above, and waits: durable on return. Blocks.
+  public func apply(_ changes: [GroupChanges], to shard: Int) throws(UnappliedChanges) {
+    let handover = Handover<UnappliedChanges?>()
+    apply(changes, to: shard) { handover.give($0) }
+    if let failure = handover.take() { throw failure }
   }
 
   private func led(_ shard: Int) throws(StorageError) -> PartitionLog {
@@ -59,17 +72,19 @@ public final class CoordinatorStore: CoordinatorPersistence {
     return log
   }
 
-  private func commit(_ changes: [GroupChanges], to log: PartitionLog) -> AppendRequest {
-    let arrival = Arrival()
-    let request = AppendRequest(changes, to: log, timeoutMilliseconds: timeoutMilliseconds, receiver: arrival)
+  /// - Parameter completion: called on the shard's lane, or here.
+  private func commit(
+    _ changes: [GroupChanges], to log: PartitionLog, _ completion: @escaping @Sendable (AppendRequest) -> Void
+  ) {
+    let request = AppendRequest(
+      changes, to: log, timeoutMilliseconds: timeoutMilliseconds, receiver: Arrival(completion: completion))
     log.store.lane(of: log).submit([request])
-    arrival.handover.take()
-    return request
   }
 
   private final class Arrival: AppendReceiver {
-    let handover = Handover<Void>()
-    func appendsCompleted(_ group: [AppendRequest]) { handover.give(()) }
+    private let completion: @Sendable (AppendRequest) -> Void
+    init(completion: @escaping @Sendable (AppendRequest) -> Void) { self.completion = completion }
+    func appendsCompleted(_ group: [AppendRequest]) { for request in group { completion(request) } }
   }
 
   /// Why the lane did not do it.

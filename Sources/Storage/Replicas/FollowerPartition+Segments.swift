@@ -235,9 +235,12 @@ extension FollowerPartition {
   func scrubActive(_ mayGoOn: (Int) -> Bool) {
     locked {
       // What is open goes on without its name, and would be gone with the process.
-      guard !isClosed, let active, !FileSystem.exists(active.file.path) else { return }
+      guard !isClosed, let active else { return }
+      let isThere = FileSystem.exists(active.file.path)
+      // What cannot be read otherwise is said by whoever needs it.
+      if isThere, (try? active.isLogWhole()) ?? true { return }
       store.metrics.damageFound.increment()
-      distrustActive("its file is gone")
+      distrustActive(isThere ? "frames of its WAL are not what was written there" : "its file is gone")
     }
     var next = 1
     while let (end, bytes) = scrubPiece(from: next) {

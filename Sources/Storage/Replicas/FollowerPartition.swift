@@ -145,6 +145,43 @@ public final class FollowerPartition: @unchecked Sendable {
     if hasMoved { store.highWatermarksMoved(of: [log]) }
   }
 
+  /// Records that were acknowledged may be gone from the leader, and then go here too.
+  var mayLoseRecords: Bool {
+    let configuration = log.configuration
+    // As after a loss at the leader itself: such a topic goes on at its end.
+    if configuration.durability == .os || configuration.isMirror { return true }
+    return store.isOutOfSync(log.topicPartition)
+  }
+
+  /// Up to where a log with these epochs and this end has the records that are here.
+  func common(with epochs: [EpochStart], endOffset: Int64) -> Int64 {
+    // Where nothing is known of what was here, the end has to do.
+    self.epochs.isEmpty ? endOffset : min(endOffset, EpochStart.parting(self.epochs, epochs))
+  }
+
+  /// Why a log with these epochs and this end is not followed: it has not all that was acknowledged. Nil where it is.
+  func refusal(of epochs: [EpochStart], endOffset: Int64) -> ReplicaError? {
+    let common = common(with: epochs, endOffset: endOffset)
+    guard common < highWatermark, !mayLoseRecords else { return nil }
+    return .refused(
+      "the leader's log has records only up to \(common) in common with this replica, although those up to \(highWatermark) were acknowledged: the replica keeps them. Have this node lead: with etcd by an election, as a standby by `quire cluster promote`"
+    )
+  }
+
+  /// The log goes on as its leader has it, at a lower end.
+  func acceptLoss(below end: Int64) {
+    store.metrics.acknowledgedRecordsDropped.increment(by: highWatermark - end)
+    store.logger.error(
+      "records that were acknowledged are dropped: the cluster goes on with a leader that does not have them",
+      metadata: ["partition": "\(log.topicPartition)", "from": "\(end)", "to": "\(highWatermark)"])
+    toldHighWatermark = min(toldHighWatermark, end)
+    log.shared.withLock { shared in
+      shared.isLossAccepted = true
+      shared.seen = nil
+    }
+    store.readAhead.drop(log)
+  }
+
   var highWatermark: Int64 { log.shared.withLock { $0.offsets?.highWatermark.rawValue ?? 0 } }
 
   // Page hashes

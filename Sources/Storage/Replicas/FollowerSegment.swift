@@ -44,6 +44,11 @@ final class FollowerSegment {
     do throws(StorageError) {
       if sums == nil {
         try Self.renew(appender)
+        // A reader of ours may have kept in memory what the file does not have any more.
+        guard try Self.isLogWhole(appender, file) else {
+          throw .damaged(
+            StorageDamage(file: file.path + "-wal", baseOffset: nil, offset: nil, reason: "its frames are not what was written"))
+        }
       }
       // Its -wal is a new name, whoever made it.
       try FileSystem.syncDirectory(file.directory)
@@ -100,6 +105,26 @@ final class FollowerSegment {
       }
     }
     if let failure { throw failure }
+  }
+
+  /// Whether recovery would find every commit that is visible now: what is behind a damaged frame would be gone with the process.
+  func isLogWhole() throws(StorageError) -> Bool {
+    let lastUse = lastUse
+    // Which is no use of it.
+    defer { self.lastUse = lastUse }
+    let appender = try storage { () throws(SQLiteError) in try self.appender() }
+    return try Self.isLogWhole(appender, file)
+  }
+
+  private static func isLogWhole(_ appender: FrameAppender, _ file: SegmentFile) throws(StorageError) -> Bool {
+    try storage { () throws(SQLiteError) in try appender.begin(timeout: lockTimeout) }
+    defer { appender.abandon() }
+    let count = appender.visibleFrames
+    guard count > 0 else { return true }
+    guard let log = try LogFile(file.path + "-wal"), case .success(let header) = try WALReader.header(read: log.read) else {
+      return false
+    }
+    return try log.hasFrames(count, of: header)
   }
 
   // What the rows say
@@ -264,6 +289,71 @@ final class FollowerSegment {
     position = next
     isAhead = true
     isUnsynced = true
+  }
+
+  // Undoing
+
+  /// Pages as they are before a set is applied.
+  struct Pages {
+    fileprivate var pages: [(number: UInt32, bytes: [UInt8])] = []
+    fileprivate var sums: PageSums
+    fileprivate var position: CommitPosition
+  }
+
+  func pages(replacedBy set: PageSet) throws(StorageError) -> Pages {
+    let sums = try sums()
+    var found = Pages(sums: sums, position: position)
+    var numbers = set.entries.map(\.page.rawValue).filter { $0 <= sums.pageCount }
+    if set.header.pageCountAfter < sums.pageCount {
+      let kept = Set(numbers)
+      numbers += (UInt32(set.header.pageCountAfter + 1)...UInt32(sums.pageCount)).filter { !kept.contains($0) }
+    }
+    numbers.removeAll { PageNumber($0) == sums.pageSize.lockPage }
+    let size = sums.pageSize.bytes
+    found.pages = try storage { () throws(SQLiteError) in
+      let appender = try self.appender()
+      try appender.begin(timeout: Self.lockTimeout)
+      defer { appender.abandon() }
+      let room = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
+      defer { room.deallocate() }
+      var pages: [(number: UInt32, bytes: [UInt8])] = []
+      for number in numbers.sorted() {
+        try appender.read(page: number, into: room)
+        pages.append((number, Array(room)))
+      }
+      return pages
+    }
+    return found
+  }
+
+  /// What the rows say, for whoever has still to decide about them; nothing is taken.
+  func peek() throws(StorageError) -> (epochs: [EpochStart], endOffset: Int64)? {
+    let appender = try storage { () throws(SQLiteError) in try self.appender() }
+    let (state, extent) = try Self.load(appender, file)
+    return (state.epochs, extent.endOffset)
+  }
+
+  /// Appends a commit that restores what was there before the last set.
+  func undo(_ before: Pages) throws(StorageError) {
+    try storage { () throws(SQLiteError) in
+      let appender = try self.appender()
+      do throws(SQLiteError) {
+        try appender.begin(timeout: Self.lockTimeout)
+        for (number, bytes) in before.pages {
+          var failure: SQLiteError?
+          bytes.withUnsafeBytes { bytes in
+            do throws(SQLiteError) { try appender.write(page: number, bytes) } catch { failure = error }
+          }
+          if let failure { throw failure }
+        }
+        try appender.commit(pageCount: UInt32(before.sums.pageCount))
+      } catch {
+        appender.abandon()
+        throw error
+      }
+    }
+    (knownSums, position) = (before.sums, before.position)
+    (isAhead, isUnsynced) = (true, true)
   }
 
   // The WAL

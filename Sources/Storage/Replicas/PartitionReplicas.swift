@@ -116,6 +116,9 @@ final class PartitionReplicas {
     raise(leader.decided(replicas: set.replicas, isr: set.inSync, now: now))
   }
 
+  /// Every in-sync replica has what was committed up to here.
+  var replicated: Int64 { leader.highWatermark.rawValue }
+
   func noteDurable(sequence: Int64, endOffset: Int64) {
     ends.append((sequence, endOffset))
     raise(leader.synced(to: CommitSequence(sequence)))

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Model
 internal import Pages
 internal import SQLite
@@ -35,12 +36,34 @@ extension SegmentCapture {
   /// - Parameter mayGoOn: called after each piece, with its bytes.
   /// - Throws: `.damaged`.
   func scrub(_ mayGoOn: (Int) -> Bool) throws(StorageError) {
+    try scrubLog()
     if let damage = knownDamage { throw .damaged(damage) }
     var next = 1
     while let end = try scrubPiece(from: next) {
       guard mayGoOn((end - next) * pageSize.bytes) else { return }
       next = end
     }
+  }
+
+  /// Whether recovery would find what was captured: what is behind a damaged frame would be gone with the process.
+  private func scrubLog() throws(StorageError) {
+    work.lock()
+    defer { endWork() }
+    guard isReady, end == nil, damage == nil, let log else { return }
+    let known = log.reader.chain
+    if try log.file.hasFrames(known.frameCount, of: known.header) { return }
+    // A log that is begun anew has another header first.
+    for _ in 0..<3 {
+      if case .success(let header) = try WALReader.header(read: log.file.read) {
+        if header.salts != known.header.salts { return }
+        if try log.file.hasFrames(known.frameCount, of: known.header) { return }
+        if case .success(let again) = try WALReader.header(read: log.file.read), again.salts != known.header.salts { return }
+        break
+      }
+      usleep(20_000)
+    }
+    if monitor.withLock({ progress.isLogStale }) { return }
+    noteDamage("frames of its WAL are not what was written there")
   }
 
   private var knownDamage: StorageDamage? {
@@ -51,14 +74,19 @@ extension SegmentCapture {
 
   // What an earlier life left
 
-  /// The hashes of the pages in the file, where they were kept when it was folded last.
-  func readKeptSums(_ database: Connection) throws(StorageError) -> PageSums? {
+  /// Where the file stands without its -wal.
+  func foldedPosition(_ database: Connection) throws(StorageError) -> CommitPosition? {
     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: pageSize.bytes, alignment: 16)
     defer { room.deallocate() }
     try storage { () throws(SQLiteError) in
       try database.readDatabaseFile(at: Int64(statePage.byteOffset(pageSize: pageSize)), into: room)
     }
-    guard let folded = place?.read(UnsafeRawBufferPointer(room)) else { return nil }
+    return place?.read(UnsafeRawBufferPointer(room))
+  }
+
+  /// The hashes of the pages in the file, where they were kept when it was folded last.
+  func readKeptSums(_ database: Connection) throws(StorageError) -> PageSums? {
+    guard let folded = try foldedPosition(database) else { return nil }
     return KeptSums.read(of: file, at: folded, pageSize: pageSize.bytes)
   }
 

@@ -1,9 +1,9 @@
-internal import Model
+import Model
 
 /// Which group wants to be woken when. A group's deadline moves with every heartbeat, nearly always to later: then the
 /// entry there is stays, and the group is asked again when that comes.
-struct DeadlineQueue {
-  private struct Entry {
+struct DeadlineQueue: Sendable {
+  private struct Entry: Sendable {
     var deadline: TimestampMilliseconds
     var groupID: String
   }
