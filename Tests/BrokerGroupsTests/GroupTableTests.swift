@@ -1,8 +1,8 @@
-import Coordination
 import Model
 import Testing
 
 @testable import Broker
+@testable import Coordination
 
 @Suite("The table of groups")
 struct GroupTableTests {
@@ -105,7 +105,6 @@ struct GroupTableTests {
   func failure() throws {
     var table = table()
     settle(&table, [join("a"), commit(["t"], of: "other")], now: 0)
-    #expect(table.nextDeadline == 0)
     settle(&table, [], now: 0)
     #expect(answers.take() == ["commit: [\"t-0 NONE\"]", "join a: NONE 1"])
 
