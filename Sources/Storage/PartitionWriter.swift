@@ -30,6 +30,8 @@ final class PartitionWriter {
   var followers: [NodeID: Int] = [:]
   /// What failed the partition's part of the group that is being built.
   var groupFailure: StorageError?
+  /// Nil where nothing was refused that comes again.
+  var recentRefusal: RecentRefusal?
   var fenceReason: String?
   var fenceCount = 0
   var isRebuilding = false
@@ -166,11 +168,20 @@ final class PartitionWriter {
       return .rejected(
         .policyViolation, message: "the topic mirrors \(configuration.mirrorSource) and takes no records but from there")
     }
-    if let refusal = replicaRefusal(of: request) { return refusal }
+    if let refusal = replicaRefusal(of: request) {
+      recentRefusal = RecentRefusal(.notEnoughReplicas, now: now)
+      return refusal
+    }
     let start = Offset(state.logStartOffset)
     for batch in request.batches where batch.header.hasProducerID && batch.header.baseSequence >= 0 {
       let known = transaction?.producers[batch.header.producerID] ?? state.producers[batch.header.producerID]
-      switch ProducerState.judge(batch.header, after: known) {
+      let verdict = ProducerState.judge(batch.header, after: known)
+      if verdict == .outOfOrder || known == nil, let recent = recentRefusal,
+        let refusal = recent.refusal(of: batch.header, after: known, now: now)
+      {
+        return refusal
+      }
+      switch verdict {
       case .next: break
       case .duplicate(let original):
         return .appended(baseOffset: Offset(original.baseOffset), logAppendTime: original.timestamp, logStartOffset: start)
@@ -313,6 +324,7 @@ final class PartitionWriter {
   /// Rolls the partition's part of the group back; its appends are answered with `error`.
   func failGroup(_ error: StorageError) {
     groupFailure = error
+    recentRefusal = RecentRefusal(error.errorCode, now: store.now())
     transaction = nil
     segment?.rollback()
     capture?.noteRollback()

@@ -69,6 +69,52 @@ import Testing
     }
   }
 
+  @Test("that come before what a node refused until it led are refused likewise, for as long as that may still come")
+  func early() throws {
+    try withStore { store in
+      try store.lead(3)
+      #expect(try append(store, 0).baseOffset == 0)
+      store.clock.now += 6000
+      #expect(try append(store, 2).error == .outOfOrderSequenceNumber, "nothing was refused")
+      try store.lead(4)
+      #expect(try append(store, 2).error == .notLeaderOrFollower)
+      #expect(try append(store, 2, epoch: 1).error == .notLeaderOrFollower)
+      #expect(try append(store, 9, id: 5).error == .notLeaderOrFollower)
+      #expect(try append(store, 1).baseOffset == 1)
+      #expect(try append(store, 2).baseOffset == 2)
+      #expect(try append(store, 1).baseOffset == 1, "a duplicate")
+      #expect(try append(store, 0, id: 6).baseOffset == 3)
+      store.clock.now += 6000
+      #expect(try append(store, 9).error == .outOfOrderSequenceNumber)
+      #expect(try append(store, 9, id: 5).baseOffset == 4)
+    }
+  }
+
+  @Test("that come before what was refused for want of replicas are refused likewise")
+  func tooFew() throws {
+    try withStore { store in
+      let two: (inout TopicConfiguration) -> Void = { $0.minInSyncReplicas = 2 }
+      func send(_ sequence: Int32) throws -> AppendOutcome {
+        let (inbox, request) = try store.send("\(sequence)") {
+          $0.producerID = 8
+          $0.producerEpoch = 0
+          $0.baseSequence = sequence
+        }
+        inbox.wait(for: 1)
+        return request.outcome
+      }
+      try store.lead(3, [1, 2], inSync: [1])
+      #expect(try send(0).baseOffset == 0)
+      store.clock.now += 6000
+      try store.lead(3, [1, 2], inSync: [1], two)
+      #expect(try send(1).error == .notEnoughReplicas)
+      try store.lead(3, [1, 2], inSync: [1]) { $0.minInSyncReplicas = 1 }
+      #expect(try send(2).error == .notEnoughReplicas, "or the one in front would be out of order")
+      #expect(try send(1).baseOffset == 1)
+      #expect(try send(2).baseOffset == 2)
+    }
+  }
+
   @Test("are remembered across restarts, rolls and retention, until they expire")
   func survives() throws {
     try withStore { store in

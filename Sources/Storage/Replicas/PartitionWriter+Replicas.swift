@@ -20,6 +20,7 @@ extension PartitionWriter {
         state.epochs.append(start)
       }
     }
+    if last < epoch.rawValue { recentRefusal = RecentRefusal(.notLeaderOrFollower, now: store.now()) }
     takeReplicas()
   }
 

@@ -68,6 +68,11 @@ class Load(threading.Thread):
 
 def same_records(found, sent, what):
     """Each was read once, where it was acknowledged, and each partition has them in the order in which they were sent."""
+    places = {}
+    for partition, offset, value in found:
+        places.setdefault((partition, value), []).append(offset)
+    twice = sorted((partition, offsets, value) for (partition, value), offsets in places.items() if len(offsets) > 1)
+    equal(twice[:20], [], f"{len(twice)} times more than once, as (partition, offsets, value): {what}")
     equal(sorted((partition, value) for partition, _, value in found), sorted((partition, value) for partition, _, value in sent), what)
     equal({one for one in sent if one[1] is not None} - set(found), set(), f"{what} elsewhere than acknowledged")
     numbers = {}
