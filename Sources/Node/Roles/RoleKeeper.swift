@@ -233,9 +233,14 @@ final class RoleKeeper: Sendable {
           _ = state.withLock { $0.busy.remove(partition) }
           return
         }
-        // A log that this node cannot lead has to be led by another replica.
         if let wanted = step.wanted, let epoch = wanted.leadsIn {
-          await wishes.withLock { $0 }?.giveUp(partition, wanted.topicID, in: epoch)
+          let wishes = wishes.withLock { $0 }
+          if case .refused(.fencedLeaderEpoch) = error {
+            await wishes?.goOn(partition, wanted.topicID, behind: epoch)
+          } else {
+            // A log that this node cannot lead has to be led by another replica.
+            await wishes?.giveUp(partition, wanted.topicID, in: epoch)
+          }
         }
         if complaint != "\(error)" {
           complaint = "\(error)"

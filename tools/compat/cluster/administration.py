@@ -379,7 +379,7 @@ def main():
         print("the checks build on each other: all of them run", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="quire-administration-") as directory:
         cluster = Cluster(pathlib.Path(directory), loopback=True, settings=[
-            "group.initial.rebalance.delay.ms=0", "quire.scrub.bytes.per.second=50000000"])
+            "group.initial.rebalance.delay.ms=0", "quire.scrub.bytes.per.second=50000000", "quire.scrub.pause.ms=1000"])
         # Node 3 has a disk that can be told to fail.
         data = cluster.data(3)
         cluster.environment = {3: {
