@@ -55,7 +55,9 @@ extension CoordinationSimulation {
         violate("\(least) was acknowledged of \(partition), and \(offsets[partition] ?? 0) is read by \(id)")
       }
     case (.group(.join(let join)), _):
-      if join.error == .none, !join.members.isEmpty, join.leaderID != join.memberID { violate("a follower is told the members") }
+      if join.error == .none, !join.members.isEmpty, join.leaderID != join.memberID {
+        violate("a follower is told the members")
+      }
     case (.group(.sync(let sync)), _):
       if sync.error == .none, !sync.assignment.isEmpty { check(sync, request) }
     default: break
@@ -64,7 +66,9 @@ extension CoordinationSimulation {
 
   private mutating func check(_ sync: SyncReply, _ request: Request) {
     let parts = String(decoding: sync.assignment, as: UTF8.self).split(separator: "|", omittingEmptySubsequences: false)
-    guard parts.count == 3, let generation = Int32(parts[0]), let origin = Int(parts[1]) else { return violate("a share is no share") }
+    guard parts.count == 3, let generation = Int32(parts[0]), let origin = Int(parts[1]) else {
+      return violate("a share is no share")
+    }
     if generation != request.generation { violate("a share of \(generation) is handed out in \(request.generation)") }
     if assignments[generation, default: origin] != origin {
       violate("shares of two assignments, \(assignments[generation] ?? -1) and \(origin), are handed out in \(generation)")
@@ -79,12 +83,15 @@ extension CoordinationSimulation {
 
   /// What is in memory is what a reader of the log would have.
   mutating func compare(_ node: Int) {
-    guard mutation == nil, leader == node, nodes[node].heardEpoch == epoch, nodes[node].tail.isEmpty, let table = nodes[node].table
+    guard mutation == nil, leader == node, nodes[node].heardEpoch == epoch, nodes[node].tail.isEmpty,
+      let table = nodes[node].table
     else { return }
     let settled = Set(table.machines.keys).union(stored.keys)
     for groupID in settled.sorted() where !table.isUndurable(groupID) {
       let (machine, known) = (table.machines[groupID], stored[groupID])
-      if machine?.offsets ?? [:] != known?.offsets ?? [:] { violate("the offsets of \(groupID) in memory are not those in the log") }
+      if machine?.offsets ?? [:] != known?.offsets ?? [:] {
+        violate("the offsets of \(groupID) in memory are not those in the log")
+      }
       guard let machine, machine.state == .stable else { continue }
       if machine.snapshot() != known?.snapshot { violate("the members of \(groupID) in memory are not those in the log") }
     }

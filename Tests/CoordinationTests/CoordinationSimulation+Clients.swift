@@ -56,7 +56,9 @@ extension CoordinationSimulation {
   }
 
   mutating func found(_ id: Int, _ life: Int, _ node: Int, _ epoch: Int) {
-    guard clients[id].isUp, clients[id].life == life, clients[id].coordinator == nil, epoch >= clients[id].seenEpoch else { return }
+    guard clients[id].isUp, clients[id].life == life, clients[id].coordinator == nil, epoch >= clients[id].seenEpoch else {
+      return
+    }
     clients[id].coordinator = node
     clients[id].seenEpoch = epoch
   }
@@ -75,7 +77,8 @@ extension CoordinationSimulation {
     guard clients[id].isUp else { return }
     note("client \(id) is killed")
     disconnect(id)
-    clients[id] = Client(instance: clients[id].instance, isSimple: clients[id].isSimple, isUp: false, life: clients[id].life + 1)
+    clients[id] = Client(
+      instance: clients[id].instance, isSimple: clients[id].isSimple, isUp: false, life: clients[id].life + 1)
     schedule(some(10...1_200), .restartClient(id))
   }
 
@@ -92,7 +95,8 @@ extension CoordinationSimulation {
     let request = requests.count
     requests.append(
       Request(
-        client: id, clientLife: clients[id].life, connection: connection, kind: kind, sentAt: now, memberID: clients[id].memberID,
+        client: id, clientLife: clients[id].life, connection: connection, kind: kind, sentAt: now,
+        memberID: clients[id].memberID,
         generation: clients[id].generation, acknowledged: acknowledged))
     self.shares[request] = shares
     let client = clients[id]
@@ -116,7 +120,9 @@ extension CoordinationSimulation {
       check(answer, to: id)
       let connection = requests[id].connection
       connections[connection].answers[id] = answer
-      while let first = connections[connection].open.first, let answer = connections[connection].answers.removeValue(forKey: first) {
+      while let first = connections[connection].open.first,
+        let answer = connections[connection].answers.removeValue(forKey: first)
+      {
         connections[connection].open.removeFirst()
         if !isCalm, chance(1) { connections[connection].isOpen = false }
         guard connections[connection].isOpen else { continue }

@@ -65,7 +65,9 @@ extension CoordinationSimulation {
       if mutation == .ignoresGenerations, !client.isSimple, let node = request.arrival?.node,
         let known = nodes[node].table?.machines["g"], let somebody = known.leaderID
       {
-        (member, generation) = (known.description.members.first { $0.identity.memberID == somebody }!.identity, known.generationID)
+        (member, generation) = (
+          known.description.members.first { $0.identity.memberID == somebody }!.identity, known.generationID
+        )
       }
       asked = .commit(
         CommitRequest(

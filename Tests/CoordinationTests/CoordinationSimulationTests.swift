@@ -9,7 +9,9 @@ import Testing
     return first..<first + number("QUIRE_SIMULATION_SEEDS", 200)
   }()
 
-  @Test("whatever network, disks, nodes and clients do: no commit is lost or goes back, no partition has two owners, everybody is answered")
+  @Test(
+    "whatever network, disks, nodes and clients do: no commit is lost or goes back, no partition has two owners, everybody is answered"
+  )
   func safety() {
     var (generations, acknowledgements, reloads, refusals) = (0, 0, 0, 0)
     for seed in Self.seeds {
@@ -30,7 +32,9 @@ import Testing
     let count = Self.seeds.count
     #expect(generations > 3 * count && acknowledgements > 50 * count && reloads > 3 * count && refusals > 3 * count)
     if count > 200 {
-      print("\(count) seeds: \(generations) generations, \(acknowledgements) commits, \(reloads) times read, \(refusals) changes refused")
+      print(
+        "\(count) seeds: \(generations) generations, \(acknowledgements) commits, \(reloads) times read, \(refusals) changes refused"
+      )
     }
   }
 

@@ -172,14 +172,14 @@ enum DamagedNode: String, CaseIterable, Sendable {
     let words = "\(damage) on \(place)"
     try withTemporaryDirectory { directory in
       try copyTree(base, to: directory + "/case")
-      let case_ = directory + "/case"
-      let (leaderFiles, followerFiles) = ("\(case_)/leader/data/topics/plays-0", "\(case_)/follower/data/topics/plays-0")
+      let caseDirectory = directory + "/case"
+      let (leaderFiles, followerFiles) = ("\(caseDirectory)/leader/data/topics/plays-0", "\(caseDirectory)/follower/data/topics/plays-0")
       switch place {
       case .startingFollower: guard try damage.happen(to: followerFiles) else { return }
       case .startingLeader, .formerLeader: guard try damage.happen(to: leaderFiles) else { return }
       default: break
       }
-      let nodes = try Nodes(case_)
+      let nodes = try Nodes(caseDirectory)
       var epoch: Int32 = 2
       if place == .formerLeader {
         try nodes.handOver(epoch)
