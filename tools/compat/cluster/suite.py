@@ -10,7 +10,6 @@ import time
 import urllib.error
 import urllib.request
 
-import groups
 import kafka
 import replicas
 from checks import check, equal, finish, wait_until
@@ -29,9 +28,9 @@ class Load(threading.Thread):
     The offset is None where librdkafka has learned from a later batch's acknowledgement that an earlier one, whose answer was lost, is there.
     """
 
-    def __init__(self, bootstrap, topic, partitions, pause=0.002):
+    def __init__(self, bootstrap, topic, partitions):
         super().__init__(daemon=True)
-        self.topic, self.partitions, self.pause = topic, partitions, pause
+        self.topic, self.partitions = topic, partitions
         self.acknowledged, self.errors, self.ends = [], [], threading.Event()
         self.producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "linger.ms": 5,
                                   "message.timeout.ms": 120_000, "log_level": 0})
@@ -50,7 +49,7 @@ class Load(threading.Thread):
                                   on_delivery=self.delivered)
             self.producer.poll(0)
             number += 1
-            time.sleep(self.pause)
+            time.sleep(0.002)
         self.producer.flush(120)
 
     def goes_on(self, seconds=60):
@@ -175,8 +174,6 @@ def checks(world):
             world.in_sync("rolled")
         sent = load.end()
         same_records(world.read("rolled", len(sent)), sent, "record")
-    with check("groups of three clients outlive their coordinators: no record is skipped, and no commit goes back"):
-        groups.survive(world, lambda topic, partitions: Load(world.bootstrap, topic, partitions, pause=0.01))
     with check("while etcd is away records come and go, topics cannot be created, and afterwards they can"):
         load = Load(world.bootstrap, "rolled", 3)
         load.goes_on()
