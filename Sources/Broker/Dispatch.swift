@@ -21,6 +21,7 @@ extension Connection {
     let host = clientHost
     let groups = broker.groups
     let admin = broker.admin
+    let listed = broker.listedNodes
     switch key {
     case .produce: call.handle(try decode(ProduceRequest.self, &body, version))
     case .fetch: call.handle(try decode(FetchRequest.self, &body, version))
@@ -79,7 +80,9 @@ extension Connection {
         await admin.handle($0, version: version)
       }
     case .describeCluster:
-      call.serve(try decode(DescribeClusterRequest.self, &body, version)) { await admin.handle($0, version: version) }
+      call.serve(try decode(DescribeClusterRequest.self, &body, version)) {
+        await admin.handle($0, version: version, listed: listed)
+      }
     case .describeTopicPartitions:
       call.serve(try decode(DescribeTopicPartitionsRequest.self, &body, version)) { await admin.handle($0, version: version) }
     case .describeLogDirs:

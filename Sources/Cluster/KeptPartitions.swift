@@ -76,13 +76,16 @@ public struct KeptPartitions: Sendable {
     try perform { connection throws(SQLiteError) in try Self.note(revision, connection) }
   }
 
-  /// Notes the declared columns of a topic, which offline readers want.
-  public func note(columns: String, of topic: String) throws(ClusterError) {
+  /// Notes what offline readers want to know of a topic: its declared columns, and how many partitions it has in all.
+  public func note(columns: String, partitionCount: Int, of topic: String) throws(ClusterError) {
     try perform { connection throws(SQLiteError) in
-      let row = try connection.prepare("INSERT OR REPLACE INTO configuration VALUES ('topic', ?, 'quire.columns', ?)")
-      row.bind(topic, at: 1)
-      row.bind(columns, at: 2)
-      try row.run()
+      let row = try connection.prepare("INSERT OR REPLACE INTO configuration VALUES ('topic', ?, ?, ?)")
+      for (key, value) in [("quire.columns", columns), ("partitions", "\(partitionCount)")] {
+        row.bind(topic, at: 1)
+        row.bind(key, at: 2)
+        row.bind(value, at: 3)
+        try row.run()
+      }
     }
   }
 

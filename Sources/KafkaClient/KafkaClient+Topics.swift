@@ -77,6 +77,7 @@ extension KafkaClient {
   }
 
   private static let topicResource: Int8 = 2
+  private static let brokerResource: Int8 = 4
 
   /// The settings in force for a topic, in the order of their keys.
   ///
@@ -104,8 +105,22 @@ extension KafkaClient {
 
   /// Sets some of a topic's settings and leaves the others; nil takes a setting back to its default.
   public func alterConfiguration(ofTopic name: String, _ settings: [(key: String, value: String?)]) async throws {
+    let result = try await alter(Self.topicResource, name, settings)
+    if result.errorCode == .unknownTopicOrPartition { throw Self.noSuchTopic(name) }
+    if result.errorCode != .none { throw KafkaClientError.refused("topic '\(name)'", result.errorCode, result.errorMessage) }
+  }
+
+  /// Sets some settings of every node; nil takes one back to what the node began with.
+  public func alterConfigurationOfNodes(_ settings: [(key: String, value: String?)]) async throws {
+    let result = try await alter(Self.brokerResource, "", settings)
+    if result.errorCode != .none { throw KafkaClientError.refused("the nodes", result.errorCode, result.errorMessage) }
+  }
+
+  private func alter(
+    _ type: Int8, _ name: String, _ settings: [(key: String, value: String?)]
+  ) async throws -> IncrementalAlterConfigsResponse.AlterConfigsResourceResponse {
     var resource = IncrementalAlterConfigsRequest.AlterConfigsResource()
-    resource.resourceType = Self.topicResource
+    resource.resourceType = type
     resource.resourceName = name
     resource.configs = settings.map { setting in
       var config = IncrementalAlterConfigsRequest.AlterableConfig()
@@ -118,9 +133,8 @@ extension KafkaClient {
     request.resources = [resource]
     let response = try await controller().send(request)
     guard let result = response.responses.first else {
-      throw KafkaClientError(.malformedResponse, "the broker said nothing about topic '\(name)'")
+      throw KafkaClientError(.malformedResponse, "the broker said nothing about what was to be set")
     }
-    if result.errorCode == .unknownTopicOrPartition { throw Self.noSuchTopic(name) }
-    if result.errorCode != .none { throw KafkaClientError.refused("topic '\(name)'", result.errorCode, result.errorMessage) }
+    return result
   }
 }

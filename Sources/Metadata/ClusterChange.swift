@@ -21,8 +21,9 @@ public enum ClusterChange: Hashable, Sendable {
 public struct PartitionChange: Hashable, Sendable {
   public var topicID: TopicID
   public var partition: Int32
-  /// What the partition has to be for the change to be made.
+  /// What the partition has to be for the change to be made, version and all.
   public var expected: PartitionImage
+  /// Its version does not count.
   public var next: PartitionImage
 
   public init(topicID: TopicID, partition: Int32, expected: PartitionImage, next: PartitionImage) {

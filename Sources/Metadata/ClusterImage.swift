@@ -14,6 +14,8 @@ public struct PartitionImage: Hashable, Sendable {
   public var addingReplicas: [NodeID]
   /// Those of `replicas` that a reassignment takes away at its end.
   public var removingReplicas: [NodeID]
+  /// Another one with each change, never again one that was: what a compare-and-swap compares. 0 where a node is alone, or nothing is decided yet.
+  public var version: Int64 = 0
 
   public init(
     leader: NodeID?, leaderEpoch: LeaderEpoch, replicas: [NodeID], isr: [NodeID], addingReplicas: [NodeID] = [],
@@ -28,6 +30,24 @@ public struct PartitionImage: Hashable, Sendable {
   }
 
   public var isBeingReassigned: Bool { !addingReplicas.isEmpty || !removingReplicas.isEmpty }
+
+  /// Whether the same was decided, be it at another time.
+  public func isDecided(as other: PartitionImage) -> Bool {
+    var this = self
+    this.version = other.version
+    return this == other
+  }
+}
+
+/// One partition, whatever its topic is called.
+public struct PartitionIdentity: Hashable, Sendable {
+  public var topicID: TopicID
+  public var partition: Int32
+
+  public init(topicID: TopicID, partition: Int32) {
+    self.topicID = topicID
+    self.partition = partition
+  }
 }
 
 /// One topic as the cluster knows it.

@@ -16,7 +16,9 @@ extension ConfigurationKey {
     ),
     ConfigurationKey(
       name: "quire.peer.catchup.bytes.per.second", type: .long(0...Int64.max), defaultValue: "0",
-      documentation: "Bytes a second that a node which catches up is sent of files and whole segments; 0 for all there is."),
+      documentation:
+        "Bytes a second that each leader sends a node of files and whole segments, which catches up or gets a partition that is moved; 0 for all there is.",
+      isDynamic: true),
     ConfigurationKey(
       name: "replica.lag.time.max.ms", type: .long(1...Int64.max), defaultValue: "30000",
       documentation:
@@ -26,6 +28,9 @@ extension ConfigurationKey {
       documentation:
         "Bytes a second that are read again in the background and compared with their hashes, to find damage before anybody needs them; 0 for none."
     ),
+    ConfigurationKey(
+      name: "quire.scrub.pause.ms", type: .long(100...31_536_000_000), defaultValue: "60000",
+      documentation: "Milliseconds between having read everything again and beginning anew."),
     ConfigurationKey(
       name: "quire.standby.of", aliases: ["standby.of"], type: .string(oneOf: nil), defaultValue: "",
       documentation: "HOST:PORT of the peer listener of a node whose warm standby this one is; empty: it leads.",

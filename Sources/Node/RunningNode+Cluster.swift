@@ -11,7 +11,7 @@ import Storage
 /// Where the cluster's image is, and what this node is among others.
 extension RunningNode {
   /// How long a node that starts waits for etcd.
-  private static let etcdPatience = Duration.seconds(60)
+  fileprivate static let etcdPatience = Duration.seconds(60)
 
   /// - Throws: `NodeStartError`; nothing is open.
   static func openCluster(
@@ -64,8 +64,8 @@ extension RunningNode {
     options.credentials = try etcd.credentials()
     options.directory = try DirectoryIdentity(of: store.node, path: configuration.dataDirectory)
     // A directory that has a cluster founds no other one: the image of that would have nothing of what is here.
-    let proposed = membership.isMember ? TopicID.random(entropy: entropy).description : membership.clusterID
-    let cluster = try await waitForEtcd(options, configuration, proposed, logger)
+    options.mayFound = !membership.isMember
+    let cluster = try await waitForEtcd(options, configuration, membership, logger)
     let clusterID = cluster.image.clusterID
     do {
       try refuse(membership.objection(toJoining: clusterID))
@@ -78,19 +78,20 @@ extension RunningNode {
   }
 
   private static func waitForEtcd(
-    _ options: EtcdClusterStore.Options, _ configuration: NodeConfiguration, _ clusterID: String, _ logger: Logger
+    _ options: EtcdClusterStore.Options, _ configuration: NodeConfiguration, _ membership: DirectoryMembership, _ logger: Logger
   ) async throws -> EtcdClusterStore {
     let deadline = ContinuousClock.now + etcdPatience
     var isAnnounced = false
     while true {
       do throws(ClusterError) {
         return try await EtcdClusterStore.open(
-          options, clusterID: clusterID, nodeID: configuration.nodeID, settings: configuration.settings,
+          options, clusterID: membership.clusterID, nodeID: configuration.nodeID, settings: configuration.settings,
           entropy: entropy, now: wallClockMilliseconds, columnsComplaint: { ColumnRules.complaint(about: $0) }, logger: logger)
       } catch {
         let places = options.endpoints.joined(separator: ", ")
         guard error.errorCode == .brokerNotAvailable, ContinuousClock.now < deadline else {
-          throw NodeStartError(.environment, "etcd at \(places) cannot be used: \(error)")
+          let member = membership.isMember ? "; the data directory belongs to the cluster \(membership.clusterID)" : ""
+          throw NodeStartError(.environment, "etcd at \(places) cannot be used: \(error)\(member)")
         }
         if !isAnnounced { logger.warning("waiting for etcd", metadata: ["etcd": "\(places)", "error": "\(error)"]) }
         isAnnounced = true
@@ -127,6 +128,7 @@ struct ClusterPart: Sendable {
       sources: LedPartitions(store: store) { (peer) throws(PeerRefusal) in
         throw PeerRefusal(.staleEpoch, "node \(peer.node) is not this node's standby: the cluster decides who leads")
       }, on: group, logger: Logger(label: "peers"))
+    port.followSettings(of: cluster)
     let links = PeerLinks(identity: identity, secret: secret, group: group, logger: Logger(label: "peers"))
     let keeper = RoleKeeper(
       RoleKeeper.Dependencies(
@@ -140,11 +142,23 @@ struct ClusterPart: Sendable {
       peer: port.address)
     // Whoever ended in order is elected first.
     node.isRecovering = !store.closedCleanly
-    do { try await cluster.register(node) } catch {
+    do { try await register(node, with: cluster) } catch {
       await port.stop()
       throw NodeStartError(.environment, "the node cannot join the cluster: \(error)")
     }
     return ClusterPart(port: port, links: links, keeper: keeper, cluster: cluster, node: node, logger: logger)
+  }
+
+  /// etcd may go away between any two steps of a start.
+  private static func register(_ node: NodeImage, with cluster: any ClusterStore) async throws {
+    let deadline = ContinuousClock.now + RunningNode.etcdPatience
+    while true {
+      do throws(ClusterError) { return try await cluster.register(node) } catch {
+        let mayComeBack = error.errorCode == .brokerNotAvailable || error.errorCode == .requestTimedOut
+        guard mayComeBack, ContinuousClock.now < deadline else { throw error }
+      }
+      try await Task.sleep(for: .milliseconds(500))
+    }
   }
 
   /// Takes the roles that the cluster gives this node. Where its last end was not in order it stands back in elections, until what it follows was

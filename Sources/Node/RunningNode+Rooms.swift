@@ -18,6 +18,7 @@ extension RunningNode {
     let settings = configuration.settings
     var options = StoreOptions(dataDirectory: configuration.dataDirectory, nodeID: configuration.nodeID)
     options.keepsNodeID = !configuration.isNodeIDGiven
+    options.replacesDamagedNodeDatabase = configuration.etcd != nil
     let lanes = Int(settings.number("quire.storage.lanes"))
     if lanes > 0 { options.laneCount = lanes }
     options.scanThreadCount = Int(settings.number("quire.query.concurrency"))
@@ -28,6 +29,7 @@ extension RunningNode {
     options.logTailBytesMax = Int(settings.number("quire.log.tail.bytes"))
     options.replicaLagMaxMilliseconds = settings.number("replica.lag.time.max.ms")
     options.scrubBytesPerSecond = Int(settings.number("quire.scrub.bytes.per.second"))
+    options.scrubPauseMilliseconds = settings.number("quire.scrub.pause.ms")
     adjust(&options)
     do throws(StorageError) {
       return try LogStore.open(options, logger: Logger(label: "storage"), now: wallClockMilliseconds)
@@ -36,6 +38,15 @@ extension RunningNode {
         throw NodeStartError(
           .environment,
           "the data directory \(configuration.dataDirectory) cannot be written (\(call) \(path): \(errorText(number)))")
+      }
+      if case .damaged(let damage) = error {
+        throw NodeStartError(
+          .environment,
+          """
+          \(damage.file) is damaged (\(damage.reason)): it has the topics of this node, their settings, and whose standby or leader it is. Bring \
+          back a copy of it; or have the node's standby lead (`quire cluster promote`) and start this one with an empty data directory; or \
+          export what the other files have with --data-dir
+          """)
       }
       if case .system = error {
         throw NodeStartError(.environment, "the data directory \(configuration.dataDirectory) cannot be used: \(error)")

@@ -45,6 +45,14 @@ enum PageDelta {
     return true
   }
 
+  /// Whether some of a page may be zeros: of 64 words of it four are. A page of payload is not gone through for nothing.
+  static func hasZeros(_ page: UnsafeRawBufferPointer) -> Bool {
+    let step = max(8, page.count / 64)
+    var count = 0
+    for at in stride(from: 0, through: page.count - 8, by: step) where difference(nil, page, at: at) == 0 { count += 1 }
+    return count >= 4
+  }
+
   /// The first byte from `start` on that differs; the page's size if none does.
   private static func nextDifference(_ old: UnsafeRawBufferPointer?, _ new: UnsafeRawBufferPointer, from start: Int) -> Int {
     var at = start

@@ -9,6 +9,8 @@ public struct PageSet: Hashable, Sendable {
   public let entries: [Entry]
   /// The entries as they travel.
   let payload: [UInt8]
+  /// Its XXH64.
+  let payloadHash: UInt64
 
   static let entryHeaderBytes = 9
 
@@ -30,9 +32,10 @@ public struct PageSet: Hashable, Sendable {
   }
 
   /// Checks everything but the hash of `payload`.
-  init(_ header: PageSetHeader, entryCount: Int, payload: [UInt8]) throws(PagesError) {
+  init(_ header: PageSetHeader, entryCount: Int, payload: [UInt8], hash: UInt64) throws(PagesError) {
     self.header = header
     self.payload = payload
+    payloadHash = hash
     do throws(WireError) {
       entries = try payload.withRawBytes { (bytes: UnsafeRawBufferPointer) throws(WireError) in
         try Self.entries(of: bytes, entryCount)
@@ -123,9 +126,15 @@ public struct PageSet: Hashable, Sendable {
   /// Appends the set as it travels.
   public func encode(into bytes: inout [UInt8]) {
     bytes.reserveCapacity(bytes.count + encodedByteCount)
-    let hash = payload.withUnsafeBytes { XXH64.of($0) }
-    header.write(.init(entryCount: entries.count, byteCount: payload.count, hash: hash), to: &bytes)
-    bytes += payload
+    encode { bytes.append(contentsOf: $0) }
+  }
+
+  /// Gives the set as it travels to `write`, in pieces.
+  public func encode(_ write: (UnsafeRawBufferPointer) -> Void) {
+    var head: [UInt8] = []
+    header.write(.init(entryCount: entries.count, byteCount: payload.count, hash: payloadHash), to: &head)
+    head.withUnsafeBytes(write)
+    payload.withUnsafeBytes(write)
   }
 }
 

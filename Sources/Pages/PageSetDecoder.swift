@@ -7,22 +7,34 @@ public import Model
 /// further call throws the same.
 public struct PageSetDecoder {
   private let payloadBytesMax: Int
+  /// What is behind the set that is coming, or the beginning of its header.
   private var buffer: [UInt8] = []
   /// Bytes in front of it were given out already.
   private var start = 0
   private var header: (PageSetHeader, PageSetHeader.Payload)?
+  /// What is there of the entries behind `header`.
+  private var payload: [UInt8] = []
+  /// More is not set aside for what a header promises.
+  private static let promisedBytesMax = 4 << 20
   private var failure: PagesError?
 
   /// - Parameter payloadBytesMax: sets with more bytes of entries are refused.
   public init(payloadBytesMax: Int = Limits.pageSetBytesMax) { self.payloadBytesMax = payloadBytesMax }
 
   /// Nothing of a set that is not whole yet waits here.
-  public var isBetweenSets: Bool { buffer.count == start }
+  public var isBetweenSets: Bool { buffer.count == start && header == nil }
   /// What the set that is coming says of itself, once its header is there.
   public var coming: PageSetHeader? { header?.0 }
 
   public mutating func append(_ bytes: UnsafeRawBufferPointer) {
     if failure != nil { return }
+    var bytes = bytes
+    if let (_, promised) = header {
+      let count = min(bytes.count, promised.byteCount - payload.count)
+      payload.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+      if count == bytes.count { return }
+      bytes = UnsafeRawBufferPointer(rebasing: bytes[count...])
+    }
     if start > 0, start >= buffer.count / 2 {
       buffer.removeSubrange(..<start)
       start = 0
@@ -36,6 +48,7 @@ public struct PageSetDecoder {
     do throws(PagesError) { return try decode() } catch {
       failure = error
       buffer = []
+      payload = []
       start = 0
       throw error
     }
@@ -49,12 +62,18 @@ public struct PageSetDecoder {
         try PageSetHeader.read(UnsafeRawBufferPointer(rebasing: bytes[start...]), payloadBytesMax: limit)
       }
       start += PageSetHeader.byteCount
+      payload.reserveCapacity(min(header!.1.byteCount, Self.promisedBytesMax))
     }
-    guard let (fields, payload) = header, buffer.count - start >= payload.byteCount else { return nil }
+    guard let (fields, promised) = header else { return nil }
+    let rest = min(promised.byteCount - payload.count, buffer.count - start)
+    payload.append(contentsOf: buffer[start..<start + rest])
+    start += rest
+    guard payload.count == promised.byteCount else { return nil }
     header = nil
-    let bytes = Array(buffer[start..<start + payload.byteCount])
-    start += payload.byteCount
-    guard bytes.withUnsafeBytes({ XXH64.of($0) }) == payload.hash else { throw .notPageSet("the hash of its entries is wrong") }
-    return try PageSet(fields, entryCount: payload.entryCount, payload: bytes)
+    var bytes: [UInt8] = []
+    swap(&bytes, &payload)
+    let hash = bytes.withUnsafeBytes { XXH64.of($0) }
+    guard hash == promised.hash else { throw .notPageSet("the hash of its entries is wrong") }
+    return try PageSet(fields, entryCount: promised.entryCount, payload: bytes, hash: promised.hash)
   }
 }

@@ -1,3 +1,4 @@
+internal import Bytes
 public import Model
 
 extension PageSums {
@@ -120,7 +121,9 @@ struct PageSetWriter {
     }
     // A page that is mostly empty. Worth a try only where there are zeros at all: free space is in front of the cells.
     limit -= limit / 8
-    if PageDelta.append(from: nil, to: page, limit: limit, to: &payload) { return end(start, .zeroDelta) }
+    if PageDelta.hasZeros(page), PageDelta.append(from: nil, to: page, limit: limit, to: &payload) {
+      return end(start, .zeroDelta)
+    }
     payload.append(contentsOf: page)
     end(start, .whole)
   }
@@ -151,6 +154,7 @@ struct PageSetWriter {
     var header = header
     if hasDeltas { header.flags.insert(.deltas) } else { header.flags.remove(.deltas) }
     if let complaint = header.complaint { throw .impossible(complaint) }
-    return try PageSet(header, entryCount: entryCount, payload: payload)
+    let hash = payload.withUnsafeBytes { XXH64.of($0) }
+    return try PageSet(header, entryCount: entryCount, payload: payload, hash: hash)
   }
 }

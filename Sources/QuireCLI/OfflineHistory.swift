@@ -1,6 +1,7 @@
 internal import Dispatch
 internal import Export
 internal import Glibc
+internal import Model
 internal import Query
 internal import Storage
 internal import Synchronization
@@ -13,7 +14,8 @@ enum OfflineHistory {
   static func query(
     _ question: Question, dataDirectory: String, take: (UnsafeRawBufferPointer) throws -> Void
   ) async throws {
-    let catalog = DirectoryCatalog(try open(dataDirectory))
+    let store = try open(dataDirectory)
+    let catalog = ComplainingCatalog(catalog: DirectoryCatalog(store), store: store)
     let control = ScanControl()
     try await stoppable(control) {
       let session = try SQLSession(catalog: catalog, limits: question.limits.overFiles, control: control)
@@ -32,6 +34,7 @@ enum OfflineHistory {
   /// Hands the directory's records to `sink`.
   static func export(_ selection: ExportSelection, dataDirectory: String, into sink: some RecordSink) async throws {
     let store = try open(dataDirectory)
+    for topic in selection.topics ?? store.topics { tellWhatIsMissing(of: topic, store) }
     let history = SnapshotHistory(try store.snapshot(of: selection.topics ?? []))
     let catalog = DirectoryCatalog(store)
     let control = ScanControl()
@@ -49,6 +52,16 @@ enum OfflineHistory {
     return ExportHelpers(count: min(3, processors - 1)) { work in queue.async(execute: work) }
   }
 
+  /// A directory of one node of several may have only some of a topic's partitions.
+  fileprivate static func tellWhatIsMissing(of topic: String, _ store: OfflineStore) {
+    guard let absent = store.absentPartitions(of: topic), told.withLock({ $0.insert(topic).inserted }) else { return }
+    let numbers = absent.numbers.prefix(10).map(String.init).joined(separator: ", ") + (absent.numbers.count > 10 ? ", …" : "")
+    let verb = absent.numbers.count == 1 ? "is" : "are"
+    say("topic \(topic) is not here whole: of its \(absent.count) partitions \(numbers) \(verb) on other nodes")
+  }
+
+  private static let told = Mutex<Set<String>>([])
+
   private static func open(_ dataDirectory: String) throws -> OfflineStore {
     let store = try OfflineStore(dataDirectory: dataDirectory)
     // Once, however many statements are run.
@@ -65,5 +78,24 @@ enum OfflineHistory {
       control.cancel()
     }
     try Task.checkCancellation()
+  }
+}
+
+/// The topics of a directory; says of those that a statement names what is missing of them.
+private struct ComplainingCatalog: HistoryCatalog {
+  let catalog: DirectoryCatalog
+  let store: OfflineStore
+
+  var topics: [String] { catalog.topics }
+
+  func prepare(_ topic: String) throws(HistoryError) -> TopicSize? {
+    OfflineHistory.tellWhatIsMissing(of: topic, store)
+    return catalog.prepare(topic)
+  }
+
+  func columns(of topic: String) -> [DeclaredColumn] { catalog.columns(of: topic) }
+  func cut(of topics: [String]) throws(HistoryError) -> any HistorySource { try catalog.cut(of: topics) }
+  func makeSystemTables(cut: @escaping () throws(HistoryError) -> [String: any HistorySource]) -> [SystemTable] {
+    catalog.makeSystemTables(cut: cut)
   }
 }

@@ -9,6 +9,9 @@ internal import Glibc
 ///
 /// One append at a time: `begin`, any number of `write`, then `commit` or `abandon`. Used by one thread at a time, which is also the one
 /// that checkpoints: SQLite before 3.51.3 can lose pages where a checkpoint runs while the -wal is begun anew.
+///
+/// Pages behind the end that any commit of this log has had are nobody's yet: no reader asks for them, and no frame has them. Those may be
+/// written into the database file at once, once instead of twice; they are synced before the commit that makes them pages is written.
 public final class FrameAppender {
   /// SQLite's VFS takes no write of 128 KiB or more: it counts the bytes in 17 bits.
   private static let writeBytesMax = 131_071
@@ -27,6 +30,8 @@ public final class FrameAppender {
   /// Frames of the log that were visible at the last commit, and how many of them the last checkpoint left in the database file.
   private var frameCount = 0
   private var checkpointedCount = 0
+  /// Pages behind this one are neither in the log nor in any commit that a reader may stand at; nil where that is not known.
+  private var lastKnownPage: UInt32?
 
   /// An append that is not visible yet.
   private struct Append {
@@ -37,17 +42,22 @@ public final class FrameAppender {
     var pages: [UInt32] = []
     /// The last of them, which wait in the buffer: one of them will have the commit mark.
     var buffered = 0
+    /// CKPT is held: nobody cuts the database file to the size it has had.
+    var mayWriteFile = false
+    /// The last page that was written into the database file.
+    var lastInFile: UInt32?
   }
 
   /// - Parameter path: a database in WAL mode, which must not be empty.
   public init(path: String) throws(SQLiteError) {
     self.path = path
-    connection = try Connection(path: path, mode: .readWrite)
+    connection = try Connection(path: path, mode: .readWrite, vfs: GatheringVFS.name)
     // Another process may be recovering the -wal, or closing the database as its last one.
     connection.setBusyTimeout(milliseconds: 10_000)
     guard try connection.text("PRAGMA journal_mode") == "wal" else {
       throw SQLiteError(code: SQLITE_MISUSE, message: "\(path) is not in WAL mode")
     }
+    try connection.execute("PRAGMA \(GatheringVFS.synchronous)")
     // Only a read opens the -wal.
     _ = try connection.integer("SELECT count(*) FROM sqlite_schema")
     pageSize = Int(try connection.integer("PRAGMA page_size") ?? 0)
@@ -82,8 +92,9 @@ public final class FrameAppender {
 
   /// Takes the write lock, and begins the -wal anew if all of it was checkpointed and nobody reads it.
   ///
+  /// - Parameter pageCount: of the database after the commit, where some of its new pages may be written into the file at once.
   /// - Throws: busy where another connection holds the lock for longer than `timeout`; nothing is held then.
-  public func begin(timeout: Duration) throws(SQLiteError) {
+  public func begin(timeout: Duration, growingTo pageCount: UInt32 = 0) throws(SQLiteError) {
     precondition(open == nil, "one append at a time")
     let end = ContinuousClock.now + timeout
     while true {
@@ -94,10 +105,11 @@ public final class FrameAppender {
       do throws(SQLiteError) {
         if let header = try index.header() {
           try begin(header)
+          if let known = lastKnownPage, pageCount > known { try makeRoom(for: pageCount) }
           return
         }
       } catch {
-        index.unlock(.write)
+        if open != nil { abandon() } else { index.unlock(.write) }
         throw error
       }
       // A writer died between the copies of the header. The lock has to be free: SQLite's recovery takes it, and lets go of it.
@@ -119,6 +131,7 @@ public final class FrameAppender {
     if header.frameCount == 0 {
       try writeLogHeader(&header)
       checkpointedCount = 0
+      lastKnownPage = max(header.pageCount, try filePageCount())
     }
     frameCount = Int(header.frameCount)
     open = Append(header: header, visible: Int(header.frameCount), checksum: header.checksum)
@@ -138,6 +151,22 @@ public final class FrameAppender {
     header.frameCount = 0
     try index.publish(header)
     try index.resetCheckpoint()
+  }
+
+  /// Pages that the database file has room for; some of them may be of a commit that did not come.
+  private func filePageCount() throws(SQLiteError) -> UInt32 {
+    var size: sqlite3_int64 = 0
+    let code = database.pointee.pMethods.pointee.xFileSize(database, &size)
+    guard code == SQLITE_OK else { throw SQLiteError(code: code, message: "\(path) has no size") }
+    return UInt32(clamping: (size + Int64(pageSize) - 1) / Int64(pageSize))
+  }
+
+  /// A checkpoint would cut off what lies behind the end of the database.
+  private func makeRoom(for pageCount: UInt32) throws(SQLiteError) {
+    guard try index.lock(.checkpoint) else { return }
+    open?.mayWriteFile = true
+    var size = sqlite3_int64(pageCount) * sqlite3_int64(pageSize)
+    _ = database.pointee.pMethods.pointee.xFileControl(database, SQLITE_FCNTL_SIZE_HINT, &size)
   }
 
   private static func newSalts(_ salts: (UInt32, UInt32)) -> (UInt32, UInt32) {
@@ -170,10 +199,23 @@ public final class FrameAppender {
   /// Adds a page to the commit.
   ///
   /// - Precondition: between `begin` and `commit`, with a page's bytes, each page once.
+  /// - Parameter isLasting: it will hardly change soon. Where its place in the file is nobody's yet, it is written there.
   /// - Throws: then `abandon` is what is left to do.
-  public func write(page: UInt32, _ bytes: UnsafeRawBufferPointer) throws(SQLiteError) {
+  public func write(page: UInt32, _ bytes: UnsafeRawBufferPointer, isLasting: Bool = false) throws(SQLiteError) {
     precondition(bytes.count == pageSize && page > 0, "a page of this database")
     precondition(open != nil, "a page is written after begin")
+    if isLasting, open!.mayWriteFile, let known = lastKnownPage, page > known {
+      let code = database.pointee.pMethods.pointee.xWrite(database, bytes.baseAddress, CInt(pageSize), offset(of: page))
+      if code != SQLITE_OK { throw SQLiteError(code: code, message: "\(path) cannot be written") }
+      open!.lastInFile = page
+      return
+    }
+    try writeFrame(of: page, bytes)
+  }
+
+  private func offset(of page: UInt32) -> Int64 { Int64(page - 1) * Int64(pageSize) }
+
+  private func writeFrame(of page: UInt32, _ bytes: UnsafeRawBufferPointer) throws(SQLiteError) {
     if open!.buffered == framesMax { try flush(&open!, pageCount: 0) }
     let frame = buffer + open!.buffered * (Self.frameHeaderBytes + pageSize)
     frame.storeBytes(of: page.bigEndian, as: UInt32.self)
@@ -208,9 +250,21 @@ public final class FrameAppender {
   /// - Throws: nothing of it is visible then, and nothing is held.
   public func commit(pageCount: UInt32) throws(SQLiteError) {
     guard var append = open else { preconditionFailure("a commit ends what begin began") }
-    precondition(!append.pages.isEmpty && pageCount > 0, "a commit has pages")
+    precondition(!(append.pages.isEmpty && append.lastInFile == nil) && pageCount > 0, "a commit has pages")
     defer { abandon() }
+    if let last = append.lastInFile {
+      if append.pages.isEmpty {
+        try writeFrameAnew(of: last)
+        append = open!
+      }
+      // Before any of its frames is in the log: a commit of which the log has everything must have its pages.
+      let code = database.pointee.pMethods.pointee.xSync(database, SQLITE_SYNC_FULL)
+      if code != SQLITE_OK { throw SQLiteError(code: code, message: "\(path) cannot be synced") }
+    }
     try flush(&append, pageCount: pageCount)
+    // What the VFS has gathered, before anybody is told of it.
+    let code = wal.pointee.pMethods.pointee.xSync(wal, SQLITE_SYNC_NORMAL)
+    if code != SQLITE_OK { throw SQLiteError(code: code, message: "\(path)-wal cannot be written") }
     for (place, page) in append.pages.enumerated() {
       try index.insert(frame: append.visible + 1 + place, page: page, visible: append.visible)
     }
@@ -220,12 +274,23 @@ public final class FrameAppender {
     append.header.changeCount &+= 1
     try index.publish(append.header)
     frameCount = Int(append.header.frameCount)
+    if let known = lastKnownPage { lastKnownPage = max(known, pageCount) }
+  }
+
+  /// There is no commit without a frame.
+  private func writeFrameAnew(of page: UInt32) throws(SQLiteError) {
+    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: pageSize, alignment: 16)
+    defer { room.deallocate() }
+    let code = database.pointee.pMethods.pointee.xRead(database, room.baseAddress, CInt(pageSize), offset(of: page))
+    if code != SQLITE_OK { throw SQLiteError(code: code, message: "\(path): page \(page) cannot be read") }
+    try writeFrame(of: page, UnsafeRawBufferPointer(room))
   }
 
   /// Ends an append that will not be: nobody sees anything of it. Does nothing where none is open.
   public func abandon() {
-    if open == nil { return }
+    guard let append = open else { return }
     open = nil
+    if append.mayWriteFile { index.unlock(.checkpoint) }
     index.unlock(.write)
   }
 
@@ -241,14 +306,14 @@ public final class FrameAppender {
       code = wal.pointee.pMethods.pointee.xRead(wal, room.baseAddress!, CInt(pageSize), Int64(offset))
     } else {
       code = database.pointee.pMethods.pointee.xRead(
-        database, room.baseAddress!, CInt(pageSize), Int64(page - 1) * Int64(pageSize))
+        database, room.baseAddress!, CInt(pageSize), offset(of: page))
     }
     // A short read fills the rest with zeros.
     if code == SQLITE_IOERR | 2 << 8 { code = SQLITE_OK }
     if code != SQLITE_OK { throw SQLiteError(code: code, message: "\(path): page \(page) cannot be read") }
   }
 
-  /// Lends the connection, to look at the rows. Between appends only; whatever `body` prepares must be gone when it returns.
+  /// Lends the connection, to look at the rows. Between appends only; what `body` prepares must be reset when it returns, and gone before `close`.
   public func withConnection<R>(_ body: (Connection) throws(SQLiteError) -> R) throws(SQLiteError) -> R {
     precondition(open == nil, "rows are read between appends")
     return try body(connection)
@@ -256,6 +321,9 @@ public final class FrameAppender {
 
   /// Bytes of frames in the log that no checkpoint has copied, as of the last commit or checkpoint.
   public var uncheckpointedBytes: Int { max(0, frameCount - checkpointedCount) * (Self.frameHeaderBytes + pageSize) }
+
+  /// Frames of visible commits in the -wal. Between `begin` and what ends it.
+  public var visibleFrames: Int { open?.visible ?? 0 }
 
   /// Pages in the database after the last visible commit. Between appends only.
   public func pageCount() throws(SQLiteError) -> Int {
@@ -267,7 +335,8 @@ public final class FrameAppender {
   ///
   /// - Throws: `isSyncFailure` is final; the -wal counts for nothing then.
   public func sync() throws(SQLiteError) {
-    let code = wal.pointee.pMethods.pointee.xSync(wal, SQLITE_SYNC_NORMAL)
+    // What `GatheringVFS` takes for a real one.
+    let code = wal.pointee.pMethods.pointee.xSync(wal, SQLITE_SYNC_FULL)
     if code != SQLITE_OK { throw SQLiteError(code: code, message: "\(path)-wal cannot be synced") }
   }
 

@@ -1,4 +1,5 @@
 public import Model
+public import NIOCore
 public import Pages
 
 /// What a follower has of a partition's active segment.
@@ -24,17 +25,18 @@ public enum ReplicaChange: Sendable {
 
 /// Part of a sealed file.
 public struct FileBytes: Sendable {
-  public var bytes: [UInt8]
+  public var bytes: ByteBuffer
   /// Bytes of the whole file.
   public var totalBytes: Int64
 
-  public init(bytes: [UInt8], totalBytes: Int64) {
+  public init(bytes: ByteBuffer, totalBytes: Int64) {
     self.bytes = bytes
     self.totalBytes = totalBytes
   }
 }
 
-/// One partition as its leader gives it to one follower. Its calls may block; they come from one thread at a time, not always the same.
+/// One partition as its leader gives it to one follower. Its calls may block; they come from one thread at a time, not always the same. Only
+/// `acknowledged` may come meanwhile.
 public protocol ReplicaSource: AnyObject, Sendable {
   /// What `next` has yet to give, as far as it is known: for the lag. Its `milliseconds` are not looked at.
   var backlog: ReplicaLag { get }
@@ -46,7 +48,7 @@ public protocol ReplicaSource: AnyObject, Sendable {
   func next(maxBytes: Int) throws(PeerRefusal) -> ReplicaChange?
   /// The answer to `wantsPageHashes`: the next set repairs the copy.
   func pageHashes(segmentBase: Int64, _ hashes: [UInt64]) throws(PeerRefusal)
-  /// The follower has made everything up to there durable.
+  /// The follower has made everything up to there durable. Must not block; not called any more when `close` is.
   ///
   /// - Parameter isComplete: it has all sealed files too.
   func acknowledged(_ position: CommitPosition, isComplete: Bool)

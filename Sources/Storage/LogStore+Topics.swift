@@ -67,6 +67,8 @@ extension LogStore {
     }
     removable += try ownDirectories(of: unknown, topicID)
     try unregister(logs)
+    // Also those that this node had let go of before.
+    forget(removable.map { NodeDatabase.PartitionKey(topicID: topicID, partition: $0.partition) })
     try removeFiles(of: removable)
   }
 
@@ -99,12 +101,17 @@ extension LogStore {
     }
     let areGone = handovers.map { $0.take() }
     for log in logs { log.backgroundWork.end() }
-    for log in logs { maintenance.forget(log) }
-    remembered.withLock { remembered in
-      for log in logs { (remembered.checkpoints[log.key], remembered.known[log.key]) = (nil, nil) }
-    }
+    forget(logs.map(\.key))
     shared.highWatermarksMoved(of: logs)
     if areGone.contains(false) { throw .closed }
+  }
+
+  /// Nothing is known of them from now on, and at the next start.
+  private func forget(_ keys: [NodeDatabase.PartitionKey]) {
+    for key in keys { maintenance.forget(key) }
+    remembered.withLock { remembered in
+      for key in keys { (remembered.checkpoints[key], remembered.known[key]) = (nil, nil) }
+    }
   }
 
   /// Creates one partition, as above.

@@ -67,7 +67,7 @@ public final class LogStore: Sendable {
           "the files of a deleted partition are still there", metadata: ["directory": "\(name)", "error": "\(error)"])
       }
     }
-    let node = try NodeDatabase(path: directory + "/quire.db", nodeID: options.nodeID, now: now())
+    let node = try NodeDatabaseDamage.open(directory + "/quire.db", options, now: now(), logger)
     var options = options
     if options.keepsNodeID { options.nodeID = node.nodeID }
     let checkpoints = try node.checkpoints()
@@ -235,6 +235,26 @@ public final class LogStore: Sendable {
     shared.lane(of: log).submit { lane in
       do throws(StorageError) {
         completion(.success(Offset(try lane.writer(of: log).deleteRecords(before: offset.rawValue))))
+      } catch { completion(.failure(error)) }
+    } orElse: {
+      completion(.failure(.closed))
+    }
+  }
+
+  /// How far a partition's commits have come: which one was the last, and up to which one every in-sync replica has them. A change other than an append
+  /// is on the replicas once the commit that was the last one then is.
+  ///
+  /// - Parameter completion: called on the lane.
+  public func commits(
+    of topicPartition: TopicPartition,
+    completion: @escaping @Sendable (Result<(last: Int64, replicated: Int64), StorageError>) -> Void
+  ) {
+    guard let log = partition(topicPartition) else { return completion(.failure(.unknownPartition(topicPartition))) }
+    shared.lane(of: log).submit { lane in
+      do throws(StorageError) {
+        let writer = try lane.writer(of: log)
+        let last = writer.state.commitSequence
+        completion(.success((last, writer.replicas?.replicated ?? last)))
       } catch { completion(.failure(error)) }
     } orElse: {
       completion(.failure(.closed))

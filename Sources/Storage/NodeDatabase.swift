@@ -19,17 +19,26 @@ public final class NodeDatabase: Sendable {
   public let nodeID: NodeID
   let closedCleanly: Bool
 
-  /// Opens or creates the database, and notes that the node runs.
-  init(path: String, nodeID: NodeID, now: Int64) throws(StorageError) {
+  /// Opens the database, or creates it where nothing else is, and notes that the node runs.
+  ///
+  /// - Throws: `.damaged` where it is not what was written, or is gone although there are partitions.
+  ///
+  /// - Parameter isReplaced: it is known that it is not there.
+  init(path: String, nodeID: NodeID, now: Int64, isReplaced: Bool = false) throws(StorageError) {
     let isNew = !FileSystem.exists(path)
-    let connection = try storage { () throws(SQLiteError) in
-      let connection = try Connection(path: path, mode: .create)
-      try connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0")
-      connection.setAutomaticCheckpoint(pages: 1000)
-      return connection
-    }
-    do throws(MigrationError) { try Migrator.apply(.node, to: connection) } catch { throw .migration(error) }
-    try WALRenewal.renew(connection)
+    if !isReplaced { try NodeDatabaseDamage.checkPresence(path) }
+    let connection: Connection
+    do throws(StorageError) {
+      connection = try storage { () throws(SQLiteError) in
+        let connection = try Connection(path: path, mode: .create)
+        try connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0")
+        connection.setAutomaticCheckpoint(pages: 1000)
+        return connection
+      }
+      do throws(MigrationError) { try Migrator.apply(.node, to: connection) } catch { throw .migration(error) }
+      try NodeDatabaseDamage.checkStructure(connection)
+      try WALRenewal.renew(connection)
+    } catch { throw NodeDatabaseDamage.explained(error, path) }
     if isNew { try FileSystem.syncDirectory(FileSystem.parent(of: path)) }
     var random = SystemRandomNumberGenerator()
     let newClusterID = TopicID.random { random.next() }.description

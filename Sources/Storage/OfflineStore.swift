@@ -22,6 +22,14 @@ public struct OfflineStore: Sendable {
   /// The text of `quire.columns` of a topic; empty where nothing is declared.
   public func columns(of topic: String) -> String { catalog.columns[topic] ?? "" }
 
+  /// The partitions of a topic that are elsewhere: its node is one of several. Nil where all are here, or nobody wrote down how many there are.
+  public func absentPartitions(of topic: String) -> (numbers: [Int32], count: Int)? {
+    guard let count = catalog.partitionCounts[topic], count <= Limits.partitionsPerTopicMax else { return nil }
+    let here = Set(catalog.partitions.filter { $0.name.topic == topic }.map(\.name.partition))
+    let absent = (0..<Int32(count)).filter { !here.contains($0) }
+    return absent.isEmpty || here.isEmpty ? nil : (absent, count)
+  }
+
   /// How many partitions a topic has, and about how many records there are in them; nil if there is no such topic.
   public func size(of topic: String) -> (partitions: Int, offsets: Int64)? {
     let partitions = catalog.partitions.filter { $0.name.topic == topic }
@@ -112,6 +120,8 @@ struct OfflineCatalog {
   var checkpoints: [NodeDatabase.PartitionKey: LogOffsets]
   /// The texts of `quire.columns`, by topic.
   var columns: [String: String] = [:]
+  /// Of topics of which not every partition need be here.
+  var partitionCounts: [String: Int] = [:]
 
   func checkpoint(of partition: Partition) -> LogOffsets? {
     checkpoints[NodeDatabase.PartitionKey(topicID: partition.topicID, partition: partition.name.partition)]
@@ -123,6 +133,7 @@ struct OfflineCatalog {
     let connection = try OfflineConnection.open(path, .node, isImmutable: false)
     var partitions: [(TopicPartition, TopicID)] = []
     var columns: [String: String] = [:]
+    var counts: [String: Int] = [:]
     checkpoints = try storage { () throws(SQLiteError) in
       let rows = try connection.prepare(
         "SELECT t.name, t.topic_id, p.partition FROM topic t JOIN partition p USING (topic_id) ORDER BY t.name, p.partition")
@@ -131,12 +142,23 @@ struct OfflineCatalog {
         partitions.append((TopicPartition(topic: name, partition: Int32(truncatingIfNeeded: rows.integer(at: 2))), id))
       }
       let settings = try connection.prepare(
-        "SELECT resource_name, value FROM configuration WHERE resource_type = 'topic' AND key = 'quire.columns'")
-      while try settings.step() { columns[settings.text(at: 0) ?? ""] = settings.text(at: 1) }
+        """
+        SELECT resource_name, value, key FROM configuration
+        WHERE resource_type = 'topic' AND key IN ('quire.columns', 'partitions')
+        """)
+      while try settings.step() {
+        let topic = settings.text(at: 0) ?? ""
+        if settings.text(at: 2) == "partitions" {
+          counts[topic] = settings.text(at: 1).flatMap { Int($0) }
+        } else {
+          columns[topic] = settings.text(at: 1)
+        }
+      }
       return try NodeDatabase.checkpoints(connection)
     }
     self.columns = columns
     self.partitions = partitions
+    partitionCounts = counts
   }
 }
 

@@ -31,7 +31,14 @@ extension PartitionWriter {
     store.readers.drop(active)
     store.noteFenced(1)
     store.logger.error("partition fenced", metadata: ["partition": "\(log.topicPartition)", "reason": "\(reason)"])
+    tellCluster()
     lane.watch(self)
+  }
+
+  /// Another replica may be able to lead while this one cannot.
+  private func tellCluster() {
+    guard !log.isReplica else { return }
+    store.damaged(DamagedLeader(topicPartition: log.topicPartition, topicID: log.topicID, epoch: log.leaderEpoch))
   }
 
   /// Goes on with a fence of an earlier life that could not be lifted when the partition was opened.
@@ -103,6 +110,7 @@ extension PartitionWriter {
   /// The partition stays fenced and is read on; the next try comes later than the last one.
   private func noteRebuildFailure(_ complaint: String) {
     rebuildRetry.noteFailure()
+    tellCluster()
     store.metrics.rebuildsFailed.increment()
     guard rebuildComplaint != complaint else { return }
     rebuildComplaint = complaint

@@ -1,6 +1,7 @@
 internal import CoreMetrics
 internal import Logging
 internal import Model
+internal import Pages
 internal import SQLite
 internal import Synchronization
 
@@ -94,7 +95,7 @@ extension PartitionWriter {
     case .sealed:
       closing.remove(at: index)
       store.metrics.segmentsSealed.increment()
-      if !isBeingRemoved(file) { hash(file) }
+      if !isBeingRemoved(file) { hash(file, expected: segment.capture?.finalSums) }
       return sealNext()
     case .inUse: break
     case .failed(let error) where error.isSyncFailure:
@@ -115,16 +116,24 @@ extension PartitionWriter {
     closing.writer = nil
   }
 
-  /// Computes the hash of a sealed file beside everything else and records it in the active segment.
-  private func hash(_ file: SegmentFile) {
+  /// Computes the hash of a sealed file beside everything else and records it in the active segment. From then on it is what followers must have,
+  /// so a file that is damaged already gets none.
+  ///
+  /// - Parameter expected: what followers were sent of it; nil where nobody was.
+  private func hash(_ file: SegmentFile, expected: PageSums?) {
     let log = log
     let store = store
+    let verifiesBatches = expected == nil && replicas != nil
     guard file.pin() else { return }
     store.readThreads.submitIdle {
       let outcome = log.backgroundWork.perform {
-        Result { () throws(StorageError) in try FileHash.compute(file.path, passingCache: true) }
+        Result { () throws(StorageError) in try SealedPages.verifiedHash(of: file, expected, verifiesBatches, store) }
       }
       guard let outcome else { return file.unpin() }
+      if case .failure(.damaged(let damage)) = outcome {
+        file.noteDamaged()
+        store.scrub?.report(file, of: log, damage.reason)
+      }
       store.lane(of: log).submit { lane in
         file.unpin()
         do throws(StorageError) {

@@ -28,6 +28,8 @@ final class PartitionWriter {
   var replicas: PartitionReplicas?
   /// Feeds that are open, by their followers.
   var followers: [NodeID: Int] = [:]
+  /// Of each follower the feed that began last: only what is said on that counts.
+  var newestFeeds: [NodeID: FeedIdentity] = [:]
   /// What failed the partition's part of the group that is being built.
   var groupFailure: StorageError?
   /// Nil where nothing was refused that comes again.
@@ -352,6 +354,7 @@ final class PartitionWriter {
       store.logger.warning("checkpoint failed", metadata: ["partition": "\(log.topicPartition)", "error": "\(error)"])
     }
     store.metrics.checkpointSeconds.recordNanoseconds(monotonicNanoseconds() - start)
+    keepSums()
     // A WAL that waited for a follower begins anew with the next commit.
     if segment.walBytes > options.walBytesMax, !wasHeldBack || !segment.isFullyCheckpointed { rollForWAL() }
   }
@@ -380,6 +383,10 @@ final class PartitionWriter {
   /// The end of the lane: syncs, folds and closes whatever is open.
   func closeForGood() {
     failWaiting(.notLeaderOrFollower, "the node is stopping")
+    // What followers have not asked for any more belongs to what is kept.
+    if let segment, fenceReason == nil, transaction == nil, capture?.helpOut() == true, segment.sync() == 0 {
+      checkpoint(isForced: true)
+    }
     endCapture(.failed(.closed))
     for closing in closing {
       closing.capture?.finish(.failed(.closed))

@@ -38,12 +38,19 @@ final class ReaderCache: @unchecked Sendable {
       return result
     } catch {
       discard(connection)
-      if case .damaged = error {
-        databases.noteDamagedRead()
-        onDamage?(file)
+      switch error {
+      case .damaged: noteDamage(of: file)
+      case .sqlite(let cause) where cause.isCorruption: noteDamage(of: file)
+      default: break
       }
       throw error
     }
+  }
+
+  /// Somebody who read `file` met damage.
+  func noteDamage(of file: SegmentFile) {
+    databases.noteDamagedRead()
+    onDamage?(file)
   }
 
   /// A connection to `file`, which nobody else uses until it is given back or discarded.
@@ -103,13 +110,14 @@ final class ReaderCache: @unchecked Sendable {
     return true
   }
 
-  /// Closes the idle connections to `file`.
+  /// Closes the idle connections to `file`, and those that an earlier role of this node in the partition has left: any of them keeps the -wal.
   ///
   /// - Precondition: its gate is closed, or it is about to be removed.
   func drop(_ file: SegmentFile) {
     let dropped = monitor.withLock {
-      let found = idle.filter { $0.file === file }
-      idle.removeAll { $0.file === file }
+      let isOfFile = { (connection: SegmentConnection) in connection.file === file || connection.file.path == file.path }
+      let found = idle.filter(isOfFile)
+      idle.removeAll(where: isOfFile)
       return found
     }
     for _ in dropped { databases.noteClosed() }
@@ -138,14 +146,18 @@ final class ReaderCache: @unchecked Sendable {
 enum FileHash {
   /// - Precondition: no connection of this process has the file open, except as immutable.
   /// - Parameter passingCache: nobody will read the file soon: it is read past the page cache, where that is possible.
-  static func compute(_ path: String, passingCache: Bool = false) throws(StorageError) -> SegmentRecord.Seal {
-    try compute(path, passingCache: passingCache, mayGoOn: { _ in true })!
+  ///
+  /// - Parameter each: gets the bytes of the file, piece by piece in their order.
+  static func compute(
+    _ path: String, passingCache: Bool = false, each: (UnsafeRawBufferPointer) -> Void = { _ in }
+  ) throws(StorageError) -> SegmentRecord.Seal {
+    try compute(path, passingCache: passingCache, each: each, mayGoOn: { _ in true })!
   }
 
   /// - Parameter mayGoOn: called after each piece with its bytes.
   /// - Returns: nil where it said no.
   static func compute(
-    _ path: String, passingCache: Bool, mayGoOn: (Int) -> Bool
+    _ path: String, passingCache: Bool, each: (UnsafeRawBufferPointer) -> Void = { _ in }, mayGoOn: (Int) -> Bool
   ) throws(StorageError) -> SegmentRecord.Seal? {
     var descriptor: CInt = passingCache ? open(path, O_RDONLY | O_CLOEXEC | DirectIO.openFlag) : -1
     if descriptor < 0 { descriptor = open(path, O_RDONLY | O_CLOEXEC) }
@@ -160,11 +172,14 @@ enum FileHash {
       let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
       if count < 0 {
         if errno == EINTR { continue }
-        if errno == EINVAL, passingCache { return try compute(path, passingCache: false, mayGoOn: mayGoOn) }
+        if errno == EINVAL, passingCache, size == 0 {
+          return try compute(path, passingCache: false, each: each, mayGoOn: mayGoOn)
+        }
         throw .system(call: "read", path: path, number: errno)
       }
       if count == 0 { return SegmentRecord.Seal(fileBytes: size, hash: hash.value) }
       hash.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+      each(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
       size += Int64(count)
       if !mayGoOn(count) { return nil }
     }

@@ -41,6 +41,7 @@ enum SegmentBuilder {
     try FileSystem.remove(path + "-wal")
     try FileSystem.remove(path + "-shm")
     try FileSystem.remove(path + "-journal")
+    try FileSystem.remove(path + KeptSums.ending)
   }
 
   private static func write(

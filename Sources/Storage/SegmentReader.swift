@@ -204,7 +204,7 @@ public final class SegmentReader {
   }
 
   private func damage(at offset: Int64, _ row: Row?, _ words: String) -> StorageError {
-    .damaged(
+    met(
       StorageDamage(
         file: segment.path, baseOffset: row.map { Offset($0.baseOffset) }, offset: Offset(offset),
         reason: "offset \(offset) is missing: \(words)"))
@@ -231,7 +231,7 @@ public final class SegmentReader {
     let complaint = BatchCheck.complaint(
       about: bytes, baseOffset: baseOffset, lastOffset: lastOffset, recordCount: recordCount)
     if let complaint {
-      throw .damaged(
+      throw met(
         StorageDamage(file: segment.path, baseOffset: Offset(baseOffset), offset: Offset(baseOffset), reason: complaint))
     }
   }
@@ -285,7 +285,13 @@ public final class SegmentReader {
   func failure(_ error: SQLiteError, at offset: Int64?) -> StorageError {
     isSpoilt = true
     guard error.isCorruption else { return .sqlite(error) }
-    return .damaged(
-      StorageDamage(file: segment.path, baseOffset: nil, offset: offset.map { Offset($0) }, reason: error.message))
+    return met(StorageDamage(file: segment.path, baseOffset: nil, offset: offset.map { Offset($0) }, reason: error.message))
+  }
+
+  /// Whoever looks after damage learns of it at once.
+  private func met(_ damage: StorageDamage) -> StorageError {
+    isSpoilt = true
+    snapshot.readers?.noteDamage(of: segment.file)
+    return .damaged(damage)
   }
 }

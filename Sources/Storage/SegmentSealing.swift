@@ -50,6 +50,8 @@ final class SegmentSealing: @unchecked Sendable {
       close(removesWAL: false)
       return .failed(error)
     }
+    // They were of a file that was written to.
+    KeptSums.remove(of: file)
     if becomesSealed { file.becomeSealed() }
     return .sealed
   }

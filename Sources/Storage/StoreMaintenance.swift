@@ -34,10 +34,10 @@ final class StoreMaintenance: @unchecked Sendable {
     monitor.withLock { Array(logs.values) }.sorted { $0.topicPartition < $1.topicPartition }
   }
 
-  func forget(_ log: PartitionLog) {
+  func forget(_ key: NodeDatabase.PartitionKey) {
     monitor.lock()
-    logs[log.key] = nil
-    removed.append(log.key)
+    logs[key] = nil
+    removed.append(key)
     monitor.unlock()
   }
 

@@ -23,5 +23,6 @@ struct StoreMetrics: Sendable {
   let damageFound = Counter(label: "quire_damage_found_total")
   let replicaHeals = Counter(label: "quire_replica_heals_total")
   let replicaResyncs = Counter(label: "quire_replica_resyncs_total")
+  let acknowledgedRecordsDropped = Counter(label: "quire_acknowledged_records_dropped_total")
   let producersExpired = Counter(label: "quire_producers_expired_total")
 }

@@ -7,6 +7,8 @@ public struct StoreOptions: Sendable {
   public var nodeID: NodeID
   /// A data directory that has another number keeps it: nobody said that it is `nodeID`.
   public var keepsNodeID = false
+  /// A `quire.db` that is damaged is set aside and begun anew: what it had is known elsewhere, as in a cluster.
+  public var replacesDamagedNodeDatabase = false
   /// Dedicated threads that write; a partition is pinned to one of them.
   public var laneCount = 1
   /// Threads beside each lane that share the syncs of a group with it.

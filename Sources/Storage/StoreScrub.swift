@@ -60,6 +60,12 @@ final class StoreScrub: @unchecked Sendable {
     }
   }
 
+  /// One round, on the caller's thread.
+  func runOnce() {
+    for log in logs() where !log.isDeleted { scrub(log) }
+    examineSuspects()
+  }
+
   private var isEnded: Bool { monitor.withLock { isStopping } }
 
   /// Until the next round, or until somebody met damage.
@@ -131,6 +137,8 @@ final class StoreScrub: @unchecked Sendable {
       store.follower(of: log)?.scrubActive { take($0, isUrgent: isUrgent) }
       return
     }
+    // What is open goes on without its name, and would be gone with the process.
+    if !FileSystem.exists(file.path), !file.isGone, !log.isDeleted { return report(file, of: log, "the file is gone") }
     do throws(StorageError) {
       if let capture = store.capture(of: file) {
         try capture.scrub { take($0, isUrgent: isUrgent) }
@@ -156,16 +164,21 @@ final class StoreScrub: @unchecked Sendable {
     }
   }
 
-  private func report(_ file: SegmentFile, of log: PartitionLog, _ reason: String) {
-    store.metrics.damageFound.increment()
-    let isReplica = log.isReplica
-    store.logger.error(
-      "damage was found", metadata: ["partition": "\(log.topicPartition)", "file": "\(file.path)", "reason": "\(reason)"])
+  /// Says that a file of a log is damaged: a follower wants it anew, and of a leader whoever can hand it over is told.
+  func report(_ file: SegmentFile, of log: PartitionLog, _ reason: String) {
+    let (isReplica, isNews) = log.shared.withLock { shared in
+      defer { if !shared.isReplica { shared.isDamaged = true } }
+      return (shared.isReplica, shared.isReplica || !shared.isDamaged)
+    }
+    if isNews {
+      store.metrics.damageFound.increment()
+      store.logger.error(
+        "damage was found", metadata: ["partition": "\(log.topicPartition)", "file": "\(file.path)", "reason": "\(reason)"])
+    }
     if isReplica {
       store.follower(of: log)?.tickSoon()
       return
     }
-    log.shared.withLock { $0.isDamaged = true }
     store.damaged(DamagedLeader(topicPartition: log.topicPartition, topicID: log.topicID, epoch: log.leaderEpoch))
   }
 }

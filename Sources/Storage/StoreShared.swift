@@ -29,6 +29,8 @@ final class StoreShared: @unchecked Sendable {
   /// Milliseconds since 1970.
   let now: @Sendable () -> Int64
   let followers = Mutex(Followers())
+  /// Partitions that this node follows and is not in sync of, as the cluster decided; nil for all.
+  private let outOfSync = Mutex<Set<TopicPartition>?>([])
   /// Nodes whose sessions with the cluster have ended.
   private let goneNodes = Mutex<Set<NodeID>>([])
   private let damageObserver = Mutex<DamageObserver?>(nil)
@@ -86,6 +88,9 @@ final class StoreShared: @unchecked Sendable {
   func capture(of file: SegmentFile) -> SegmentCapture? { captures.withLock { $0[ObjectIdentifier(file)]?.capture } }
 
   func propose(_ proposal: IsrProposal) { proposalObserver.withLock { $0 }?.call(proposal) }
+
+  func setOutOfSync(_ partitions: Set<TopicPartition>?) { outOfSync.withLock { $0 = partitions } }
+  func isOutOfSync(_ partition: TopicPartition) -> Bool { outOfSync.withLock { $0?.contains(partition) ?? true } }
 
   var nodesGone: Set<NodeID> { goneNodes.withLock { $0 } }
 

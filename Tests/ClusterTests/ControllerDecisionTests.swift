@@ -87,6 +87,22 @@ import Testing
     #expect(try given([1, 2], stopping: [1, 2], partition(1, [1, 2], isr: [1, 2])) == "2+1 12 2")
   }
 
+  @Test("a node that has restarted leads on in another epoch only where nobody else in sync can, without those that are gone")
+  func restarted() throws {
+    func restarted(
+      _ nodes: [Int32], stopping: [Int32] = [], recovering: [Int32] = [1], _ partition: PartitionImage
+    ) throws -> String? {
+      let image = try image(nodes, stopping: stopping, recovering: recovering, [partition])
+      return outcome(ControllerDecisions(image).restarted(NodeID(1)))
+    }
+    #expect(try restarted([1, 2, 3], partition(1, [1, 2, 3], isr: [1, 2, 3])) == "2+1 123 123")
+    #expect(try restarted([1, 3], partition(1, [1, 2, 3], isr: [1, 2, 3])) == "3+1 123 13")
+    #expect(try restarted([1], partition(1, [1, 2, 3], isr: [1, 2, 3])) == "1+1 123 1")
+    #expect(try restarted([1, 2], stopping: [2], partition(1, [1, 2, 3], isr: [1, 2])) == "1+1 123 12")
+    #expect(try restarted([1, 2], recovering: [1, 2], partition(1, [1, 2], isr: [1, 2])) == "1+1 12 12")
+    #expect(try restarted([1, 2, 3], partition(2, [1, 2, 3], isr: [1, 2, 3])) == nil)
+  }
+
   @Test("the preferred replica leads again when it is back and in sync")
   func preferred() throws {
     func preferred(_ nodes: [Int32], stopping: [Int32] = [], _ partition: PartitionImage) throws -> String? {

@@ -70,7 +70,9 @@ final class ControllerSimulation {
         now == change.expected
       else { continue }
       check(now, change.next, change.partition)
-      try truth.apply(.partitionChanged(change.topicID, partition: change.partition, change.next))
+      var made = change.next
+      made.version = now.version + 1
+      try truth.apply(.partitionChanged(change.topicID, partition: change.partition, made))
     }
   }
 
@@ -197,7 +199,8 @@ final class ControllerSimulation {
     case ..<88: try change(ControllerDecisions(node.view).preferredLeaders)
     case ..<91: if node.isUp { try end(node) }
     case ..<95: if !node.isUp { try start(node, isEmpty: random(6) == 0) }
-    case ..<97: if node.isUp { try change(ControllerDecisions(node.view).handOver(from: node.id)) }
+    case ..<96: if node.isUp { try change(ControllerDecisions(node.view).handOver(from: node.id)) }
+    case ..<97: try giveUp(node, number)
     default: try reassign(number, with: node.view)
     }
   }
@@ -220,20 +223,25 @@ final class ControllerSimulation {
       }
       node.replicas = [:]
     }
-    for (number, partition) in partitions.enumerated() where partition.leader == node.id {
-      // An epoch that it led before is not gone on with.
-      var next = partition
-      next.leaderEpoch = partition.leaderEpoch.next
-      try change([
-        PartitionChange(topicID: topicID, partition: Int32(number), expected: partition, next: next)
-      ])
-    }
+    // An epoch that it led before is not gone on with.
+    try change(ControllerDecisions(truth).restarted(node.id))
     for number in node.replicas.keys { node.replicas[number]?.leads = nil }
     node.isUp = true
     var image = NodeImage(id: node.id, host: "h", port: 1, rack: nil)
     image.isRecovering = random(2) == 0
     try truth.apply(.nodeRegistered(image))
     look(node)
+  }
+
+  /// A leader finds its log damaged: it has lost what is behind some record, and lets another one lead.
+  private func giveUp(_ node: Node, _ number: Int) throws {
+    guard let seen = leads(node, number), let next = ControllerDecisions(node.view).handedOver(seen, from: node.id)
+    else { return }
+    guard truth.topic(topicID)?.partition(Int32(number)) == seen else { return }
+    try change([PartitionChange(topicID: topicID, partition: Int32(number), expected: seen, next: next)])
+    look(node)
+    let log = node.replicas[number]?.log ?? []
+    node.replicas[number]?.log = Array(log.prefix(random(log.count + 1)))
   }
 
   private func reassign(_ number: Int, with image: ClusterImage) throws {

@@ -44,6 +44,39 @@ final class EtcdServer: @unchecked Sendable {
     process = nil
   }
 
+  /// Whether it says anything at all.
+  var answers: Bool { post("kv/range", #"{"key":"AA=="}"#) != nil }
+
+  /// Posts JSON as an administrator's curl would.
+  ///
+  /// - Returns: the whole answer, head and all; nil where there is none.
+  @discardableResult
+  func post(_ path: String, _ json: String) -> String? {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = in_port_t(UInt16(client).bigEndian)
+    address.sin_addr.s_addr = inet_addr("127.0.0.1")
+    let isConnected = withUnsafePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+      }
+    }
+    guard isConnected else { return nil }
+    let request =
+      "POST /v3/\(path) HTTP/1.0\r\nHost: e\r\nContent-Type: application/json\r\nContent-Length: \(json.utf8.count)\r\n\r\n\(json)"
+    guard write(descriptor, request, request.utf8.count) == request.utf8.count else { return nil }
+    var answer: [UInt8] = []
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    while true {
+      let count = read(descriptor, &bytes, bytes.count)
+      if count <= 0 { break }
+      answer += bytes[..<count]
+    }
+    return answer.isEmpty ? nil : String(decoding: answer, as: UTF8.self)
+  }
+
   func pause() { process?.signal(SIGSTOP) }
   func goOn() { process?.signal(SIGCONT) }
 }

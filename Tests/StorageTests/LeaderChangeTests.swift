@@ -51,6 +51,27 @@ private let filler = String(repeating: "v", count: 400)
     }
   }
 
+  @Test("a segment that was read while the node followed is sealed when it leads")
+  func sealsWhatWasReadBefore() throws {
+    try withNodes(2) { nodes in
+      let (one, two) = (nodes[0], nodes[1])
+      try one.lead(1, [1, 2])
+      let link = try Link(one, two)
+      for index in 0..<5 { _ = try one.send("record \(index) " + filler, acks: 1) }
+      #expect(
+        try eventually {
+          try link.pump()
+          return two.highWatermark == 5
+        })
+      // From the file, through a connection that is kept.
+      #expect(try two.readAll(from: 0).count == 5)
+      link.close()
+      try two.lead(2) { $0.segmentBytes = 4_000 }
+      for index in 0..<20 { try two.append(["more \(index) " + filler]) }
+      #expect(try eventually { try Pair.sealed(two).count >= 2 })
+    }
+  }
+
   @Test(
     "what the old leader had alone is undone: it ends with the new one's files, and nobody's high watermark falls",
     arguments: [(1, 1), (1, 30), (30, 1), (30, 30), (12, 40)])

@@ -43,10 +43,11 @@ def main():
                 "analysts": lambda *arguments: bench_analysts.analysts(*arguments, this),
                 "start": start_up, "restart": restart, "memory": memory,
                 "export": lambda *arguments: bench_export.export(*arguments, row),
-                "cluster": lambda *arguments: bench_cluster.cluster(*arguments, this)}
+                "cluster": lambda *arguments: bench_cluster.cluster(
+                    *arguments, this, [name.partition("-")[2] for name in options.sections if name.startswith("cluster-")])}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as scratch:
         for name, section in sections.items():
-            if not options.sections or name in options.sections:
+            if not options.sections or any(wanted == name or wanted.startswith(f"{name}-") for wanted in options.sections):
                 print(f"== {name}", file=sys.stderr, flush=True)
                 section(scratch, options.repeat, scale)
     print_table()

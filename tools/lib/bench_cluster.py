@@ -20,13 +20,10 @@ SETTINGS = ("min.insync.replicas=2",)
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def cluster(scratch, repeat, scale, bench):
-    throughput(scratch, repeat, scale, bench)
-    shipped(scratch, scale, bench)
-    latency(scratch, repeat, scale, bench)
-    changes(scratch, repeat, scale, bench)
-    catch_up(scratch, scale, bench)
-    idle(scratch, scale, bench)
+def cluster(scratch, repeat, scale, bench, parts=()):
+    """`parts`: names of PARTS, all of them where there are none."""
+    for name in parts or PARTS:
+        PARTS[name](scratch, repeat, scale, bench)
 
 
 class Running:
@@ -133,7 +130,7 @@ def throughput(scratch, repeat, scale, bench):
 
 # ---- what travels
 
-def shipped(scratch, scale, bench):
+def shipped(scratch, repeat, scale, bench):
     def batches(running):
         bench.tool("client", running.bootstrap, "produce", "bench", 1, 1024, int(300_000 * scale), "batch.size=16384",
                    "batch.num.messages=15", "linger.ms=5", "queue.buffering.max.messages=1000000",
@@ -269,7 +266,7 @@ def changes(scratch, repeat, scale, bench):
 
 # ---- catching up
 
-def catch_up(scratch, scale, bench):
+def catch_up(scratch, repeat, scale, bench):
     total = int((1 << 30) * scale)
     with Running(scratch, bench, "quire.peer.catchup.bytes.per.second=0") as running:
         create(running, "bench", 4)
@@ -294,9 +291,12 @@ def used_by(running, without):
 
 
 def copy_rate(source, target):
-    """What the same bytes take by `cp` and a sync, twice, the better one."""
+    """What the same bytes take by `cp` and a sync, from the disk to the disk as the follower's do, twice, the better one."""
     rates = []
     for _ in range(2):
+        for path in glob.glob(f"{source}/*/*"):
+            with open(path, "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         started = time.monotonic()
         subprocess.run(["cp", "-r", "--reflink=never", str(source), target], check=True)
         for path in glob.glob(f"{target}/*/*"):
@@ -310,7 +310,7 @@ def copy_rate(source, target):
 
 # ---- doing nothing
 
-def idle(scratch, scale, bench):
+def idle(scratch, repeat, scale, bench):
     partitions, seconds = int(1000 * scale), max(10, int(30 * scale))
     with Running(scratch, bench) as running:
         def look():
@@ -332,3 +332,6 @@ def idle(scratch, scale, bench):
 def resident_bytes(pid):
     with open(f"/proc/{pid}/status") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
+
+PARTS = {"throughput": throughput, "shipped": shipped, "latency": latency, "changes": changes, "catch-up": catch_up, "idle": idle}

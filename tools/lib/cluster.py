@@ -169,12 +169,17 @@ class Cluster:
             time.sleep(0.05)
 
     def add(self):
-        """One more node, with the next number."""
-        name = max(self.nodes) + 1
+        """One more node, with a number that none has had."""
+        name, begin = self.launch_new()
+        self.wait_ready(name, begin)
+        return name
+
+    def launch_new(self):
+        """`add` without waiting; returns the node, and where its log begins."""
+        name = self.known["newest"] = max(self.known.get("newest", 0), *self.nodes) + 1
         self.network.add(name)
         self.known["nodes"].append(name)
-        self.start(name)
-        return name
+        return name, self.launch(name)
 
     def forget(self, name):
         """A node that has been removed from the cluster: stopped, and not started again."""

@@ -1,27 +1,62 @@
 """Damage to what a node has on its disk, and what a power cut leaves of it."""
+import collections
 import os
 import pathlib
 import shutil
 import time
 
 import cut
+from onlookers import segments
 
 
-def damage(data, rng):
-    """Flips a bit, or cuts a tail off, in one file of a node's topics or coordinator shards; returns what was done.
+KINDS = ("active", "active-wal", "sealed", "coordinator", "coordinator-wal", "index")
 
-    Not of shared memory: SQLite maps it, so that would be a fault of memory and not of a disk."""
-    files = [path for part in ("topics", "coordinator") for path in sorted(pathlib.Path(data, part).rglob("*"))
-             if path.is_file() and not path.name.endswith("-shm") and path.stat().st_size > 0 and ".deleted-" not in str(path)]
-    if not files:
+
+def kind_of(path, newest):
+    """What a file is, or None for what is nothing of a node's for long: drafts, and SQLite's shared memory, which it maps, so that
+    damage there would be a fault of memory and not of a disk."""
+    name, is_topic = path.name, path.parent.parent.name == "topics"
+    if name.endswith(".index"):
+        return "index"
+    if name.endswith(".db-wal"):
+        return "active-wal" if is_topic else "coordinator-wal"
+    if name.endswith(".db"):
+        return "coordinator" if not is_topic else "active" if path in newest else "sealed"
+    return None
+
+
+def files(data, leads=None):
+    """{kind: files} of a node. `leads`: only of partitions' directories (`song_plays-0`) of which that is true."""
+    found = collections.defaultdict(list)
+    for part in ("topics", "coordinator"):
+        for directory in sorted(pathlib.Path(data, part).glob("*/")):
+            if "~" in directory.name or leads and part == "topics" and not leads(directory.name):
+                continue
+            newest = segments(directory)[-1:]
+            for path in sorted(directory.iterdir()):
+                kind = kind_of(path, newest)
+                if kind and path.stat().st_size > 0:
+                    found[kind].append(path)
+    return found
+
+
+def damage(data, rng, kind=None, leads=None):
+    """Flips a bit, or cuts a tail off, in one file of a node; returns what was done.
+
+    In one of `kind` where there is one, and one of a partition of which `leads` is true where there is one."""
+    there = files(data, leads)
+    if kind not in there:
+        there = files(data)
+    if not there:
         return "nothing: there are no files"
-    path = rng.choice(files)
+    path = rng.choice(there[kind if kind in there else rng.choice(sorted(there))])
     name, size = path.relative_to(data), path.stat().st_size
+    # What a -wal has behind its last frames is of former turns, and nothing; most of it is in front.
+    at = rng.randrange(size // 2 if path.name.endswith("-wal") and rng.random() < 0.7 else size)
     if rng.random() < 0.3:
         kept = size - rng.randrange(1, min(size, 1 << rng.randrange(4, 18)) + 1)
         os.truncate(path, kept)
         return f"{name} cut from {size} to {kept} bytes"
-    at = rng.randrange(size)
     with open(path, "r+b") as file:
         file.seek(at)
         (byte,) = file.read(1)

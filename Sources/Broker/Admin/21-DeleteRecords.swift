@@ -4,13 +4,15 @@ internal import Metadata
 internal import Model
 internal import Storage
 
-/// DeleteRecords, versions 0 to 2: moves a partition's log start forward (KIP-107); offset -1 is the high watermark.
+/// DeleteRecords, versions 0 to 2: moves a partition's log start forward (KIP-107); offset -1 is the high watermark. Answered when every in-sync replica
+/// has done so too, within the time that the request gives.
 extension AdminContext {
   private static let toHighWatermark: Int64 = -1
   private static let noLowWatermark: Int64 = -1
 
   func handle(_ request: DeleteRecordsRequest, version: Int16) async -> DeleteRecordsResponse {
     var response = DeleteRecordsResponse()
+    let deadline = ContinuousClock.now + .milliseconds(Int64(max(0, request.timeoutMs)))
     for topic in request.topics {
       var topicResult = DeleteRecordsResponse.TopicResult()
       topicResult.name = topic.name
@@ -19,7 +21,7 @@ extension AdminContext {
         row.partitionIndex = asked.partitionIndex
         do throws(ErrorCode) {
           let partition = TopicPartition(topic: topic.name, partition: asked.partitionIndex)
-          row.lowWatermark = try await deleteRecords(partition, before: asked.offset).rawValue
+          row.lowWatermark = try await deleteRecords(partition, before: asked.offset, until: deadline).rawValue
         } catch {
           let partition = TopicPartition(topic: topic.name, partition: asked.partitionIndex)
           row.errorCode = partitions.outcome(error, of: partition, in: cluster.image)
@@ -32,7 +34,9 @@ extension AdminContext {
     return response
   }
 
-  private func deleteRecords(_ partition: TopicPartition, before offset: Int64) async throws(ErrorCode) -> Offset {
+  private func deleteRecords(
+    _ partition: TopicPartition, before offset: Int64, until deadline: ContinuousClock.Instant
+  ) async throws(ErrorCode) -> Offset {
     let log = try partitions.led(partition, in: cluster.image)
     let loaded: Result<LogOffsets, StorageError> = await onReadThread {
       Result { () throws(StorageError) in try log.loadNow() }
@@ -50,8 +54,31 @@ extension AdminContext {
       store.deleteRecords(in: partition, before: target) { continuation.resume(returning: $0) }
     }
     switch outcome {
-    case .success(let logStartOffset): return logStartOffset
+    case .success(let logStartOffset):
+      try await waitForReplicas(of: partition, until: deadline)
+      return logStartOffset
     case .failure(let error): throw error.errorCode
+    }
+  }
+
+  /// Waits until every in-sync replica has what is committed by now.
+  private func waitForReplicas(of partition: TopicPartition, until deadline: ContinuousClock.Instant) async throws(ErrorCode) {
+    var wanted: Int64?
+    var pause = Duration.milliseconds(2)
+    while true {
+      let found = await withCheckedContinuation { continuation in
+        store.commits(of: partition) { continuation.resume(returning: $0) }
+      }
+      switch found {
+      case .failure(let error): throw error.errorCode
+      case .success(let commits):
+        if wanted == nil { wanted = commits.last }
+        if commits.replicated >= wanted ?? 0 { return }
+      }
+      // What was deleted stays so, and reaches the replicas yet.
+      if ContinuousClock.now >= deadline { throw .requestTimedOut }
+      try? await Task.sleep(for: pause)
+      pause = min(pause * 2, .milliseconds(50))
     }
   }
 }

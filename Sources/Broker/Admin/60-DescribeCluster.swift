@@ -10,7 +10,10 @@ extension AdminContext {
     static let controllers: Int8 = 2
   }
 
-  func handle(_ request: DescribeClusterRequest, version: Int16) async -> DescribeClusterResponse {
+  /// - Parameter listed: the nodes that clients are told of.
+  func handle(
+    _ request: DescribeClusterRequest, version: Int16, listed: ListedNodes = ListedNodes()
+  ) async -> DescribeClusterResponse {
     let image = cluster.image
     var response = DescribeClusterResponse()
     response.clusterID = image.clusterID
@@ -21,7 +24,7 @@ extension AdminContext {
       return response
     }
     response.controllerID = (cluster.controller ?? nodeID).rawValue
-    response.brokers = image.nodes.values.sorted { $0.id < $1.id }.map { node in
+    response.brokers = listed.nodes(of: image, now: BrokerContext.uptimeMilliseconds()).map { node in
       var broker = DescribeClusterResponse.Broker()
       broker.brokerID = node.id.rawValue
       broker.host = node.host

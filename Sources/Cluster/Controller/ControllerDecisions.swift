@@ -48,6 +48,10 @@ struct ControllerDecisions {
     }
   }
 
+  /// The next epoch of each partition that `node` led when it started: it may have lost what it had shipped in the present one. Another in-sync replica
+  /// may get it.
+  func restarted(_ node: NodeID) -> [PartitionChange] { forEveryPartition { partition, _ in restarted(partition, node) } }
+
   private func forEveryPartition(_ next: (PartitionImage, TopicImage) -> PartitionImage?) -> [PartitionChange] {
     var changes: [PartitionChange] = []
     for topic in image.topics.values {
@@ -85,6 +89,14 @@ struct ControllerDecisions {
 
   func preferred(_ partition: PartitionImage) -> PartitionImage? {
     PartitionState(partition).preferringFirst(alive: candidates[0]).map(partition.with)
+  }
+
+  func restarted(_ partition: PartitionImage, _ node: NodeID) -> PartitionImage? {
+    let state = PartitionState(partition)
+    // Another one that recovers is no better than this one, and one that stops is worse.
+    guard var next = state.restarted(node, alive: candidates[0]) else { return nil }
+    next.isr = partition.isr.filter { $0 == node || present.contains($0) }
+    return partition.with(next)
   }
 
   func handedOver(_ partition: PartitionImage, from node: NodeID) -> PartitionImage? {

@@ -43,10 +43,13 @@ final class EtcdClient: Sendable {
     /// The endpoint that answered last.
     var current = 0
     var token: String?
+    /// How often an endpoint did not answer in time.
+    var troubles: UInt64 = 0
   }
 
   static let bodyBytesMax = 64 << 20
   private static let pageKeys = 2_000
+  private static let lookNanoseconds: UInt64 = 250_000_000
 
   init(endpoints: [String], credentials: (name: String, password: String)? = nil, timeout: TimeAmount = .seconds(5)) {
     precondition(!endpoints.isEmpty, "no endpoint")
@@ -107,10 +110,11 @@ final class EtcdClient: Sendable {
 
   /// Gives the lease its whole time again.
   ///
+  /// - Parameter patience: for all endpoints together; nil for that of every request.
   /// - Throws: `leaseGone`.
-  func keepAlive(_ lease: Int64) async throws(EtcdError) {
+  func keepAlive(_ lease: Int64, within patience: TimeAmount? = nil) async throws(EtcdError) {
     let response: EtcdStreamed<EtcdLeaseResponse> = try await call(
-      "lease/keepalive", EtcdLeaseRequest(id: EtcdInteger(lease)), isRepeatable: true)
+      "lease/keepalive", EtcdLeaseRequest(id: EtcdInteger(lease)), isRepeatable: true, within: patience)
     if let error = response.error { throw Self.failure(error, status: 200) }
     guard let seconds = response.result?.ttl?.value, seconds > 0 else { throw .leaseGone }
   }
@@ -143,16 +147,38 @@ final class EtcdClient: Sendable {
   }
 
   /// Hands over what happens to keys that begin with `prefix` from `revision` on, in order, all changes of a revision together, until the
-  /// connection ends, which is an error like any other, or the task is cancelled.
+  /// connection ends, which is an error like any other, or the task is cancelled. It ends too when another request is not answered in time: over a
+  /// connection that is silent anyway nobody sees that its other end is gone.
   ///
   /// - Throws: `compacted`: the changes since `revision` are no longer there.
   func watch(
+    prefix: String, from revision: Int64, _ body: @escaping @Sendable (WatchEvents) -> Void
+  ) async throws(EtcdError) {
+    let troubles = state.withLock { $0.troubles }
+    do {
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await self.follow(prefix: prefix, from: revision, body) }
+        group.addTask {
+          while self.state.withLock({ $0.troubles }) == troubles { try await Task.sleep(nanoseconds: Self.lookNanoseconds) }
+          throw EtcdError.unreachable("it did not answer in time")
+        }
+        defer { group.cancelAll() }
+        try await group.next()
+      }
+    } catch let error as EtcdError {
+      throw error
+    } catch { throw .unreachable("\(error)") }
+  }
+
+  private func follow(
     prefix: String, from revision: Int64, _ body: (WatchEvents) -> Void
   ) async throws(EtcdError) {
+    let endpoint = current
     let request = try await request(
       "watch",
       EtcdWatchRequest(
-        createRequest: .init(key: Data(prefix.utf8), rangeEnd: Self.end(of: prefix), startRevision: EtcdInteger(revision))))
+        createRequest: .init(key: Data(prefix.utf8), rangeEnd: Self.end(of: prefix), startRevision: EtcdInteger(revision))),
+      at: endpoint)
     do {
       // No deadline: the answer lasts as long as the connection.
       let response = try await http.execute(request, deadline: .distantFuture)
@@ -175,10 +201,12 @@ final class EtcdClient: Sendable {
       }
       throw EtcdError.unreachable("the watch has ended")
     } catch let error as EtcdError {
-      turn(from: request.url)
+      turn(from: endpoint)
+      // It may have run out, which a watch is told in several ways.
+      state.withLock { $0.token = nil }
       throw error
     } catch {
-      turn(from: request.url)
+      turn(from: endpoint)
       throw .unreachable("\(error)")
     }
   }
@@ -203,24 +231,25 @@ final class EtcdClient: Sendable {
   // MARK: One call
 
   private func call<Request: Encodable, Response: Decodable>(
-    _ path: String, _ body: Request, isRepeatable: Bool
+    _ path: String, _ body: Request, isRepeatable: Bool, within patience: TimeAmount? = nil
   ) async throws(EtcdError) -> Response {
+    let timeout = min(patience ?? self.timeout, self.timeout)
     let deadline = NIODeadline.now() + timeout
     var failure = EtcdError.unreachable("no endpoint answered")
     var hasAuthenticated = false
     // Each endpoint once, and one more after a token has run out.
     for _ in 0...endpoints.count {
-      let request = try await request(path, body)
+      let endpoint = current
       do throws(EtcdError) {
-        return try await answer(to: request, deadline)
+        return try await answer(to: try await request(path, body, at: endpoint), deadline, timeout)
       } catch .refused(let code, _) where code == 16 && credentials != nil && !hasAuthenticated {
         hasAuthenticated = true
         state.withLock { $0.token = nil }
       } catch .unreachable(let why) {
         failure = .unreachable(why)
-        turn(from: request.url)
+        turn(from: endpoint)
       } catch .outcomeUnknown(let why) {
-        turn(from: request.url)
+        turn(from: endpoint)
         if !isRepeatable { throw .outcomeUnknown(why) }
         failure = .unreachable(why)
       }
@@ -230,7 +259,7 @@ final class EtcdClient: Sendable {
   }
 
   private func answer<Response: Decodable>(
-    to request: HTTPClientRequest, _ deadline: NIODeadline
+    to request: HTTPClientRequest, _ deadline: NIODeadline, _ timeout: TimeAmount
   ) async throws(EtcdError) -> Response {
     let status: UInt
     let body: ByteBuffer
@@ -242,6 +271,7 @@ final class EtcdClient: Sendable {
       status = response.status.code
       body = try await response.body.collect(upTo: Self.bodyBytesMax)
     } catch {
+      if !Task.isCancelled { state.withLock { $0.troubles += 1 } }
       if Self.neverLeft(error) { throw .unreachable("\(request.url): \(error)") }
       throw .outcomeUnknown("\(request.url): \(error)")
     }
@@ -257,8 +287,12 @@ final class EtcdClient: Sendable {
     return error == .connectTimeout || error == .getConnectionFromPoolTimeout || error == .tlsHandshakeTimeout
   }
 
-  private func request(_ path: String, _ body: some Encodable) async throws(EtcdError) -> HTTPClientRequest {
-    var (endpoint, token) = state.withLock { (endpoints[$0.current], $0.token) }
+  private var current: String { state.withLock { endpoints[$0.current] } }
+
+  private func request(
+    _ path: String, _ body: some Encodable, at endpoint: String
+  ) async throws(EtcdError) -> HTTPClientRequest {
+    var token = state.withLock { $0.token }
     if token == nil { token = try await authenticate(at: endpoint) }
     var request = HTTPClientRequest(url: "\(endpoint)/v3/\(path)")
     request.method = .POST
@@ -275,19 +309,19 @@ final class EtcdClient: Sendable {
     let body = EtcdAuthenticateRequest(name: credentials.name, password: credentials.password)
     request.body = .bytes(ByteBuffer(data: Self.encoded(body)))
     do throws(EtcdError) {
-      let response: EtcdAuthenticateResponse = try await answer(to: request, .now() + timeout)
+      let response: EtcdAuthenticateResponse = try await answer(to: request, .now() + timeout, timeout)
       state.withLock { $0.token = response.token }
       return response.token
-    } catch .unreachable, .outcomeUnknown {
-      // The request itself will say so, and go on to the next endpoint.
-      return nil
+    } catch .outcomeUnknown(let why) {
+      // Nothing was to be changed: another endpoint may be asked.
+      throw .unreachable(why)
     }
   }
 
   /// The next request goes to another endpoint, unless one did so already.
-  private func turn(from url: String) {
+  private func turn(from endpoint: String) {
     state.withLock { state in
-      if url.hasPrefix(endpoints[state.current] + "/") { state.current = (state.current + 1) % endpoints.count }
+      if endpoint == endpoints[state.current] { state.current = (state.current + 1) % endpoints.count }
     }
   }
 

@@ -6,13 +6,13 @@ extension EtcdClusterStore {
     var isMade = Array(repeating: false, count: changes.count)
     var left = Array(changes.indices)
     for attempt in 0..<Self.attemptsMax {
-      let keys = seen()
-      left.removeAll { !isAsExpected(changes[$0], keys.image) }
+      let image = image
+      left.removeAll { !isAsExpected(changes[$0], image) }
       guard !left.isEmpty else { return isMade }
       var lost: [Int] = []
       for start in stride(from: 0, to: left.count, by: Self.operationsPerTransaction) {
         let batch = Array(left[start..<min(start + Self.operationsPerTransaction, left.count)])
-        if try await change(batch.map { changes[$0] }, keys) {
+        if try await change(batch.map { changes[$0] }) {
           for index in batch { isMade[index] = true }
         } else {
           lost += batch
@@ -33,17 +33,17 @@ extension EtcdClusterStore {
 
   /// One transaction for all of these.
   ///
-  /// - Returns: false when none was made, because one of them was changed after `keys`.
-  private func change(_ changes: [PartitionChange], _ keys: EtcdImage) async throws(ClusterError) -> Bool {
+  /// - Returns: false when none was made, because one of them is not as expected any more.
+  private func change(_ changes: [PartitionChange]) async throws(ClusterError) -> Bool {
     var conditions: [EtcdCondition] = []
     var operations: [EtcdOperation] = []
     for change in changes {
       let key = self.keys.partition(Int(change.partition), of: change.topicID)
-      conditions.append(.unchanged(key, modRevision: keys.modRevision(of: key)))
+      conditions.append(.unchanged(key, modRevision: change.expected.version))
       operations.append(.put(key, recordBytes(PartitionRecord(change.next))))
     }
     let revision = try await commit(if: conditions, operations) { keys in
-      changes.allSatisfy { keys.image.topic($0.topicID)?.partition($0.partition) == $0.next }
+      changes.allSatisfy { keys.image.topic($0.topicID)?.partition($0.partition)?.isDecided(as: $0.next) == true }
     }
     guard let revision else { return false }
     try await see(revision)

@@ -1,12 +1,18 @@
 internal import Logging
 public import Metadata
 internal import Model
+internal import NIOCore
 internal import Synchronization
 
 // This node in the cluster: its own key, the controller's, and what it says of others.
 extension EtcdClusterStore {
   private static let keepAliveNanoseconds: UInt64 = 1_000_000_000
   private static let controllerNanoseconds: UInt64 = 500_000_000
+  /// Before a keep-alive that failed is tried again.
+  private static let keepAliveRetryNanoseconds: UInt64 = 200_000_000
+
+  /// How long one keep-alive of a lease may take, so that there is time for others, at other endpoints, before it ends.
+  private static func keepAlivePatience(_ seconds: Int64) -> TimeAmount { .milliseconds(min(1_500, seconds * 250)) }
 
   /// Tells the cluster where clients and other nodes reach this node, under a lease that is kept alive until `close`; again to tell it anew.
   ///
@@ -57,7 +63,7 @@ extension EtcdClusterStore {
     let key = keys.node(nodeID)
     for attempt in 0...sessionSeconds * 2 + 2 {
       if attempt > 0 { try? await Task.sleep(nanoseconds: 500_000_000) }
-      try await client.keepAlive(lease)
+      try await client.keepAlive(lease, within: Self.keepAlivePatience(sessionSeconds))
       let known = seen().node(nodeID)
       let isOurs =
         known?.record.incarnation == incarnation || (record.place != nil && known?.record.place == record.place)
@@ -75,9 +81,10 @@ extension EtcdClusterStore {
   /// Keeps the lease alive, and takes a new one when it has run out.
   private func keepSession() async {
     while !isClosed, !Task.isCancelled {
+      var pause = min(Self.keepAliveNanoseconds, UInt64(sessionSeconds) * 1_000_000_000 / 3)
       do throws(EtcdError) {
         if let lease = state.withLock({ $0.lease }) {
-          try await client.keepAlive(lease)
+          try await client.keepAlive(lease, within: Self.keepAlivePatience(sessionSeconds))
           // Taken for gone by the others, though its lease lives.
           if seen().node(nodeID) == nil, let record = state.withLock({ $0.registration }) {
             logger.warning("this node was taken for gone, and is back")
@@ -96,8 +103,9 @@ extension EtcdClusterStore {
       } catch {
         if isClosed { return }
         logger.warning("etcd does not hear this node", metadata: ["error": "\(error)"])
+        pause = Self.keepAliveRetryNanoseconds
       }
-      try? await Task.sleep(nanoseconds: min(Self.keepAliveNanoseconds, UInt64(sessionSeconds) * 1_000_000_000 / 3))
+      try? await Task.sleep(nanoseconds: pause)
     }
   }
 
@@ -126,7 +134,7 @@ extension EtcdClusterStore {
           }
           if ContinuousClock.now - kept >= .nanoseconds(Int64(Self.controllerNanoseconds * 4 / 5)) {
             kept = .now
-            try await client.keepAlive(lease)
+            try await client.keepAlive(lease, within: Self.keepAlivePatience(options.controllerSeconds))
           }
         } else if controller == nil, options.mayControl, image.nodes[nodeID]?.isStopping == false {
           try await standForController()

@@ -24,6 +24,8 @@ public final class EtcdClusterStore: ClusterStore {
     public var controllerSeconds: Int64 = 2
     /// The data directory of this node. A node that comes with another one than it had has lost what was in that.
     public var directory: DirectoryIdentity?
+    /// Where there is no cluster under the prefix, this node founds one. Else it is refused, and nothing is written.
+    public var mayFound = true
     /// This node decides for the cluster when nobody else does.
     public var mayControl = true
     /// How long one request may take.
@@ -63,6 +65,8 @@ public final class EtcdClusterStore: ClusterStore {
     var registration: NodeRecord?
     var isInSession = false
     var watched: [NodeID: (incarnation: String, task: Task<Void, Never>)] = [:]
+    /// Nodes that this one heard before, and does not now.
+    var unheard: Set<NodeID> = []
     /// Nodes, by incarnation, that have denied to be gone.
     var denials: [String: ContinuousClock.Instant] = [:]
     var nextWaiter: UInt64 = 0
@@ -100,7 +104,7 @@ public final class EtcdClusterStore: ClusterStore {
   ///   - entropy: 64 random bits a call.
   ///   - now: milliseconds since 1970.
   ///   - columnsComplaint: what is wrong with the expressions of declared columns, in a sentence; nil if nothing is.
-  /// - Throws: etcd cannot be reached, or refuses.
+  /// - Throws: `brokerNotAvailable` when etcd cannot be reached; when it refuses, or there is no cluster and none may be founded, another code.
   public static func open(
     _ options: Options, clusterID: String, nodeID: NodeID, settings: NodeSettings,
     entropy: @escaping @Sendable () -> UInt64, now: @escaping @Sendable () -> Int64,
@@ -111,9 +115,14 @@ public final class EtcdClusterStore: ClusterStore {
     let keys = EtcdKeys(prefix: options.prefix)
     do throws(EtcdError) {
       // Whoever is first gives the cluster its id.
-      _ = try await client.transaction(
-        if: [.absent(keys.cluster)], [.put(keys.cluster, recordBytes(ClusterRecord(id: clusterID)))])
+      if options.mayFound {
+        _ = try await client.transaction(
+          if: [.absent(keys.cluster)], [.put(keys.cluster, recordBytes(ClusterRecord(id: clusterID)))])
+      }
       let (entries, revision) = try await client.entries(withPrefix: keys.prefix)
+      guard options.mayFound || entries.contains(where: { $0.key == keys.cluster }) else {
+        throw EtcdError.noCluster(keys.prefix)
+      }
       let cluster = EtcdClusterStore(
         options, client: client, nodeID: nodeID, plans: ClusterPlans(entropy: entropy, columnsComplaint: columnsComplaint),
         keys: EtcdImage(keys: keys, nodeID: nodeID, settings: settings, entries: entries), revision: revision, now: now,
@@ -122,7 +131,8 @@ public final class EtcdClusterStore: ClusterStore {
       return cluster
     } catch {
       await client.close()
-      throw ClusterError(.brokerNotAvailable, error.description)
+      // What time does not mend is not waited for.
+      throw ClusterError(error.isLasting ? .invalidConfig : .brokerNotAvailable, error.description)
     }
   }
 
@@ -185,7 +195,7 @@ public final class EtcdClusterStore: ClusterStore {
     while !isClosed, !Task.isCancelled {
       let from = state.withLock { $0.revision } + 1
       do throws(EtcdError) {
-        try await client.watch(prefix: keys.prefix, from: from) { [self] in take($0) }
+        try await client.watch(prefix: keys.prefix, from: from) { [weak self] in self?.take($0) }
       } catch .compacted {
         await readAnew()
       } catch {

@@ -10,8 +10,20 @@ enum EtcdError: Error, Hashable, Sendable, CustomStringConvertible {
   case leaseGone
   /// etcd refuses, with gRPC's code.
   case refused(code: Int, message: String)
+  /// Nothing is under this prefix.
+  case noCluster(String)
   /// The answer is not one.
   case unreadable(String)
+
+  /// Another try will be answered likewise: the name or the password is wrong, the user may not do it, or the prefix is not the cluster's.
+  var isLasting: Bool {
+    switch self {
+    // INVALID_ARGUMENT, PERMISSION_DENIED, FAILED_PRECONDITION, UNAUTHENTICATED
+    case .refused(let code, _): [3, 7, 9, 16].contains(code)
+    case .noCluster: true
+    default: false
+    }
+  }
 
   var description: String {
     switch self {
@@ -20,6 +32,7 @@ enum EtcdError: Error, Hashable, Sendable, CustomStringConvertible {
     case .compacted: "etcd no longer keeps the changes asked for"
     case .leaseGone: "the lease has run out"
     case .refused(let code, let message): "etcd refuses (\(code)): \(message)"
+    case .noCluster(let prefix): "there is no cluster under \(prefix)"
     case .unreadable(let what): "etcd's answer cannot be read: \(what)"
     }
   }

@@ -64,6 +64,11 @@ struct EtcdImage: Sendable {
     return against * 2 > witnesses.count
   }
 
+  /// Whether a node that hears nothing of some others is itself the one that is cut off: where it hears most of several others no more.
+  static func isCutOff(hearsNothingOf unheard: Set<NodeID>, of others: Set<NodeID>) -> Bool {
+    others.count > 1 && unheard.intersection(others).count * 2 > others.count
+  }
+
   /// A key was written, or deleted (nil).
   mutating func apply(key: String, _ entry: EtcdEntry?) {
     modRevisions[key] = entry?.modRevision
@@ -116,7 +121,11 @@ struct EtcdImage: Sendable {
   }
 
   private mutating func take(partition number: Int, of id: String, _ entry: EtcdEntry?) throws(EtcdError) {
-    let next = try entry.map { entry throws(EtcdError) in try record(PartitionRecord.self, entry).image }
+    let next = try entry.map { entry throws(EtcdError) in
+      var image = try record(PartitionRecord.self, entry).image
+      image.version = entry.modRevision
+      return image
+    }
     partitions[id, default: [:]][number] = next
     if partitions[id]?.isEmpty == true { partitions[id] = nil }
     guard let next, let topicID = TopicID(text: id), let name = image.topicName(topicID) ?? waiting(for: id) else { return }

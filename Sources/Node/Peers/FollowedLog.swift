@@ -38,7 +38,9 @@ final class FollowedLog: ReplicaSink {
     do throws(StorageError) { return try follower.pageHashes(segmentBase: segmentBase) } catch { throw .failed("\(error)") }
   }
 
-  func writeFile(base: Int64, generation: Int64, offset: Int64, totalBytes: Int64, _ bytes: [UInt8]) throws(SinkError) {
+  func writeFile(
+    base: Int64, generation: Int64, offset: Int64, totalBytes: Int64, _ bytes: UnsafeRawBufferPointer
+  ) throws(SinkError) {
     do throws(StorageError) {
       try follower.writeFile(base: base, generation: generation, offset: offset, total: totalBytes, bytes)
     } catch { throw .failed("\(error)") }

@@ -1,4 +1,5 @@
 import Model
+import NIOCore
 import Pages
 import Shipping
 import Storage
@@ -57,7 +58,10 @@ private final class LedPartition: ReplicaSource {
 
   func readFile(base: Int64, generation: Int64, offset: Int64, maxBytes: Int) throws(PeerRefusal) -> FileBytes {
     do throws(StorageError) {
-      let (bytes, total) = try feed.readFile(base: base, generation: generation, offset: offset, maxBytes: maxBytes)
+      var bytes = ByteBuffer()
+      let total = try feed.readFile(base: base, generation: generation, offset: offset, maxBytes: maxBytes) {
+        bytes = ByteBuffer(bytes: $0)
+      }
       return FileBytes(bytes: bytes, totalBytes: total)
     } catch { throw PeerRefusal(error) }
   }

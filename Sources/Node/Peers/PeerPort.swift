@@ -1,10 +1,14 @@
+import Cluster
 import Logging
+import Metadata
 import Model
 import NIOCore
 import Shipping
 
 /// The port on which other nodes fetch this node's pages.
 final class PeerPort: Sendable {
+  private static let catchUpKey = "quire.peer.catchup.bytes.per.second"
+
   private let listener: PeerListener
   /// Where other nodes connect.
   let address: HostPort
@@ -22,7 +26,7 @@ final class PeerPort: Sendable {
     sources: any ReplicaSources, on group: any EventLoopGroup, logger: Logger
   ) async throws -> PeerPort {
     var options = PeerListener.Configuration(host: address.listen.host, port: address.listen.port, secret: secret)
-    options.catchUpBytesPerSecond = Int(configuration.settings.number("quire.peer.catchup.bytes.per.second"))
+    options.catchUpBytesPerSecond = Int(configuration.settings.number(catchUpKey))
     do {
       let listener = try await PeerListener.start(
         options, identity: identity, sources: sources, on: group, logger: logger)
@@ -38,6 +42,14 @@ final class PeerPort: Sendable {
 
   /// What followers are told of the cluster from now on.
   func publish(_ cluster: ShippedCluster) { listener.publish(cluster) }
+
+  /// Has the limit of what catches up follow the cluster's settings.
+  func followSettings(of cluster: any ClusterStore) {
+    cluster.observe { [weak listener, weak cluster] in
+      guard let listener, let cluster else { return }
+      listener.limitCatchUp(bytesPerSecond: Int(cluster.image.nodeSettings.number(Self.catchUpKey)))
+    }
+  }
 
   /// Closes all connections; no feed is open any more when it returns.
   func stop() async { await listener.stop() }

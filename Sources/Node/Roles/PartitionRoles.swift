@@ -24,6 +24,8 @@ struct PartitionRoles: Sendable {
   private(set) var duties: [TopicPartition: PartitionDuty] = [:]
   /// Nodes that replicas are on.
   private(set) var others: Set<NodeID> = []
+  /// What this node follows without being in sync: there its leaders' logs count, whatever it has itself.
+  private(set) var outOfSync: Set<TopicPartition> = []
 
   /// - Parameters:
   ///   - peers: where each node was last known to give its partitions: a node that is gone from the image for a moment may still do so.
@@ -44,16 +46,11 @@ struct PartitionRoles: Sendable {
               ? nil : ReplicaSet(replicas: partition.replicas, inSync: partition.isr, isFixed: false))
         } else {
           role = .follow(partition.leader.flatMap { peers[$0] })
+          if !partition.isr.contains(node) { outOfSync.insert(TopicPartition(topic: topic.name, partition: Int32(number))) }
         }
         duties[TopicPartition(topic: topic.name, partition: Int32(number))] = PartitionDuty(topicID: topic.id, role: role)
       }
     }
     others.remove(node)
   }
-}
-
-/// One partition, whatever its topic is called.
-struct PartitionIdentity: Hashable, Sendable {
-  var topicID: TopicID
-  var partition: Int32
 }

@@ -103,6 +103,8 @@ final class Following: Sendable {
 
   /// Follows every partition of the image that is not followed yet. Blocks.
   private func followAll() {
+    // Until it once had all that the leader acknowledged, that one's records count and not what this node had before.
+    store.setOutOfSync(cluster.pair.wasComplete ? [] : nil)
     for shard in 0..<Limits.coordinatorShardCount {
       follow(CoordinatorTopic.partition(shard), CoordinatorTopic.id, TopicConfiguration())
     }
@@ -142,6 +144,7 @@ final class Following: Sendable {
     guard !cluster.pair.wasComplete, isComplete else { return }
     do throws(ClusterError) {
       try await cluster.noteComplete()
+      store.setOutOfSync([])
       logger.notice("this standby has all that its leader has acknowledged: it may be promoted from now on")
     } catch { logger.error("that the standby is complete could not be written down", metadata: ["error": "\(error)"]) }
   }

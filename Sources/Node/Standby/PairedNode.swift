@@ -27,6 +27,8 @@ final class PairedNode: Sendable {
     var port: PeerPort?
     var following: Following?
     var isPromoting = false
+    /// Partitions of which it was said that they are damaged here.
+    var damaged: Set<TopicPartition> = []
     var tasks: [Task<Void, Never>] = []
   }
 
@@ -51,6 +53,7 @@ final class PairedNode: Sendable {
   /// - Throws: `NodeStartError`; nothing is open.
   static func start(_ dependencies: Dependencies) async throws -> PairedNode {
     let node = PairedNode(dependencies)
+    dependencies.store.setDamageObserver { [weak node] in node?.tellOfDamage($0) }
     if let address = dependencies.configuration.peer { try await node.listen(on: address) }
     let pair = dependencies.cluster.pair
     switch pair.role {
@@ -147,6 +150,19 @@ final class PairedNode: Sendable {
   }
 
   // MARK: The leader's side
+
+  /// What is damaged on a leader comes from its standby only when that one leads, which somebody has to decide.
+  private func tellOfDamage(_ damaged: DamagedLeader) {
+    guard cluster.pair.role == .leader, let standby = cluster.pair.standby,
+      state.withLock({ $0.damaged.insert(damaged.topicPartition).inserted })
+    else { return }
+    let address = cluster.pair.peerAddress.map { "\($0)" } ?? "HOST:PORT"
+    logger.error(
+      """
+      files of this leader are damaged, and what they do not have is not served: node \(standby), its standby, has them. `quire cluster promote` makes \
+      that one the leader; started with --standby-of \(address) this node gets from there what it lacks, and can be promoted in turn
+      """, metadata: ["partition": "\(damaged.topicPartition)", "standby-is-connected": "\(isConnected(to: standby))"])
+  }
 
   /// A follower becomes the standby, durably, before it is sent anything. Blocks.
   private func admit(_ follower: PeerIdentity) throws(PeerRefusal) {

@@ -13,6 +13,7 @@ struct ClusterRebalanceCommand: AsyncParsableCommand {
 
         quire cluster rebalance
         quire cluster rebalance --execute
+        quire cluster rebalance --execute --throttle 20000000
       """)
 
   @Flag(help: "Move the partitions, and wait for it.")
@@ -72,10 +73,17 @@ struct MovingOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Partitions that are moved at a time.", valueName: "count"))
   var concurrency = 20
 
+  @Option(
+    help: ArgumentHelp(
+      "Bytes a second that each leader sends of what is copied, while this lasts (quire.peer.catchup.bytes.per.second).",
+      valueName: "bytes"))
+  var throttle: Int64?
+
   @Option(help: ArgumentHelp("Of the plan: table or json.", valueName: "format"))
   var format: ListFormat = .table
 
   func validate() throws {
     if concurrency < 1 { throw ValidationError("--concurrency is a number from 1") }
+    if let throttle, throttle < 1 { throw ValidationError("--throttle is a number of bytes from 1") }
   }
 }

@@ -24,13 +24,18 @@ enum PartitionMoves {
       if !plan.moves.isEmpty { say("this is a plan: --execute carries it out") }
       return
     }
+    if let throttle = options.throttle { try await client.alterConfigurationOfNodes([(throttleKey, "\(throttle)")]) }
     do { try await carryOut(plan, client, concurrency: options.concurrency) } catch let error as CancellationError {
       say(
         "what has begun goes on; the same command does the rest, `quire cluster rebalance --cancel` takes back what is under way"
       )
+      if options.throttle != nil { say("\(throttleKey) stays set until the command ends by itself, or somebody sets it") }
       throw error
     }
+    if options.throttle != nil { try await client.alterConfigurationOfNodes([(throttleKey, nil)]) }
   }
+
+  private static let throttleKey = "quire.peer.catchup.bytes.per.second"
 
   static func cancel(_ client: KafkaClient) async throws {
     let underWay = try await client.reassignments()

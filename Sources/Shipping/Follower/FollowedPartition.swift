@@ -25,8 +25,8 @@ final class FollowedPartition: @unchecked Sendable {
   /// The leader, or the copy itself, wants them compared.
   var hashesWanted: Int64?
   var mayHash = false
-  /// A piece of it is under way.
-  var file: FileRequest?
+  /// Pieces that are under way, in the order in which they come.
+  var files = CircularBuffer<FileRequest>()
   var looksForFiles = false
   var arrivingBytes = 0
 
@@ -60,10 +60,15 @@ final class FollowedPartition: @unchecked Sendable {
     incoming = []
     hashesWanted = nil
     mayHash = false
-    file = nil
+    files.removeAll()
     looksForFiles = false
     arrivingBytes = 0
     return dropped
+  }
+
+  /// What the sink says of files is what it lacks: nothing of them is on its way to it.
+  var isWithoutFiles: Bool {
+    files.isEmpty && !incoming.contains { if case .file = $0 { true } else { false } }
   }
 
   /// What there is to do with the sink; taken from here.
@@ -82,7 +87,7 @@ final class FollowedPartition: @unchecked Sendable {
       work.hashesOf = base
       hashesWanted = nil
     }
-    work.looksForFiles = looksForFiles && file == nil
+    work.looksForFiles = looksForFiles && isWithoutFiles
     if work.looksForFiles { looksForFiles = false }
     return work
   }

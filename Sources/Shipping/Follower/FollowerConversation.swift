@@ -53,9 +53,15 @@ final class FollowerConversation: PeerRole, @unchecked Sendable {
     case .pages(let id, let bytes): try take(.pages(bytes), id)
     case .file(let piece):
       guard let partition = streams[piece.stream] else { return try charge(piece.bytes.readableBytes, isDropped: true) }
-      guard let file = partition.file, file.base == piece.base, file.generation == piece.generation,
+      guard let file = partition.files.first, file.base == piece.base, file.generation == piece.generation,
         piece.offset >= file.offset, piece.offset + Int64(piece.bytes.readableBytes) <= file.offset + Int64(file.maxBytes)
       else { throw .malformed("a piece of a file that nobody asked for") }
+      if piece.isLast { partition.files.removeFirst() }
+      // Its leader reads it while this one comes.
+      let next = file.offset + Int64(file.maxBytes)
+      if piece.offset == file.offset, next < piece.totalBytes {
+        want(WantedFile(base: file.base, generation: file.generation, have: next), of: partition)
+      }
       try take(.file(piece), piece.stream)
     case .highWatermark(let id, let offset):
       if let partition = streams[id] {
@@ -68,7 +74,7 @@ final class FollowerConversation: PeerRole, @unchecked Sendable {
       wantHashes(of: partition, segmentBase)
     case .noFile(let id, _, _):
       guard let partition = streams[id] else { return }
-      partition.file = nil
+      if !partition.files.isEmpty { partition.files.removeFirst() }
       core.lookForFilesLater(partition)
     case .refused(let id, let refusal):
       guard let partition = streams.removeValue(forKey: id) else { return }
@@ -138,11 +144,11 @@ final class FollowerConversation: PeerRole, @unchecked Sendable {
   }
 
   func want(_ file: WantedFile, of partition: FollowedPartition) {
-    guard let id = partition.stream, partition.file == nil else { return }
+    guard let id = partition.stream, partition.files.count < Limits.peerFilesUnderWayMax else { return }
     let request = FileRequest(
       stream: id, base: file.base, generation: file.generation, offset: file.have,
       maxBytes: UInt32(Limits.peerFilePieceBytes))
-    partition.file = request
+    partition.files.append(request)
     connection.send(.wantFile(request))
   }
 

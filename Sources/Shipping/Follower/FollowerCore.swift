@@ -71,6 +71,7 @@ final class FollowerCore: @unchecked Sendable {
       .connectTimeout(TimeAmount(configuration.timing.greetingWithin))
       .channelOption(.tcpOption(.tcp_nodelay), value: 1)
       .channelOption(.maxMessagesPerRead, value: 4)
+      .channelOption(.recvAllocator, value: PeerListener.receiveBuffer)
       .channelOption(.writeBufferWaterMark, value: PeerListener.writeBuffer)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
@@ -259,12 +260,11 @@ final class FollowerCore: @unchecked Sendable {
     if let words = outcome.divergence { return diverged(partition, words) }
     if outcome.wishesToBegin { return begin(partition) }
     if let hashes = outcome.hashes { conversation.send(hashes, of: partition) }
-    if outcome.hasFileEnded { partition.file = nil }
     if let failure = outcome.fileFailure {
       logger.warning(
         "a file could not be taken over", metadata: ["partition": "\(partition.partition)", "reason": "\(failure)"])
       lookForFilesLater(partition)
-    } else if let file = outcome.wantedFiles?.first {
+    } else if let file = outcome.wantedFiles?.first, partition.isWithoutFiles {
       conversation.want(file, of: partition)
     }
     if began { partition.looksForFiles = true }

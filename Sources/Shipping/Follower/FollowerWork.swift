@@ -159,14 +159,15 @@ final class ReplicaApplier: @unchecked Sendable {
 
   private func write(_ piece: FilePiece, _ outcome: inout FollowerWork.Outcome) {
     if !isFileBroken {
-      do throws(SinkError) {
-        try sink.writeFile(
-          base: piece.base, generation: piece.generation, offset: piece.offset, totalBytes: piece.totalBytes,
-          Array(piece.bytes.readableBytesView))
-        outcome.fileBytes += piece.bytes.readableBytes
-      } catch {
-        isFileBroken = true
-        outcome.fileFailure = "\(error)"
+      piece.bytes.withUnsafeReadableBytes { bytes in
+        do throws(SinkError) {
+          try sink.writeFile(
+            base: piece.base, generation: piece.generation, offset: piece.offset, totalBytes: piece.totalBytes, bytes)
+          outcome.fileBytes += bytes.count
+        } catch {
+          isFileBroken = true
+          outcome.fileFailure = "\(error)"
+        }
       }
     }
     if piece.isLast {

@@ -161,10 +161,12 @@ extension LeaderConversation {
 
   /// Whether it is too early to send what catches a follower up; the turn comes back in time.
   private func isThrottled(_ turn: SendTurn) -> Bool {
+    throttle.bytesPerSecond = core.catchUpBytesPerSecond
     guard let wait = throttle.wait(at: .now()) else { return false }
     throttled.append(turn)
     if throttled.count == 1 {
-      loop.scheduleTask(in: wait) {
+      // Not for as long as a rate says that may be another one soon.
+      loop.scheduleTask(in: min(wait, .milliseconds(500))) {
         self.turns += self.throttled
         self.throttled = []
         self.send()
@@ -178,16 +180,16 @@ extension LeaderConversation {
     stream.outgoing.removeAll()
     stream.outgoingBytes = 0
     stream.isResyncNext = false
-    stream.fileRequest = nil
+    stream.fileRequests.removeAll()
     endResync(of: stream)
   }
 
-  // Files: one piece is read and sent after the other
+  // Files: one piece is sent after the other, and the next one is read meanwhile
 
   func readFile() {
-    guard !isReadingFile, file == nil, !isClosed else { return }
+    guard !isReadingFile, nextFile == nil, !isClosed else { return }
     while let id = fileReaders.first {
-      if let stream = streams[id], stream.fileRequest != nil {
+      if let stream = streams[id], !stream.fileRequests.isEmpty {
         isReadingFile = true
         return work(on: stream)
       }
@@ -207,29 +209,40 @@ extension LeaderConversation {
     isReadingFile = false
     fileReaders.removeFirst()
     defer { readFile() }
-    guard let request = stream.fileRequest, let result, !stream.isClosing else { return }
+    guard let result, !stream.isClosing, let request = stream.fileRequests.popFirst() else { return }
     switch result {
     case .success(let bytes):
-      file = FilePiece(
+      let piece = FilePiece(
         stream: stream.id, base: request.base, generation: request.generation, offset: request.offset,
-        totalBytes: bytes.totalBytes, isLast: false, bytes: ByteBuffer(bytes: bytes.bytes))
-      turns.append(.file)
-      send()
+        totalBytes: bytes.totalBytes, isLast: false, bytes: bytes.bytes)
+      if file == nil { beginFile(piece) } else { nextFile = piece }
     case .failure(let refusal):
       core.logger.notice(
         "a file that a follower wants cannot be read",
         metadata: ["partition": "\(stream.partition)", "base": "\(request.base)", "reason": "\(refusal)"])
-      stream.fileRequest = nil
+      stream.filesUnderWay -= 1
       connection.send(.noFile(stream.id, base: request.base, generation: request.generation))
     }
+  }
+
+  private func beginFile(_ piece: FilePiece) {
+    file = piece
+    turns.append(.file)
+    send()
+  }
+
+  private func endFile() {
+    file = nextFile
+    nextFile = nil
+    if file != nil { turns.append(.file) }
+    readFile()
   }
 
   /// - Returns: whether there is more, and it may go on.
   private func sendFilePiece() -> Bool {
     guard var rest = file else { return false }
     guard let stream = streams[rest.stream], !stream.isClosing else {
-      file = nil
-      readFile()
+      endFile()
       return false
     }
     if isThrottled(.file) { return false }
@@ -238,14 +251,13 @@ extension LeaderConversation {
     piece.isLast = rest.bytes.readableBytes == 0
     rest.offset += Int64(piece.bytes.readableBytes)
     // Before it is sent: the follower asks for the next one as soon as it has this.
-    if piece.isLast { stream.fileRequest = nil }
+    if piece.isLast { stream.filesUnderWay -= 1 }
     connection.send(.file(piece))
     credit -= piece.bytes.readableBytes
     stream.sentBytes += Int64(piece.bytes.readableBytes)
     throttle.take(piece.bytes.readableBytes)
     if piece.isLast {
-      file = nil
-      readFile()
+      endFile()
       return false
     }
     file = rest

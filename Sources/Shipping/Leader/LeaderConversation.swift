@@ -44,6 +44,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
   var fileReaders = CircularBuffer<StreamID>()
   var isReadingFile = false
   var file: FilePiece?
+  var nextFile: FilePiece?
   var throttle: Throttle
   var throttled: [SendTurn] = []
 
@@ -53,7 +54,7 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
 
   init(core: ListenerCore) {
     self.core = core
-    throttle = Throttle(bytesPerSecond: core.configuration.catchUpBytesPerSecond, now: .now())
+    throttle = Throttle(bytesPerSecond: core.catchUpBytesPerSecond, now: .now())
   }
 
   var loop: any EventLoop { connection.loop }
@@ -161,8 +162,9 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
       guard let stream = streams[id] else { return }
       let position = acknowledged.position
       stream.durable = position
-      stream.acknowledged = acknowledged
       stream.unacknowledged.acknowledge(position)
+      // At once, whatever a thread does with the source: producers wait for it.
+      if !stream.isClosing { stream.source?.acknowledged(position, isComplete: acknowledged.isComplete) }
       if let resync = stream.resync, stream.isResyncSent, resync.isReached(by: position) { endResync(of: stream) }
       work(on: stream)
     case .pageHashes(let piece):
@@ -176,8 +178,9 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
       work(on: stream)
     case .wantFile(let request):
       guard let stream = streams[request.stream] else { return }
-      guard stream.fileRequest == nil else { throw .malformed("a file that is asked for before the last one has come") }
-      stream.fileRequest = request
+      guard stream.filesUnderWay < Limits.peerFilesUnderWayMax else { throw .malformed("too many pieces of files at once") }
+      stream.filesUnderWay += 1
+      stream.fileRequests.append(request)
       fileReaders.append(stream.id)
       readFile()
     default: throw .malformed("\(message.kind) is what a leader says")
@@ -247,16 +250,14 @@ final class LeaderConversation: PeerRole, @unchecked Sendable {
     guard !stream.isBusy, let source = stream.source else { return }
     if stream.isClosing { return closeSource(of: stream, source) }
     var work = LeaderWork()
-    work.acknowledged = stream.acknowledged
     work.hashes = stream.hashes
     // What is read behind them repairs the copy: once it is the partition's turn.
-    if let request = stream.fileRequest, isReadingFile, fileReaders.first == stream.id { work.file = request }
+    if let request = stream.fileRequests.first, isReadingFile, fileReaders.first == stream.id { work.file = request }
     if stream.hashes == nil, let readBytes = mayRead(stream) {
       work.readBytes = readBytes
       work.isResyncNext = stream.isResyncNext
     }
     if work.isEmpty { return }
-    stream.acknowledged = nil
     if stream.hashes != nil {
       // The answer is the next thing to be read, whether the source says so or not.
       stream.hashes = nil

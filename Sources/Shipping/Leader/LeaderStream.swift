@@ -16,7 +16,6 @@ final class LeaderStream: @unchecked Sendable {
   var isClosing = false
 
   // What the source is to be told
-  var acknowledged: Acknowledgement?
   var hashes: PageHashes?
   var arrivingHashes: PageHashes?
 
@@ -28,7 +27,9 @@ final class LeaderStream: @unchecked Sendable {
   var isQueuedToRead = false
   /// The next set begins or repairs a copy, and needs the connection's turn for large sets.
   var isResyncNext: Bool
-  var fileRequest: FileRequest?
+  /// Pieces of files that nobody has read yet, and how many were asked for and are not sent.
+  var fileRequests = CircularBuffer<FileRequest>()
+  var filesUnderWay = 0
 
   // What is to be sent
   var outgoing = CircularBuffer<Outgoing>()

@@ -25,7 +25,6 @@ struct PageHashes: Sendable {
 
 /// What a thread does with a source while the event loop goes on.
 struct LeaderWork: Sendable {
-  var acknowledged: Acknowledgement?
   var hashes: PageHashes?
   var file: FileRequest?
   /// Bytes of page sets to read at most, but for a single set; nil for none.
@@ -33,7 +32,7 @@ struct LeaderWork: Sendable {
   /// The next set begins or repairs a copy: it may be of any size, and is sent under other rules.
   var isResyncNext = false
 
-  var isEmpty: Bool { acknowledged == nil && hashes == nil && file == nil && readBytes == nil }
+  var isEmpty: Bool { hashes == nil && file == nil && readBytes == nil }
 
   struct Outcome: Sendable {
     var outgoing: [Outgoing] = []
@@ -51,7 +50,6 @@ struct LeaderWork: Sendable {
 
   func run(_ source: any ReplicaSource) -> Outcome {
     var outcome = Outcome()
-    if let acknowledged { source.acknowledged(acknowledged.position, isComplete: acknowledged.isComplete) }
     do throws(PeerRefusal) {
       if let hashes { try source.pageHashes(segmentBase: hashes.segmentBase, hashes.hashes) }
       if let readBytes { try read(source, upTo: readBytes, &outcome) }
@@ -63,13 +61,13 @@ struct LeaderWork: Sendable {
 
   private func read(_ source: any ReplicaSource, upTo limit: Int, _ outcome: inout Outcome) throws(PeerRefusal) {
     outcome.hasRead = true
-    var payload: [UInt8] = []
+    var payload = ByteBuffer()
     // The last of several says it all. It may come late, but not before the pages it was raised for.
     var highWatermark: Offset?
     func endPages(_ outcome: inout Outcome) {
-      if !payload.isEmpty { outcome.outgoing.append(.pages(ByteBuffer(bytes: payload), isResync: outcome.isResync)) }
+      if payload.readableBytes > 0 { outcome.outgoing.append(.pages(payload, isResync: outcome.isResync)) }
       if let highWatermark { outcome.outgoing.append(.highWatermark(highWatermark)) }
-      (payload, highWatermark) = ([], nil)
+      (payload, highWatermark) = (ByteBuffer(), nil)
     }
     while outcome.outgoingBytes < limit, !outcome.isResync {
       guard let change = try source.next(maxBytes: limit - outcome.outgoingBytes) else {
@@ -78,7 +76,10 @@ struct LeaderWork: Sendable {
       }
       switch change {
       case .pages(let set):
-        set.encode(into: &payload)
+        // Large sets one by one: what is there would be copied once more.
+        if payload.readableBytes + set.encodedByteCount > Limits.peerPieceBytes { endPages(&outcome) }
+        payload.reserveCapacity(minimumWritableBytes: set.encodedByteCount)
+        set.encode { payload.writeBytes($0) }
         outcome.outgoingBytes += set.encodedByteCount
         outcome.sets.append(
           ShippedSet(before: set.header.before, after: set.header.after, bytes: set.encodedByteCount))
@@ -97,8 +98,8 @@ struct LeaderWork: Sendable {
       let bytes = try source.readFile(
         base: file.base, generation: file.generation, offset: file.offset,
         maxBytes: min(Int(file.maxBytes), Limits.peerFilePieceBytes))
-      guard bytes.bytes.count <= Limits.peerFilePieceBytes, file.offset <= bytes.totalBytes,
-        Int64(bytes.bytes.count) <= bytes.totalBytes - file.offset
+      guard bytes.bytes.readableBytes <= Limits.peerFilePieceBytes, file.offset <= bytes.totalBytes,
+        Int64(bytes.bytes.readableBytes) <= bytes.totalBytes - file.offset
       else { return .failure(PeerRefusal(.storage, "a file that has no such bytes")) }
       return .success(bytes)
     } catch { return .failure(error) }

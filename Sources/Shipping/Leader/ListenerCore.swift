@@ -26,6 +26,7 @@ final class ListenerCore: Sendable {
   let pool: NIOThreadPool
   let logger: Logger
   let metrics = ShippingMetrics()
+  private let catchUpLimit: Atomic<Int>
   private let state: Mutex<State>
 
   init(
@@ -36,7 +37,14 @@ final class ListenerCore: Sendable {
     self.sources = sources
     self.pool = pool
     self.logger = logger
+    catchUpLimit = Atomic(configuration.catchUpBytesPerSecond)
     state = Mutex(State(identity: identity))
+  }
+
+  /// 0 for all there is.
+  var catchUpBytesPerSecond: Int {
+    get { catchUpLimit.load(ordering: .relaxed) }
+    set { catchUpLimit.store(newValue, ordering: .relaxed) }
   }
 
   var identity: PeerIdentity {

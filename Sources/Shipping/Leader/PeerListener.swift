@@ -51,6 +51,7 @@ public final class PeerListener: Sendable {
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
       .childChannelOption(.maxMessagesPerRead, value: 4)
+      .childChannelOption(.recvAllocator, value: PeerListener.receiveBuffer)
       .childChannelOption(.writeBufferWaterMark, value: PeerListener.writeBuffer)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
@@ -67,11 +68,19 @@ public final class PeerListener: Sendable {
   /// Some pieces: the next ones are chosen late, so that what comes new need not wait for what was first.
   static let writeBuffer = ChannelOptions.Types.WriteBufferWaterMark(low: 128 << 10, high: 512 << 10)
 
+  /// Some pieces at once, where they come that fast: what is left of the last one is copied.
+  static let receiveBuffer = AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 8192, maximum: 512 << 10)
+
   /// What followers are told of this node from now on: after it was promoted, or its cluster got its id.
   public func update(_ identity: PeerIdentity) { core.identity = identity }
 
   /// What followers are told of the cluster: its topics, and what is set. Each gets what has changed; of several in a row perhaps only the last.
   public func publish(_ cluster: ShippedCluster) { core.publish(cluster) }
+
+  /// What files and sets that begin or repair a copy may take of each connection from now on; 0 for all there is.
+  public func limitCatchUp(bytesPerSecond: Int) {
+    core.catchUpBytesPerSecond = bytesPerSecond
+  }
 
   /// The followers that are connected, as they were a second ago at most (`PeerTiming.lagInterval`), in order of their nodes.
   public var followers: [FollowerStatus] { core.statuses }

@@ -74,19 +74,21 @@ final class PeerConnection: ChannelInboundHandler, @unchecked Sendable {
   @discardableResult
   func send(_ message: PeerMessage) -> Int {
     if isClosed { return 0 }
-    let frame = PeerFrame.encode(message)
-    guard frame.readableBytes - PeerFrame.headerBytes <= Limits.peerFrameBytesMax else {
-      close(PeerRefusal(.tooMuch, "a message of \(frame.readableBytes) bytes"))
+    let (frame, rest) = PeerFrame.encodeInParts(message)
+    let byteCount = frame.readableBytes + (rest?.readableBytes ?? 0)
+    guard byteCount - PeerFrame.headerBytes <= Limits.peerFrameBytesMax else {
+      close(PeerRefusal(.tooMuch, "a message of \(byteCount) bytes"))
       return 0
     }
     lastSent = .now()
-    metrics.sentBytes.increment(by: Int64(frame.readableBytes))
+    metrics.sentBytes.increment(by: Int64(byteCount))
     channel.write(frame, promise: nil)
+    if let rest { channel.write(rest, promise: nil) }
     if !needsFlush {
       needsFlush = true
       loop.execute { self.flush() }
     }
-    return frame.readableBytes
+    return byteCount
   }
 
   private func flush() {

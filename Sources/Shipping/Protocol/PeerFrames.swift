@@ -6,17 +6,34 @@ enum PeerFrame {
   static let headerBytes = 8
 
   static func encode(_ message: PeerMessage) -> ByteBuffer {
-    var frame = ByteBuffer()
-    if case .pages(_, let bytes) = message { frame.reserveCapacity(bytes.readableBytes + 16) }
-    frame.writeRepeatingByte(0, count: headerBytes)
-    message.encode(into: &frame)
-    frame.setInteger(UInt32(frame.readableBytes - headerBytes), at: 0)
-    frame.setInteger(checksum(frame.getSlice(at: headerBytes, length: frame.readableBytes - headerBytes)!), at: 4)
+    var (frame, rest) = encodeInParts(message)
+    if let rest { frame.writeImmutableBuffer(rest) }
     return frame
   }
 
-  static func checksum(_ payload: ByteBuffer) -> UInt32 {
-    payload.withUnsafeReadableBytes { CRC32C.checksum($0) }
+  /// - Returns: what comes first, and the bytes of pages or of a file that follow it, which are not copied.
+  static func encodeInParts(_ message: PeerMessage) -> (ByteBuffer, ByteBuffer?) {
+    var (message, rest) = (message, ByteBuffer?.none)
+    switch message {
+    case .pages(let stream, let bytes): (message, rest) = (.pages(stream, ByteBuffer()), bytes)
+    case .file(var piece):
+      rest = piece.bytes
+      piece.bytes = ByteBuffer()
+      message = .file(piece)
+    default: break
+    }
+    var frame = ByteBuffer()
+    frame.writeRepeatingByte(0, count: headerBytes)
+    message.encode(into: &frame)
+    var sum = checksum(frame.getSlice(at: headerBytes, length: frame.readableBytes - headerBytes)!)
+    if let rest { sum = checksum(rest, seed: sum) }
+    frame.setInteger(UInt32(frame.readableBytes - headerBytes + (rest?.readableBytes ?? 0)), at: 0)
+    frame.setInteger(sum, at: 4)
+    return (frame, rest)
+  }
+
+  static func checksum(_ payload: ByteBuffer, seed: UInt32 = 0) -> UInt32 {
+    payload.withUnsafeReadableBytes { CRC32C.checksum($0, seed: seed) }
   }
 }
 

@@ -21,16 +21,37 @@ extension FollowerPartition {
       guard set.header.after.segmentBase == active.position.segmentBase else {
         throw .diverged(.positionMismatch(database: active.position, set: set.header.before))
       }
-      do throws(ReplicaError) { try active.apply(set) } catch {
+      let isResync = set.header.flags.contains(.resync)
+      do throws(ReplicaError) {
+        if isResync, highWatermark > 0, !mayLoseRecords { try applyUndoably(set) } else { try active.apply(set) }
+      } catch {
         // Sent once more: it is here already.
         if case .diverged = error, isKnown, let sums = try? active.sums(), sums.total == set.header.sumAfter { return }
         if case .storage(let cause) = error, cause.isSyncFailure { distrustActive("its WAL could not be begun anew: \(cause)") }
         if case .diverged = error { hasDiverged = true }
         throw error
       }
+      // The same commit, with other pages.
+      if isResync, set.header.before == set.header.after, set.header.sumBefore != set.header.sumAfter { hasDiverged = true }
       count(set)
       if set.header.flags.contains(.resync) { noteResync("pages", to: set.header.after) }
     }
+  }
+
+  /// Applies pages that replace some of what is here, unless the log that they make has not all that was acknowledged: then it is as it was, in another
+  /// commit, and nobody has been shown anything else but by SQLite itself.
+  private func applyUndoably(_ set: PageSet) throws(ReplicaError) {
+    guard let active else { return }
+    let before: FollowerSegment.Pages
+    do throws(StorageError) { before = try active.pages(replacedBy: set) } catch { throw .storage(error) }
+    try active.apply(set)
+    // Rows that cannot be read are found out when they are taken.
+    guard let (epochs, end) = try? active.peek(), let refusal = refusal(of: epochs, endOffset: end) else { return }
+    do throws(StorageError) { try active.undo(before) } catch {
+      distrustActive("a leader's pages could not be undone: \(error)")
+      throw .storage(error)
+    }
+    throw refusal
   }
 
   func count(_ set: PageSet) {
@@ -50,7 +71,10 @@ extension FollowerPartition {
     store.metrics.replicaHeals.increment()
     store.logger.warning(
       "a replica differed from its leader and was brought back",
-      metadata: ["partition": "\(log.topicPartition)", "by": "\(what)", "position": "\(position)"])
+      metadata: [
+        "partition": "\(log.topicPartition)", "by": "\(what)", "file": "\(active?.file.path ?? log.directory)",
+        "position": "\(position)",
+      ])
   }
 
   // Sync
@@ -86,22 +110,29 @@ extension FollowerPartition {
     let end = active.extent.endOffset
     let segments = active.state.segments
     do throws(StorageError) { try active.look(of: log) } catch {
-      if case .damaged = error { distrustActive("\(error)") }
+      switch error {
+      case .damaged: distrustActive("\(error)")
+      case .sqlite(let cause) where cause.isCorruption: noteDamagedPages("\(error)")
+      default: break
+      }
       throw error
     }
-    if active.extent.endOffset < min(end, highWatermark) {
-      // The leader is who decides; but it has lost what it had said to be safe.
-      complain("a leader's log ends before what was acknowledged", StorageError.damaged(lost(below: active.extent.endOffset)))
-      toldHighWatermark = active.extent.endOffset
-    }
+    let common = common(with: active.state.epochs, endOffset: active.extent.endOffset)
+    if common < min(end, highWatermark) { acceptLoss(below: common) }
     if active.state.segments != segments || active.state.epochs != epochs { takeSegments(of: active.state, predecessor: nil) }
     publish()
   }
 
-  private func lost(below end: Int64) -> StorageDamage {
-    StorageDamage(
-      file: active?.file.path ?? log.directory, baseOffset: nil, offset: Offset(end),
-      reason: "the high watermark was \(highWatermark), the log ends at \(end)")
+  /// Pages of the active segment are not what was written there: what is there counts, until the leader has sent those that differ.
+  func noteDamagedPages(_ reason: String) {
+    guard let active else { return }
+    active.forgetSums()
+    hasDiverged = true
+    noteChanged(begins: true)
+    store.metrics.damageFound.increment()
+    store.logger.error(
+      "a replica's pages are damaged, and come anew",
+      metadata: ["partition": "\(log.topicPartition)", "file": "\(active.file.path)", "reason": "\(reason)"])
   }
 
   /// A failed sync is final, and so are rows that nobody wrote: a whole new segment has to come. What is here is read on, up to where it

@@ -15,7 +15,7 @@ extension FollowerPartition {
       let sums = try write(set, to: draft)
       let (state, extent) = try read(draft)
       try check(state, extent, set.header)
-      do throws(StorageError) { try install(draft, state, sums) } catch { throw .storage(error) }
+      do throws(StorageError) { try install(draft, state, endOffset: extent.endOffset, sums) } catch { throw .storage(error) }
     } catch {
       try? SegmentBuilder.removeDatabase(draft)
       throw error
@@ -61,20 +61,15 @@ extension FollowerPartition {
     guard FollowerSegment.position(of: state) == header.after else {
       throw .refused("the pages that came stand at \(FollowerSegment.position(of: state)), not at \(header.after)")
     }
-    let configuration = log.configuration
-    // As after a loss at the leader itself: such a topic goes on at its end.
-    let isTolerated = configuration.durability == .os || configuration.isMirror
-    guard extent.endOffset >= highWatermark || isTolerated else {
-      throw .refused(
-        "the leader's log ends at \(extent.endOffset), although records up to \(highWatermark) were acknowledged: the replica keeps them"
-      )
-    }
+    if let refusal = refusal(of: state.epochs, endOffset: extent.endOffset) { throw refusal }
   }
 
   /// Gives the draft its name and goes on with it.
   ///
   /// - Throws: what was there is read on, if it is still there; a full state has to come.
-  private func install(_ draft: String, _ state: PartitionState, _ sums: PageSums) throws(StorageError) {
+  private func install(
+    _ draft: String, _ state: PartitionState, endOffset: Int64, _ sums: PageSums
+  ) throws(StorageError) {
     while jobsInFlight > 0 { monitor.wait() }
     let name = SegmentName(baseOffset: state.baseOffset, generation: state.generation)
     let path = "\(log.directory)/\(name.fileName)"
@@ -91,6 +86,8 @@ extension FollowerPartition {
     keepFromRemoval(name)
     if predecessor?.isGone == true { predecessor = nil }
     older.removeAll { $0.file.isGone }
+    let common = common(with: state.epochs, endOffset: endOffset)
+    if common < highWatermark { acceptLoss(below: common) }
     if FileSystem.exists(path) { noteResync("a full state", to: FollowerSegment.position(of: state)) }
     hasDiverged = false
     // Also a -wal alone: it would be replayed into the new file.
@@ -133,6 +130,21 @@ final class DraftFile {
       guard count > 0 else { throw .system(call: "write", path: path, number: errno) }
       done += count
     }
+  }
+
+  /// The same past the page cache, as far as the file system can.
+  func writePastCache(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(StorageError) {
+    let alignment = DirectIO.alignment
+    let isAligned = offset % alignment == 0 && UInt(bitPattern: bytes.baseAddress) % UInt(alignment) == 0
+    let direct = isAligned ? bytes.count / alignment * alignment : 0
+    let flags = fcntl(descriptor, F_GETFL)
+    if direct > 0, fcntl(descriptor, F_SETFL, flags | DirectIO.openFlag) == 0 {
+      defer { _ = fcntl(descriptor, F_SETFL, flags) }
+      let count = pwrite(descriptor, bytes.baseAddress!, direct, off_t(offset))
+      if count == bytes.count { return }
+    }
+    // The rest, or all of it once more: then that says what is wrong.
+    try write(bytes, at: offset)
   }
 
   func sync() throws(StorageError) {

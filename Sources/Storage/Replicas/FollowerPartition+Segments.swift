@@ -233,6 +233,15 @@ extension FollowerPartition {
   ///
   /// - Parameter mayGoOn: called after each piece, with its bytes.
   func scrubActive(_ mayGoOn: (Int) -> Bool) {
+    locked {
+      // What is open goes on without its name, and would be gone with the process.
+      guard !isClosed, let active else { return }
+      let isThere = FileSystem.exists(active.file.path)
+      // What cannot be read otherwise is said by whoever needs it.
+      if isThere, (try? active.isLogWhole()) ?? true { return }
+      store.metrics.damageFound.increment()
+      distrustActive(isThere ? "frames of its WAL are not what was written there" : "its file is gone")
+    }
     var next = 1
     while let (end, bytes) = scrubPiece(from: next) {
       guard mayGoOn(bytes) else { return }
@@ -246,12 +255,7 @@ extension FollowerPartition {
       do throws(StorageError) {
         let piece = try active.scrub(from: first)
         guard let piece, let damaged = piece.damaged else { return piece.map { ($0.end, $0.bytes) } }
-        store.metrics.damageFound.increment()
-        store.logger.error(
-          "a page of a replica is not what was written there, and comes anew",
-          metadata: ["partition": "\(log.topicPartition)", "file": "\(active.file.path)", "page": "\(damaged)"])
-        hasDiverged = true
-        noteChanged(begins: true)
+        noteDamagedPages("page \(damaged) is not what was written there")
       } catch {
         if case .sqlite = error { distrustActive("it cannot be read: \(error)") }
       }
@@ -278,6 +282,7 @@ extension FollowerPartition {
   private func remove(_ file: SegmentFile) -> Bool {
     guard file.claimRemoval() else { return false }
     store.readers.drop(file)
+    if arriving?.name == file.name { arriving = nil }
     do throws(StorageError) {
       try SegmentBuilder.removeDatabase(file.path)
       try FileSystem.remove(copyPath(of: file.name))

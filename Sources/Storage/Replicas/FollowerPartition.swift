@@ -25,6 +25,8 @@ public final class FollowerPartition: @unchecked Sendable {
   var older: [OlderSegment] = []
   /// Files that the rows do not name any more, with the end of the log when they said so.
   var removals: [(file: SegmentFile, endOffset: Int64)] = []
+  /// A sealed segment that is coming.
+  var arriving: ArrivingFile?
   /// As the leader told it; what readers see is bounded by what is here.
   var toldHighWatermark: Int64
   /// Where the log ended at the last sync.
@@ -113,7 +115,10 @@ public final class FollowerPartition: @unchecked Sendable {
   /// The leader's high watermark, which never falls. What readers see is bounded by what is applied and has been looked at (`sync`).
   public func raiseHighWatermark(to offset: Offset) {
     locked {
-      guard !isClosed, offset.rawValue > toldHighWatermark else { return }
+      if isClosed { return }
+      // It is told where page sets go on from what is here: a leader has compared that.
+      log.shared.withLock { $0.isHistoryConfirmed = true }
+      guard offset.rawValue > toldHighWatermark else { return }
       toldHighWatermark = offset.rawValue
       if active != nil { publish() }
       tend()
@@ -143,6 +148,45 @@ public final class FollowerPartition: @unchecked Sendable {
     if hasMoved { store.highWatermarksMoved(of: [log]) }
   }
 
+  /// Records that were acknowledged may be gone from the leader, and then go here too.
+  var mayLoseRecords: Bool {
+    let configuration = log.configuration
+    // As after a loss at the leader itself: such a topic goes on at its end.
+    if configuration.durability == .os || configuration.isMirror { return true }
+    return store.isOutOfSync(log.topicPartition)
+  }
+
+  /// Up to where a log with these epochs and this end has the records that are here.
+  func common(with epochs: [EpochStart], endOffset: Int64) -> Int64 {
+    // Where nothing is known of what was here, or only what the disk says, which may be damaged, the end has to do.
+    let isKnown = !self.epochs.isEmpty && log.shared.withLock { $0.isHistoryConfirmed }
+    return isKnown ? min(endOffset, EpochStart.parting(self.epochs, epochs)) : endOffset
+  }
+
+  /// Why a log with these epochs and this end is not followed: it has not all that was acknowledged. Nil where it is.
+  func refusal(of epochs: [EpochStart], endOffset: Int64) -> ReplicaError? {
+    let common = common(with: epochs, endOffset: endOffset)
+    guard common < highWatermark, !mayLoseRecords else { return nil }
+    return .refused(
+      "the leader's log has records only up to \(common) in common with this replica, although those up to \(highWatermark) were acknowledged: the replica keeps them. Have this node lead: with etcd by an election, as a standby by `quire cluster promote`"
+    )
+  }
+
+  /// The log goes on as its leader has it, at a lower end.
+  func acceptLoss(below end: Int64) {
+    store.metrics.acknowledgedRecordsDropped.increment(by: highWatermark - end)
+    store.logger.error(
+      "records that were acknowledged are dropped: the cluster goes on with a leader that does not have them",
+      metadata: ["partition": "\(log.topicPartition)", "from": "\(end)", "to": "\(highWatermark)"])
+    toldHighWatermark = min(toldHighWatermark, end)
+    log.shared.withLock { shared in
+      shared.isLossAccepted = true
+      shared.seen = nil
+      if let seen = shared.offsets?.highWatermark, seen.rawValue > end { shared.offsets?.highWatermark = Offset(end) }
+    }
+    store.readAhead.drop(log)
+  }
+
   var highWatermark: Int64 { log.shared.withLock { $0.offsets?.highWatermark.rawValue ?? 0 } }
 
   // Page hashes
@@ -168,6 +212,7 @@ public final class FollowerPartition: @unchecked Sendable {
     defer { monitor.unlock() }
     if isClosed { return }
     isClosed = true
+    arriving = nil
     while jobsInFlight > 0 { monitor.wait() }
     if syncs, active != nil {
       do throws(StorageError) {

@@ -10,6 +10,8 @@ final class FollowerSegment {
   private let databases: OpenDatabases
   /// Nil while the partition rests: what is known of it stays.
   private var opened: FrameAppender?
+  /// Of its connection, for looking at the rows after each sync.
+  private var statements: StateStatements?
   /// Monotonic nanoseconds.
   private var lastUse: Int64
   /// As of the last set that was applied.
@@ -42,6 +44,12 @@ final class FollowerSegment {
     do throws(StorageError) {
       if sums == nil {
         try Self.renew(appender)
+        // A reader of ours may have kept in memory what the file does not have any more.
+        guard try Self.isLogWhole(appender, file) else {
+          throw .damaged(
+            StorageDamage(file: file.path + "-wal", baseOffset: nil, offset: nil, reason: "its frames are not what was written")
+          )
+        }
       }
       // Its -wal is a new name, whoever made it.
       try FileSystem.syncDirectory(file.directory)
@@ -62,6 +70,8 @@ final class FollowerSegment {
   /// Lets go of the database; it is opened again when it is needed.
   func close() {
     guard let opened else { return }
+    statements?.finalize()
+    statements = nil
     opened.close()
     self.opened = nil
     databases.noteClosed()
@@ -98,6 +108,26 @@ final class FollowerSegment {
     if let failure { throw failure }
   }
 
+  /// Whether recovery would find every commit that is visible now: what is behind a damaged frame would be gone with the process.
+  func isLogWhole() throws(StorageError) -> Bool {
+    let lastUse = lastUse
+    // Which is no use of it.
+    defer { self.lastUse = lastUse }
+    let appender = try storage { () throws(SQLiteError) in try self.appender() }
+    return try Self.isLogWhole(appender, file)
+  }
+
+  private static func isLogWhole(_ appender: FrameAppender, _ file: SegmentFile) throws(StorageError) -> Bool {
+    try storage { () throws(SQLiteError) in try appender.begin(timeout: lockTimeout) }
+    defer { appender.abandon() }
+    let count = appender.visibleFrames
+    guard count > 0 else { return true }
+    guard let log = try LogFile(file.path + "-wal"), case .success(let header) = try WALReader.header(read: log.read) else {
+      return false
+    }
+    return try log.hasFrames(count, of: header)
+  }
+
   // What the rows say
 
   private static func load(
@@ -108,11 +138,12 @@ final class FollowerSegment {
         try SegmentSQL.load(connection, withProducers: false)
       }
     }
-    guard let found else {
-      throw .damaged(
-        StorageDamage(file: file.path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
-    }
+    guard let found else { throw stateless(file) }
     return found
+  }
+
+  private static func stateless(_ file: SegmentFile) -> StorageError {
+    .damaged(StorageDamage(file: file.path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
   }
 
   /// - Throws: the segment is not the one its name says, or of another log.
@@ -139,7 +170,13 @@ final class FollowerSegment {
   /// - Throws: they are not such that this segment can go on; then nothing less than every page will mend it.
   func look(of log: PartitionLog) throws(StorageError) {
     let appender = try storage { () throws(SQLiteError) in try self.appender() }
-    let (state, extent) = try Self.load(appender, file)
+    let found = try storage { () throws(SQLiteError) in
+      try appender.withConnection { connection throws(SQLiteError) in
+        if statements == nil { statements = try StateStatements(connection) }
+        return try SegmentSQL.load(statements!)
+      }
+    }
+    guard let (state, extent) = found else { throw Self.stateless(file) }
     try Self.check(state, file, of: log)
     guard Self.position(of: state) == position else {
       let words = "its rows stand at \(Self.position(of: state)), the page sets at \(position)"
@@ -208,6 +245,13 @@ final class FollowerSegment {
   /// SQLITE_CORRUPT.
   private static let corrupt: CInt = 11
 
+  /// Bytes a set must make the database larger by for its new pages to be worth a sync of the file.
+  private static let fileWriteBytesMin = 256 << 10
+
+  /// Overflow pages, which have the payload of batches, are written once: they begin with a page number, of which the first byte is 0 in files of
+  /// that size. Others begin with the kind of a b-tree's page, and the last ones of those are written again by each commit.
+  private static func isLasting(_ page: UnsafeRawBufferPointer) -> Bool { page[0] == 0 }
+
   /// Appends a set as one commit, visible at once and not durable.
   ///
   /// - Throws: `.diverged` where it does not go on from here. A failed sync is final: the -wal counts for nothing then.
@@ -220,11 +264,16 @@ final class FollowerSegment {
     var next = position
     var refusal: PagesError?
     do throws(SQLiteError) {
-      try appender.begin(timeout: Self.lockTimeout)
+      let header = set.header
+      let grownBytes = (header.pageCountAfter - header.pageCountBefore) * header.pageSize.bytes
+      let isLarge = grownBytes >= Self.fileWriteBytesMin
+      try appender.begin(timeout: Self.lockTimeout, growingTo: isLarge ? UInt32(header.pageCountAfter) : 0)
       refusal = try knownSums!.apply(
         set, at: &next,
         previous: { (number, room) throws(SQLiteError) in try appender.read(page: number.rawValue, into: room) },
-        write: { (number, page) throws(SQLiteError) in try appender.write(page: number.rawValue, page) })
+        write: { (number, page) throws(SQLiteError) in
+          try appender.write(page: number.rawValue, page, isLasting: Self.isLasting(page))
+        })
       if refusal == nil { try appender.commit(pageCount: UInt32(set.header.pageCountAfter)) }
     } catch {
       appender.abandon()
@@ -234,11 +283,78 @@ final class FollowerSegment {
     }
     if let refusal {
       appender.abandon()
+      // What a delta went on from was not the page that was written there.
+      if case .resultMismatch = refusal { knownSums = nil }
       throw .diverged(refusal)
     }
     position = next
     isAhead = true
     isUnsynced = true
+  }
+
+  // Undoing
+
+  /// Pages as they are before a set is applied.
+  struct Pages {
+    fileprivate var pages: [(number: UInt32, bytes: [UInt8])] = []
+    fileprivate var sums: PageSums
+    fileprivate var position: CommitPosition
+  }
+
+  func pages(replacedBy set: PageSet) throws(StorageError) -> Pages {
+    let sums = try sums()
+    var found = Pages(sums: sums, position: position)
+    var numbers = set.entries.map(\.page.rawValue).filter { $0 <= sums.pageCount }
+    if set.header.pageCountAfter < sums.pageCount {
+      let kept = Set(numbers)
+      numbers += (UInt32(set.header.pageCountAfter + 1)...UInt32(sums.pageCount)).filter { !kept.contains($0) }
+    }
+    numbers.removeAll { PageNumber($0) == sums.pageSize.lockPage }
+    let size = sums.pageSize.bytes
+    found.pages = try storage { () throws(SQLiteError) in
+      let appender = try self.appender()
+      try appender.begin(timeout: Self.lockTimeout)
+      defer { appender.abandon() }
+      let room = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
+      defer { room.deallocate() }
+      var pages: [(number: UInt32, bytes: [UInt8])] = []
+      for number in numbers.sorted() {
+        try appender.read(page: number, into: room)
+        pages.append((number, Array(room)))
+      }
+      return pages
+    }
+    return found
+  }
+
+  /// What the rows say, for whoever has still to decide about them; nothing is taken.
+  func peek() throws(StorageError) -> (epochs: [EpochStart], endOffset: Int64)? {
+    let appender = try storage { () throws(SQLiteError) in try self.appender() }
+    let (state, extent) = try Self.load(appender, file)
+    return (state.epochs, extent.endOffset)
+  }
+
+  /// Appends a commit that restores what was there before the last set.
+  func undo(_ before: Pages) throws(StorageError) {
+    try storage { () throws(SQLiteError) in
+      let appender = try self.appender()
+      do throws(SQLiteError) {
+        try appender.begin(timeout: Self.lockTimeout)
+        for (number, bytes) in before.pages {
+          var failure: SQLiteError?
+          bytes.withUnsafeBytes { bytes in
+            do throws(SQLiteError) { try appender.write(page: number, bytes) } catch { failure = error }
+          }
+          if let failure { throw failure }
+        }
+        try appender.commit(pageCount: UInt32(before.sums.pageCount))
+      } catch {
+        appender.abandon()
+        throw error
+      }
+    }
+    (knownSums, position) = (before.sums, before.position)
+    (isAhead, isUnsynced) = (true, true)
   }
 
   // The WAL
@@ -260,5 +376,10 @@ final class FollowerSegment {
     // Which is no use of it.
     defer { self.lastUse = lastUse }
     _ = try storage { () throws(SQLiteError) in try appender().checkpoint() }
+    // Whoever leads with it knows then what should be there. Without them only that is missing.
+    if uncheckpointedBytes == 0 { try? keepSums() }
   }
+
+  /// What is on the disk counts, and not what was written there.
+  func forgetSums() { knownSums = nil }
 }

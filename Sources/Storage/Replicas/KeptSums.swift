@@ -3,8 +3,8 @@ internal import Glibc
 internal import Model
 internal import Pages
 
-// The page hashes of a follower's active segment, kept from an orderly end to the next start, which would have to read every page.
-// Integers are big-endian.
+// The page hashes of an active segment, kept whenever all of its -wal is in its file: a follower that starts need not read every page to know them, and
+// a leader that starts can tell whether the pages it finds are those that it left. Integers are big-endian.
 //
 //     0  4  magic "QSUM"            24  4  page size
 //     4  4  leader epoch            28  4  pages
@@ -16,7 +16,11 @@ enum KeptSums {
   private static let magic = Array("QSUM".utf8)
   private static let headerBytes = 32
 
-  private static func path(_ file: SegmentFile) -> String { file.path + ".sums" }
+  static let ending = ".sums"
+
+  private static func path(_ file: SegmentFile) -> String { file.path + ending }
+
+  static func remove(of file: SegmentFile) { unlink(path(file)) }
 
   /// Written without a sync: what does not come to the disk whole is not taken.
   static func write(_ sums: PageSums, at position: CommitPosition, of file: SegmentFile) throws(StorageError) {
@@ -40,9 +44,14 @@ enum KeptSums {
   ///
   /// - Returns: nil where there are none.
   static func take(of file: SegmentFile, at position: CommitPosition, pageSize: Int) -> PageSums? {
+    defer { remove(of: file) }
+    return read(of: file, at: position, pageSize: pageSize)
+  }
+
+  /// The hashes of the pages in the file alone, where that stands at `position`.
+  static func read(of file: SegmentFile, at position: CommitPosition, pageSize: Int) -> PageSums? {
     let path = path(file)
     guard let byteCount = FileSystem.size(of: path) else { return nil }
-    defer { unlink(path) }
     guard byteCount >= headerBytes + 8, byteCount <= headerBytes + 8 + 8 * (Limits.segmentFileBytesMax / 512) else {
       return nil
     }

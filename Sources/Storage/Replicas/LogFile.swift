@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Pages
 
 /// A -wal read through a descriptor of our own, which is safe: unlike the database it carries no locks.
 ///
@@ -17,6 +18,13 @@ final class LogFile: @unchecked Sendable {
   }
 
   deinit { close(descriptor) }
+
+  /// Whether so many frames of the log with this header follow each other unharmed.
+  func hasFrames(_ count: Int, of header: WALHeader) throws(StorageError) -> Bool {
+    var reader = WALReader(from: WALChain(header))
+    while reader.chain.frameCount < count { guard case .commit = try reader.next(read: read) else { return false } }
+    return true
+  }
 
   /// Fills `room` from `offset` on, as far as there are bytes before the end of the file.
   ///

@@ -17,6 +17,12 @@ extension LogStore {
     return ReplicaFeed(log, follower: follower, from: standing, notify: notify)
   }
 
+  /// Says of which partitions that this node follows it is not in sync. What their leaders have counts there, also where it is less than what was
+  /// acknowledged once, as after an unclean election; anywhere else a replica keeps that, and refuses such a leader. Any thread, does not block.
+  ///
+  /// - Parameter partitions: nil for all.
+  public func setOutOfSync(_ partitions: Set<TopicPartition>?) { shared.setOutOfSync(partitions) }
+
   /// Says which nodes must have what is appended to a partition before it counts as replicated: acks=all is answered then, and readers see it.
   ///
   /// Should be called before the partition is used in this life: until then it is this node's alone. Waits for the lane: not on an event loop.

@@ -81,6 +81,15 @@ extension PartitionWriter {
     endCapture(.replaced)
   }
 
+  /// All of the -wal is in the file: its pages' hashes are kept, where they are known.
+  func keepSums() {
+    guard let capture, let segment, segment.isFullyCheckpointed, transaction == nil else { return }
+    capture.keepSums(
+      at: CommitPosition(
+        leaderEpoch: LeaderEpoch(state.leaderEpoch), segmentBase: Offset(state.baseOffset), commitSequence: state.commitSequence
+      ))
+  }
+
   func endCapture(_ end: SegmentCapture.End) {
     capture?.finish(end)
     capture = nil

@@ -8,7 +8,7 @@ internal import Synchronization
 /// Nothing that is appended waits for it. A follower that falls too far behind, or has something else than the leader, is asked for
 /// the hashes of its pages and gets those that differ.
 ///
-// Safe because: whoever follows uses it from one thread at a time; `arrival` is guarded by `monitor`.
+// Safe because: whoever follows uses it from one thread at a time; `arrival`, `known` and `fenceCount` are guarded by `monitor`.
 public final class ReplicaFeed: @unchecked Sendable {
   public enum Change: Sendable {
     /// To be applied to what the follower has; or, as a full state, to a new segment.
@@ -27,13 +27,18 @@ public final class ReplicaFeed: @unchecked Sendable {
   private var arrival: Arrival?
 
   private var place: FollowerPlace
-  private var capture: SegmentCapture?
+  private var capture: SegmentCapture? {
+    didSet { monitor.withLock { fenceCount = capture?.fenceCount } }
+  }
+  /// Of the capture, while there is one.
+  private var fenceCount: Int?
   private var generation: Int64?
   private var sentHighWatermark: Offset?
   private var hasSentPages = false
   private var hasRolled = false
   private var isClosed = false
   private let presence = Presence()
+  private let identity = FeedIdentity()
   /// What the follower is known to have of the leader's commits: what it says of others does not count.
   private var known: (from: CommitPosition, to: CommitPosition)?
   private var open: (name: SegmentName, file: SealedFile)?
@@ -95,11 +100,13 @@ public final class ReplicaFeed: @unchecked Sendable {
         hasRolled = true
         leave()
         place = .unknown(nil)
+        forgetKnown()
         askForCapture(rolling: capture)
       case .ended(.replaced):
         leave()
         // Whatever it is sent next has to go on from what it was sent last.
         place = .unknown(place.standing)
+        forgetKnown()
         askForCapture()
       case .ended(.rolled(let next)):
         next.join(id, notify: notify)
@@ -114,16 +121,19 @@ public final class ReplicaFeed: @unchecked Sendable {
 
   /// Keeps what the follower will have in common with the leader.
   private func note(_ step: SegmentCapture.Step) {
-    guard case .following(let standing) = place else {
-      known = nil
-      return
-    }
-    if case .pages(let set) = step, set.header.flags.contains(.resync) {
-      known = (standing.position, standing.position)
-    } else {
-      known = (known?.from ?? standing.position, standing.position)
+    var isRepair = false
+    if case .pages(let set) = step { isRepair = set.header.flags.contains(.resync) }
+    monitor.withLock {
+      guard case .following(let standing) = place else {
+        known = nil
+        return
+      }
+      known = ((isRepair ? nil : known?.from) ?? standing.position, standing.position)
     }
   }
+
+  /// What is said of commits of a former capture must not pass as said of the next one's: the log may have been rebuilt in between.
+  private func forgetKnown() { monitor.withLock { known = nil } }
 
   private func highWatermark() -> Change? {
     hasSentPages = false
@@ -159,7 +169,7 @@ public final class ReplicaFeed: @unchecked Sendable {
     monitor.withLock { arrival = .awaited }
     let standing = place.standing
     let log = log
-    log.store.lane(of: log).submit { [weak self, id, notify, follower, presence] lane in
+    log.store.lane(of: log).submit { [weak self, id, notify, follower, presence, identity] lane in
       guard let self else { return }
       do throws(StorageError) {
         let writer = try lane.writer(of: log)
@@ -168,7 +178,9 @@ public final class ReplicaFeed: @unchecked Sendable {
         capture.join(id, notify: notify)
         if !presence.isCounted {
           presence.isCounted = true
-          writer.followers[follower, default: 0] += 1
+          writer.noteJoined(follower, identity)
+        } else if writer.newestFeeds[follower] == nil {
+          writer.newestFeeds[follower] = identity
         }
         give(.capture(capture))
       } catch { give(.failure(error)) }
@@ -205,40 +217,54 @@ public final class ReplicaFeed: @unchecked Sendable {
   }
 
   /// Everything up to `position` is durable at the follower. What is no commit that it was sent, or had in common with the leader when it
-  /// began, is passed over: it says so of its own history before that is repaired.
+  /// began, is passed over: it says so of its own history before that is repaired. Any thread, does not block.
   ///
   /// - Parameter isComplete: all sealed segments are there too (`FollowerPartition.isComplete`): otherwise it is not in sync, whatever it has of the
   ///   active one.
   public func acknowledged(_ position: CommitPosition, isComplete: Bool = true) {
-    guard !isClosed, let known, let capture else { return }
+    monitor.lock()
+    let (known, fenceCount) = (self.known, self.fenceCount)
+    monitor.unlock()
+    guard let known, let fenceCount else { return }
     let isSent =
       position.leaderEpoch == known.to.leaderEpoch && position.commitSequence > known.from.commitSequence
       && position.commitSequence <= known.to.commitSequence
     guard isSent || position == known.from else { return }
     log.store.lane(of: log).submit(
       FollowerWord(
-        log: log, follower: follower, fenceCount: capture.fenceCount, durable: position.commitSequence, isComplete: isComplete))
+        log: log, follower: follower, feed: identity, fenceCount: fenceCount, durable: position.commitSequence,
+        isComplete: isComplete))
   }
 
   // Files
 
   /// A piece of a sealed segment's file; its hash is in the active segment.
   ///
-  /// - Returns: no bytes behind its end.
+  /// - Parameter take: gets its bytes, once; not called behind the end.
+  /// - Returns: bytes of the whole file.
   /// - Throws: `.refused(.offsetOutOfRange)` where there is no such file (any more), `.refused(.replicaNotAvailable)` where it is not sealed yet.
   public func readFile(
-    base: Int64, generation: Int64, offset: Int64, maxBytes: Int
-  ) throws(StorageError) -> (bytes: [UInt8], total: Int64) {
+    base: Int64, generation: Int64, offset: Int64, maxBytes: Int, _ take: (UnsafeRawBufferPointer) -> Void
+  ) throws(StorageError) -> Int64 {
     if isClosed { throw .closed }
     let name = SegmentName(baseOffset: base, generation: generation)
     if open?.name != name {
       open = nil
       open = (name, try SealedFile(name, of: log))
     }
-    do throws(StorageError) { return try open!.file.read(at: offset, maxBytes: maxBytes) } catch {
+    do throws(StorageError) { return try open!.file.read(at: offset, maxBytes: maxBytes, take) } catch {
       open = nil
       throw error
     }
+  }
+
+  /// The same as an array.
+  public func readFile(
+    base: Int64, generation: Int64, offset: Int64, maxBytes: Int
+  ) throws(StorageError) -> (bytes: [UInt8], total: Int64) {
+    var bytes: [UInt8] = []
+    let total = try readFile(base: base, generation: generation, offset: offset, maxBytes: maxBytes) { bytes += $0 }
+    return (bytes, total)
   }
 
   /// Lets go of everything. What is captured waits for this follower no more.
@@ -252,9 +278,9 @@ public final class ReplicaFeed: @unchecked Sendable {
     if case .capture(let capture) = arrived { capture.leave(id) }
     leave()
     open = nil
-    log.store.lane(of: log).submit { [log, follower, presence] lane in
+    log.store.lane(of: log).submit { [log, follower, presence, identity] lane in
       // Behind the job that counted it.
-      if presence.isCounted { lane.loadedWriter(of: log)?.noteLeft(follower) }
+      if presence.isCounted { lane.loadedWriter(of: log)?.noteLeft(follower, identity) }
     } orElse: {
     }
   }

@@ -1,19 +1,25 @@
 internal import Glibc
 internal import Model
+internal import SQLite
 internal import Synchronization
 
-/// The file of a sealed segment, read by pieces for a follower.
+/// The file of a sealed segment, read by pieces for a follower: past the page cache, which would be filled with what nobody reads twice.
 final class SealedFile {
   private let file: SegmentFile
   private let descriptor: CInt
   private let byteCount: Int64
+  private var isDirect = true
 
   /// - Throws: as `ReplicaFeed.readFile`.
   init(_ name: SegmentName, of log: PartitionLog) throws(StorageError) {
     guard let file = log.shared.withLock({ $0.segments.first { $0.name == name } }) else { throw .refused(.offsetOutOfRange) }
     guard file.currentPhase == .sealed else { throw .refused(.replicaNotAvailable) }
     // Whoever takes the partition's name later has the same paths. The file is not pinned: once it is open it may be unlinked.
-    let opened = log.backgroundWork.perform { Glibc.open(file.path, O_RDONLY | O_CLOEXEC) } ?? -1
+    let opened: CInt =
+      log.backgroundWork.perform { () -> CInt in
+        let direct = Glibc.open(file.path, O_RDONLY | O_CLOEXEC | DirectIO.openFlag)
+        return direct >= 0 ? direct : Glibc.open(file.path, O_RDONLY | O_CLOEXEC)
+      } ?? -1
     var status = stat()
     guard opened >= 0, fstat(opened, &status) == 0 else {
       let number = errno
@@ -29,24 +35,33 @@ final class SealedFile {
   // Nobody has locks on a file that is read as immutable.
   deinit { Glibc.close(descriptor) }
 
-  func read(at offset: Int64, maxBytes: Int) throws(StorageError) -> (bytes: [UInt8], total: Int64) {
+  /// - Returns: bytes of the whole file.
+  func read(at offset: Int64, maxBytes: Int, _ take: (UnsafeRawBufferPointer) -> Void) throws(StorageError) -> Int64 {
     guard !file.isGone else { throw .refused(.offsetOutOfRange) }
-    guard offset >= 0, maxBytes > 0, offset < byteCount else { return ([], byteCount) }
+    guard offset >= 0, maxBytes > 0, offset < byteCount else { return byteCount }
     let wanted = Int(min(Int64(maxBytes), byteCount - offset))
-    var failure: CInt = 0
-    let bytes = [UInt8](unsafeUninitializedCapacity: wanted) { room, count in
-      while count < wanted {
-        let read = pread(descriptor, room.baseAddress! + count, wanted - count, off_t(offset) + off_t(count))
-        if read == 0 { break }
-        if read > 0 {
-          count += read
-        } else if errno != EINTR {
-          failure = errno
-          break
-        }
+    let alignment = DirectIO.alignment
+    let skipped = Int(offset % Int64(alignment))
+    let begin = offset - Int64(skipped)
+    let room = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: (skipped + wanted + alignment - 1) / alignment * alignment, alignment: alignment)
+    defer { room.deallocate() }
+    var count = 0
+    while count < skipped + wanted {
+      // A part that is not aligned any more, such as the end of the file, is left to the page cache.
+      let read = pread(descriptor, room.baseAddress! + count, room.count - count, off_t(begin) + off_t(count))
+      if read > 0 {
+        count += read
+      } else if read < 0, errno == EINVAL, isDirect {
+        isDirect = false
+        _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~DirectIO.openFlag)
+      } else if read == 0 {
+        break
+      } else if errno != EINTR {
+        throw .system(call: "read", path: file.path, number: errno)
       }
     }
-    if failure != 0 { throw .system(call: "read", path: file.path, number: failure) }
-    return (bytes, byteCount)
+    take(UnsafeRawBufferPointer(rebasing: room[min(skipped, count)..<min(count, skipped + wanted)]))
+    return byteCount
   }
 }

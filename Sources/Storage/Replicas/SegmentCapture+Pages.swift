@@ -46,16 +46,25 @@ extension SegmentCapture {
         return lose("its first page is none")
       }
       place = SegmentPosition(header, page: statePage)
-      if !wasFolded { guard try findPlace() else { return false } }
+      if !wasFolded { guard try findPlace(database) else { return false } }
+      keptSums = try readKeptSums(database)
+      if keptSums == nil { try checkStructure(database) }
     }
     let end = min(firstPageCount, sums.pageCount + max(1, Self.hashedBytesMax / pageSize.bytes))
     database.expectSequentialRead(of: (end - sums.pageCount) * pageSize.bytes)
     defer { database.expectSequentialRead(of: 0) }
     while sums.pageCount < end {
-      try read(PageNumber(UInt32(sums.pageCount + 1)), database, into: room)
+      let number = PageNumber(UInt32(sums.pageCount + 1))
+      try read(number, database, into: room)
       sums.append(UnsafeRawBufferPointer(room))
+      if let keptSums, frames[number] == nil, number.rawValue <= keptSums.pageCount, number != pageSize.lockPage,
+        keptSums.hashes[sums.pageCount - 1] != sums.hashes[sums.pageCount - 1]
+      {
+        noteDamage("page \(number) is not what was written there")
+      }
     }
     guard sums.pageCount == firstPageCount else { return true }
+    keptSums = nil
     if !wasFolded { guard try isSameLog() else { return lose("its log was begun anew") } }
     isReady = true
     noteCaptured(upTo: position)
@@ -64,42 +73,50 @@ extension SegmentCapture {
 
   /// Goes to the place in the log behind `position`, and notes the frames in front of it.
   ///
+  /// While this node followed, a leader may have undone commits of it, so that sequences go back, and sent single pages anew, in commits that have
+  /// no position of their own. The last commit at `position` is the one: what this life has appended is behind it.
+  ///
   /// - Returns: false where it was lost.
-  private func findPlace() throws(StorageError) -> Bool {
+  private func findPlace(_ database: Connection) throws(StorageError) -> Bool {
     frames = [:]
     guard let file = try LogFile(file.path + "-wal"), case .success(let header) = try WALReader.header(read: file.read) else {
       return true
     }
-    var reader = WALReader(from: WALChain(header))
+    let start = WALReader(from: WALChain(header))
+    var reader = start
+    var passed: [PageNumber: Int] = [:]
+    var current = try foldedPosition(database)
+    var match: (reader: WALReader, frames: [PageNumber: Int])?
+    var hasEarlier = false
     while true {
-      let before = reader.chain
       switch try reader.next(read: file.read) {
       case .commit(let commit):
-        guard let found = try commitSequence(of: commit, file, header) else {
-          return lose("a commit of its log has no position")
-        }
-        if found > position.commitSequence {
-          log = (file, WALReader(from: before))
-          return true
-        }
-        for frame in commit.pages { frames[frame.page] = frame.index }
-        guard found == position.commitSequence else { continue }
-        log = (file, reader)
-        return true
+        current = try commitPosition(of: commit, file, header) ?? current
+        guard let found = current else { return lose("a commit of its log has no position") }
+        for frame in commit.pages { passed[frame.page] = frame.index }
+        if found == position { match = (reader, passed) } else if !position.canBecome(found) { hasEarlier = true }
       case .end(.restarted): return lose("its log was begun anew")
       case .end:
-        log = (file, reader)
-        return frames.isEmpty ? true : lose("its log ends in front of \(position)")
+        if let match {
+          frames = match.frames
+          log = (file, match.reader)
+          return true
+        }
+        // All of it was appended since, to a file that stands at the position.
+        log = (file, start)
+        return hasEarlier ? lose("its log ends in front of \(position)") : true
       }
     }
   }
 
-  private func commitSequence(of commit: WALCommit, _ file: LogFile, _ header: WALHeader) throws(StorageError) -> Int64? {
+  private func commitPosition(of commit: WALCommit, _ file: LogFile, _ header: WALHeader) throws(StorageError)
+    -> CommitPosition?
+  {
     guard let place, let frame = commit.pages.first(where: { $0.page == statePage }) else { return nil }
     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: pageSize.bytes, alignment: 16)
     defer { room.deallocate() }
     guard try file.read(Self.start(ofFrame: frame.index, header), room) == pageSize.bytes else { return nil }
-    return place.read(UnsafeRawBufferPointer(room))?.commitSequence
+    return place.read(UnsafeRawBufferPointer(room))
   }
 
   // Sets
@@ -114,7 +131,7 @@ extension SegmentCapture {
 
   /// One set of some of the next commits: each page travels once.
   private func captureNext(upTo target: CommitPosition, _ database: Connection) throws(StorageError) -> Bool {
-    if log == nil { guard try findPlace() else { return false } }
+    if log == nil { guard try findPlace(database) else { return false } }
     guard let file = log?.file else { return lose("its log is missing") }
     var changed: [PageNumber: Int] = [:]
     var pageCount = sums.pageCount

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Model
 internal import Pages
 internal import SQLite
@@ -35,11 +36,98 @@ extension SegmentCapture {
   /// - Parameter mayGoOn: called after each piece, with its bytes.
   /// - Throws: `.damaged`.
   func scrub(_ mayGoOn: (Int) -> Bool) throws(StorageError) {
+    try scrubLog()
+    if let damage = knownDamage { throw .damaged(damage) }
     var next = 1
     while let end = try scrubPiece(from: next) {
       guard mayGoOn((end - next) * pageSize.bytes) else { return }
       next = end
     }
+  }
+
+  /// Whether recovery would find what was captured: what is behind a damaged frame would be gone with the process.
+  private func scrubLog() throws(StorageError) {
+    work.lock()
+    defer { endWork() }
+    guard isReady, end == nil, damage == nil, let log else { return }
+    let known = log.reader.chain
+    if try log.file.hasFrames(known.frameCount, of: known.header) { return }
+    // A log that is begun anew has another header first.
+    for _ in 0..<3 {
+      if case .success(let header) = try WALReader.header(read: log.file.read) {
+        if header.salts != known.header.salts { return }
+        if try log.file.hasFrames(known.frameCount, of: known.header) { return }
+        if case .success(let again) = try WALReader.header(read: log.file.read), again.salts != known.header.salts { return }
+        break
+      }
+      usleep(20_000)
+    }
+    if isLetGo { return }
+    noteDamage("frames of its WAL are not what was written there")
+  }
+
+  /// The -wal may have been emptied, with all of it in the file: the log was closed, or the segment has a successor and is being sealed.
+  private var isLetGo: Bool { monitor.withLock { progress.isLogStale || progress.successor != nil || progress.end != nil } }
+
+  private var knownDamage: StorageDamage? {
+    work.lock()
+    defer { endWork() }
+    return end == nil ? damage : nil
+  }
+
+  // What an earlier life left
+
+  /// Where the file stands without its -wal.
+  func foldedPosition(_ database: Connection) throws(StorageError) -> CommitPosition? {
+    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: pageSize.bytes, alignment: 16)
+    defer { room.deallocate() }
+    try storage { () throws(SQLiteError) in
+      try database.readDatabaseFile(at: Int64(statePage.byteOffset(pageSize: pageSize)), into: room)
+    }
+    return place?.read(UnsafeRawBufferPointer(room))
+  }
+
+  /// The hashes of the pages in the file, where they were kept when it was folded last.
+  func readKeptSums(_ database: Connection) throws(StorageError) -> PageSums? {
+    guard let folded = try foldedPosition(database) else { return nil }
+    return KeptSums.read(of: file, at: folded, pageSize: pageSize.bytes)
+  }
+
+  /// A page that was not written by this life is not what was left in its place.
+  func noteDamage(_ reason: String) {
+    guard damage == nil, end == nil else { return }
+    damage = StorageDamage(file: file.path, baseOffset: nil, offset: nil, reason: reason)
+    store.scrub?.suspect(file)
+  }
+
+  /// Whether pages, where no hashes of them were kept, are at least those of a sound database.
+  func checkStructure(_ database: Connection) throws(StorageError) {
+    do throws(SQLiteError) {
+      let found = try database.text("PRAGMA integrity_check(1)")
+      if found != "ok" { noteDamage(found ?? "its structure cannot be read") }
+    } catch {
+      guard error.isCorruption else { throw .sqlite(error) }
+      noteDamage(error.message)
+    }
+  }
+
+  /// The hashes of all pages at the segment's end; nil where they are not known.
+  ///
+  /// - Precondition: nothing is committed to the segment any more.
+  var finalSums: PageSums? {
+    guard isComplete, work.tryLock() else { return nil }
+    defer { endWork() }
+    return isReady && damage == nil ? sums : nil
+  }
+
+  /// Keeps the hashes for a later life, where the file alone is what was captured.
+  ///
+  /// - Parameter position: of the file, all of whose -wal is in it.
+  func keepSums(at position: CommitPosition) {
+    guard work.tryLock() else { return }
+    defer { endWork() }
+    guard isReady, end == nil, damage == nil, self.position == position else { return }
+    try? KeptSums.write(sums, at: position, of: file)
   }
 
   private static let pagesAtOnce = 64
@@ -57,7 +145,7 @@ extension SegmentCapture {
         guard try !isSame(PageNumber(UInt32(number)), connection.connection) else { continue }
         // Once more: it may have been begun anew just now.
         guard try catchUp(connection.connection), self.end == nil, number <= sums.pageCount,
-          try !isSame(PageNumber(UInt32(number)), connection.connection), try isSameLog(), self.end == nil
+          try !isSame(PageNumber(UInt32(number)), connection.connection), try isSameLog(), self.end == nil, !isLetGo
         else { continue }
         return PageNumber(UInt32(number))
       }

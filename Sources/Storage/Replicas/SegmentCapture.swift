@@ -24,7 +24,7 @@ final class SegmentCapture: @unchecked Sendable {
   }
 
   /// How far the lane has come.
-  private struct Progress {
+  struct Progress {
     var committed: CommitPosition
     var captured: Int64
     var successor: SegmentCapture?
@@ -38,7 +38,7 @@ final class SegmentCapture: @unchecked Sendable {
     var departed: [ObjectIdentifier] = []
   }
 
-  private struct Listener {
+  struct Listener {
     let notify: @Sendable () -> Void
   }
 
@@ -47,8 +47,8 @@ final class SegmentCapture: @unchecked Sendable {
   /// The partition's when it began.
   let fenceCount: Int
   let store: StoreShared
-  private let monitor = Monitor()
-  private var progress: Progress
+  let monitor = Monitor()
+  private(set) var progress: Progress
   let work = Monitor()
 
   // Guarded by `work`.
@@ -67,6 +67,8 @@ final class SegmentCapture: @unchecked Sendable {
   var checkedUpTo: Int64
   /// The segment is damaged here: it may be given to who has nothing of it, but must not replace what others have.
   var damage: StorageDamage?
+  /// Hashes of the file's pages as an earlier life left them, while pages are hashed; nil where none were kept.
+  var keptSums: PageSums?
   var log: (file: LogFile, reader: WALReader)?
   /// The newest frame of each page in the -wal, up to `position`.
   var frames: [PageNumber: Int] = [:]

@@ -12,13 +12,17 @@ import urllib.request
 
 import kafka
 import replicas
+import scaling
 from checks import check, equal, finish, wait_until
 from cluster import ETCD, Cluster
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 from node import binary
+from onlookers import Question, look_at_file, segments
 
 NODES = (1, 2, 3)
+# librdkafka tries a commit three times within half a second, and then leaves it to the application; others do for longer.
+TRIED_AGAIN = {"COORDINATOR_LOAD_IN_PROGRESS"}
 SELECTOR = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 
 
@@ -28,9 +32,9 @@ class Load(threading.Thread):
     The offset is None where librdkafka has learned from a later batch's acknowledgement that an earlier one, whose answer was lost, is there.
     """
 
-    def __init__(self, bootstrap, topic, partitions):
+    def __init__(self, bootstrap, topic, partitions, size=0, pause=0.002):
         super().__init__(daemon=True)
-        self.topic, self.partitions = topic, partitions
+        self.topic, self.partitions, self.padding, self.pause = topic, partitions, "x" * size, pause
         self.acknowledged, self.errors, self.ends = [], [], threading.Event()
         self.producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "linger.ms": 5,
                                   "message.timeout.ms": 120_000, "log_level": 0})
@@ -45,7 +49,7 @@ class Load(threading.Thread):
     def run(self):
         number = 0
         while not self.ends.is_set():
-            self.producer.produce(self.topic, f"{self.topic} {number}".encode(), partition=number % self.partitions,
+            self.producer.produce(self.topic, f"{self.topic} {self.padding} {number}".encode(), partition=number % self.partitions,
                                   on_delivery=self.delivered)
             self.producer.poll(0)
             number += 1
@@ -60,9 +64,69 @@ class Load(threading.Thread):
     def end(self):
         self.ends.set()
         self.join(150)
-        equal(self.errors, [], "failed records")
+        assert not self.errors, f"failed records: {self.errors[:5]}"
         assert self.acknowledged, "nothing was acknowledged"
         return self.acknowledged
+
+
+class Member(threading.Thread):
+    """Reads a topic as the only member of a group, commits what it has read, and notes every error that it is given."""
+
+    def __init__(self, bootstrap, topic):
+        super().__init__(daemon=True)
+        self.topic, self.found, self.errors, self.commits, self.ends = topic, [], [], 0, threading.Event()
+        self.consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"members-of-{topic}", "auto.offset.reset": "earliest",
+                                  "enable.auto.commit": False, "log_level": 0})
+        self.consumer.subscribe([topic])
+        self.start()
+
+    def run(self):
+        while not self.ends.is_set():
+            for one in self.consumer.consume(500, 0.2):
+                if one.error():
+                    self.errors.append(str(one.error()))
+                else:
+                    self.found.append((one.partition(), one.offset(), one.value()))
+            try:
+                if self.found:
+                    self.consumer.commit(asynchronous=False)
+                    self.commits += 1
+            except KafkaException as error:
+                if error.args[0].name() not in ("_NO_OFFSET", *TRIED_AGAIN):
+                    self.errors.append(str(error))
+        self.consumer.close()
+
+    def end(self, count, seconds=60):
+        wait_until(lambda: len(self.found) >= count, seconds, f"the group has read {count} records")
+        self.ends.set()
+        self.join(30)
+        equal(self.errors, [], f"errors of the group's member: {self.errors[:3]}")
+        assert self.commits > 3, f"{self.commits} commits"
+        return self.found
+
+
+class Loop(threading.Thread):
+    """Calls `look` over and over until `end`, which raises what that raised."""
+
+    def __init__(self, look):
+        super().__init__(daemon=True)
+        self.look, self.rounds, self.failure, self.ends = look, 0, None, threading.Event()
+        self.start()
+
+    def run(self):
+        try:
+            while not self.ends.is_set():
+                self.look()
+                self.rounds += 1
+        except Exception as error:
+            self.failure = error
+
+    def end(self, rounds):
+        wait_until(lambda: self.failure or self.rounds >= rounds, 60, f"{rounds} rounds")
+        self.ends.set()
+        self.join(60)
+        if self.failure:
+            raise self.failure
 
 
 def same_records(found, sent, what):
@@ -132,6 +196,23 @@ class World:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
+
+
+    def psql(self, name, sql):
+        host, port = self.cluster.address(name, "postgres").rsplit(":", 1)
+        done = subprocess.run(["psql", "-XAtF", " ", "-c", sql], capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "PGHOST": host, "PGPORT": port, "PGUSER": "ada", "PGDATABASE": "quire"})
+        equal(done.returncode, 0, done.stderr)
+        return [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+
+
+def held_open(path, seconds):
+    """A `sqlite3` process that holds a read transaction for so long; what it counted in it at both ends."""
+    count = "SELECT coalesce(max(last_offset), -1) FROM record_batch;"
+    done = subprocess.run(["sqlite3", "-batch", str(path)], input=f"BEGIN;\n{count}\n.shell sleep {seconds}\n{count}\nCOMMIT;\n{count}\n",
+                          capture_output=True, text=True, timeout=60)
+    equal(done.stderr, "", "sqlite3")
+    return list(map(int, done.stdout.split()))
 
 
 def checks(world):
@@ -225,10 +306,30 @@ def checks(world):
             found = world.admin.describe_configs([ConfigResource(ResourceType.BROKER, str(name))])
             for future in found.values():
                 equal(future.result()["broker.rack"].value, f"rack-{name}")
-    with check("the databases of replicas are the same, page for page, at the same commit"):
-        compared, problems = replicas.check_identical(cluster, lambda _: None)
-        assert not problems, "\n".join(problems)
-        assert compared >= 12, f"{compared} pairs were compared"
+    with check("psql on a follower, and sqlite3 on its files, see each commit whole while its pages are applied"):
+        world.create("watched", num_partitions=2, replica_assignment=[[1, 2, 3], [2, 1, 3]], config={"segment.bytes": "50000"})
+        world.in_sync("watched")
+        load = Load(world.bootstrap, "watched", 2, 300)
+        load.goes_on()
+        question, places = Question("watched"), []
+        loops = [
+            Loop(lambda: question.judge(3, 1, world.psql(
+                3, 'SELECT partition, count(*), min("offset"), max("offset") FROM watched GROUP BY partition'))),
+            Loop(lambda: places.append(look_at_file(segments(cluster.data(3) / "topics" / "watched-0")[-1])))]
+        before, still, after = held_open(segments(cluster.data(3) / "topics" / "watched-1")[-1], 1)
+        equal(still, before, "the end of the log in one transaction")
+        assert after > before, "nothing was applied beside a transaction that reads"
+        for loop in loops:
+            loop.end(10)
+        known = [place for place in places if place]
+        equal(known, sorted(known), "positions of the follower's files")
+        assert known[-1] > known[0], known
+        wait_until(lambda: len(segments(cluster.data(3) / "topics" / "watched-0")) > 1, 60, "a segment has a successor")
+        sent = load.end()
+        same_records(world.read("watched", len(sent)), sent, "record")
+        wait_until(lambda: sum(row[1] for row in world.psql(3, "SELECT partition, count(*) FROM watched GROUP BY partition"))
+                   == len(sent), 30, "psql has every record")
+        equal([len(part.isrs) for part in world.partitions("watched").values()], [3, 3], "replicas in sync")
     with check("a topic that is deleted is gone from every node"):
         for future in world.admin.delete_topics(["rolled"]).values():
             future.result()
@@ -248,6 +349,37 @@ def checks(world):
         text = refusal(cluster.data(3), "--node-id", "3", "--etcd", cluster.etcd_url, "--set", "quire.etcd.prefix=/another/")
         assert "belongs to the cluster" in text, text
         cluster.start(3)
+    with check("a fourth node gets its share under load, and another gives up its own and leaves: no client sees an error"):
+        world.create("scaled", num_partitions=6, replication_factor=3, config={"min.insync.replicas": "2"})
+        world.in_sync("scaled")
+        load, member = Load(world.bootstrap, "scaled", 6), Member(world.bootstrap, "scaled")
+        load.goes_on()
+        cluster.add()
+        placed = {number: part.replicas for number, part in world.partitions("scaled").items()}
+        plan = scaling.quire(cluster, "rebalance")
+        assert plan.returncode == 0 and "to copy" in plan.stdout and "--execute carries it out" in plan.stderr, plan
+        equal({number: part.replicas for number, part in world.partitions("scaled").items()}, placed, "replicas after a plan")
+        for arguments in (("rebalance",), ("drain", "2")):
+            done = scaling.quire(cluster, *arguments, "--execute", seconds=90)
+            assert done.returncode == 0 and "moved" in done.stderr, done
+        load.goes_on()
+        for topic in ("scaled", "plays", "watched"):
+            world.in_sync(topic)
+            for number, part in world.partitions(topic).items():
+                equal(sorted(part.replicas), [1, 3, 4], f"replicas of {topic}-{number}")
+        wait_until(lambda: 4 in {part.leader for part in world.partitions("scaled").values()}, 60, "the new node leads something")
+        for part in ("topics", "coordinator"):
+            wait_until(lambda: not [path for path in (cluster.data(2) / part).glob("*/") if "~" not in path.name], 30,
+                       "a drained node has nothing more")
+        cluster.forget(2)
+        load.goes_on()
+        sent = load.end()
+        same_records(member.end(len(sent)), sent, "record of the group")
+        same_records(world.read("scaled", len(sent)), sent, "record")
+    with check("the databases of replicas are the same, page for page, at the same commit"):
+        compared, problems = replicas.check_identical(cluster, lambda _: None)
+        assert not problems, "\n".join(problems)
+        assert compared >= 12, f"{compared} pairs were compared"
 
 
 def main():
@@ -256,13 +388,13 @@ def main():
     with tempfile.TemporaryDirectory(prefix="quire-cluster-") as directory:
         cluster = Cluster(pathlib.Path(directory), loopback=True, settings=[
             f"replica.selector.class={SELECTOR}", "group.initial.rebalance.delay.ms=0"])
-        cluster.environment = {name: {"QUIRE_BROKER_RACK": f"rack-{name}"} for name in NODES}
+        cluster.environment = {name: {"QUIRE_BROKER_RACK": f"rack-{name}"} for name in (*NODES, 4)}
         with cluster:
             try:
                 checks(World(cluster))
             finally:
                 if os.environ.get("QUIRE_KEEP_LOGS"):
-                    for name in (*NODES, ETCD):
+                    for name in (*NODES, 4, ETCD):
                         pathlib.Path(os.environ["QUIRE_KEEP_LOGS"], f"{name}.log").write_text(cluster.log_text(name))
     finish()
 
