@@ -193,6 +193,8 @@ extension CoordinationSimulation {
   mutating func elect() {
     let candidates = nodes.indices.filter { nodes[$0].isUp }
     guard let next = candidates.randomElement(using: &random) else { return schedule(100, .elect) }
+    // It is in sync, which it is as a follower: it has heard who led until now.
+    if next != leader { hear(next, leader, epoch) }
     let tail = nodes[leader].tail.filter { $0.epoch == epoch }
     // The next one may have got some of it before; what the leader itself has stays, where it leads on.
     let kept = next == leader ? tail.count : Int.random(in: 0...tail.count, using: &random)
