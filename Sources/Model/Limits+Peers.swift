@@ -19,7 +19,7 @@ extension Limits {
   /// Page hashes that arrive at once over one connection; a follower sends those of one database after the other.
   public static let peerArrivingHashesMax = 2 * peerPageHashesMax
   /// Bytes of a file that are asked for at once.
-  public static let peerFilePieceBytes = 1 << 20
+  public static let peerFilePieceBytes = 4 << 20
   /// Such pieces that a follower asks for before the first of them has come, of one partition.
   public static let peerFilesUnderWayMax = 2
   /// Partitions that one follower follows over one connection; each costs its leader about 1 KiB.

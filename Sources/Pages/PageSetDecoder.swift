@@ -72,7 +72,8 @@ public struct PageSetDecoder {
     header = nil
     var bytes: [UInt8] = []
     swap(&bytes, &payload)
-    guard bytes.withUnsafeBytes({ XXH64.of($0) }) == promised.hash else { throw .notPageSet("the hash of its entries is wrong") }
+    let hash = bytes.withUnsafeBytes { XXH64.of($0) }
+    guard hash == promised.hash else { throw .notPageSet("the hash of its entries is wrong") }
     return try PageSet(fields, entryCount: promised.entryCount, payload: bytes, hash: promised.hash)
   }
 }

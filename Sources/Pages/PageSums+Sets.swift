@@ -121,7 +121,9 @@ struct PageSetWriter {
     }
     // A page that is mostly empty. Worth a try only where there are zeros at all: free space is in front of the cells.
     limit -= limit / 8
-    if PageDelta.hasZeros(page), PageDelta.append(from: nil, to: page, limit: limit, to: &payload) { return end(start, .zeroDelta) }
+    if PageDelta.hasZeros(page), PageDelta.append(from: nil, to: page, limit: limit, to: &payload) {
+      return end(start, .zeroDelta)
+    }
     payload.append(contentsOf: page)
     end(start, .whole)
   }

@@ -313,7 +313,7 @@ public final class FrameAppender {
     if code != SQLITE_OK { throw SQLiteError(code: code, message: "\(path): page \(page) cannot be read") }
   }
 
-  /// Lends the connection, to look at the rows. Between appends only; whatever `body` prepares must be gone when it returns.
+  /// Lends the connection, to look at the rows. Between appends only; what `body` prepares must be reset when it returns, and gone before `close`.
   public func withConnection<R>(_ body: (Connection) throws(SQLiteError) -> R) throws(SQLiteError) -> R {
     precondition(open == nil, "rows are read between appends")
     return try body(connection)

@@ -47,7 +47,9 @@ public protocol ReplicaSink: AnyObject, Sendable {
   func raiseHighWatermark(to offset: Offset)
   func pageHashes(segmentBase: Int64) throws(SinkError) -> [UInt64]
   /// The last call for a file checks the whole of it.
-  func writeFile(base: Int64, generation: Int64, offset: Int64, totalBytes: Int64, _ bytes: UnsafeRawBufferPointer) throws(SinkError)
+  func writeFile(
+    base: Int64, generation: Int64, offset: Int64, totalBytes: Int64, _ bytes: UnsafeRawBufferPointer
+  ) throws(SinkError)
   /// The last call.
   func close()
 }

@@ -59,11 +59,17 @@ enum SegmentSQL {
   static func load(
     _ connection: Connection, withProducers: Bool = true
   ) throws(SQLiteError) -> (state: PartitionState, extent: ActiveExtent)? {
-    let row = try connection.prepare(
-      """
-      SELECT topic_id, topic, partition, base_offset, generation, log_start_offset, leader_epoch, commit_sequence, batch_bytes,
-        min_timestamp, first_append_ms FROM partition_state
-      """)
+    let statements = try StateStatements(connection)
+    defer { statements.finalize() }
+    guard var found = try load(statements) else { return nil }
+    if withProducers { found.state.producers = try producers(connection) }
+    return found
+  }
+
+  /// The same without its producers, for who looks again and again.
+  static func load(_ statements: StateStatements) throws(SQLiteError) -> (state: PartitionState, extent: ActiveExtent)? {
+    defer { statements.reset() }
+    let row = statements.state
     guard try row.step(), let topicID = TopicID(bytes: row.blob(at: 0)) else { return nil }
     var state = PartitionState(
       topicID: topicID,
@@ -73,25 +79,19 @@ enum SegmentSQL {
     var extent = ActiveExtent(
       endOffset: state.baseOffset, batchBytes: try sound(row, 8), minTimestamp: row.integer(at: 9),
       firstAppendMilliseconds: row.isNull(at: 10) ? nil : try sound(row, 10))
-    let last = try connection.prepare(
-      "SELECT last_offset, running_max_timestamp FROM record_batch ORDER BY base_offset DESC LIMIT 1")
+    let last = statements.lastBatch
     if state.isCoordinator {
       extent.endOffset = state.commitSequence
     } else if try last.step() {
       extent.endOffset = try sound(last, 0) + 1
       extent.maxTimestamp = last.integer(at: 1)
     }
-    if withProducers { state.producers = try producers(connection) }
-    let epochs = try connection.prepare("SELECT epoch, start_offset FROM leader_epoch ORDER BY epoch")
+    let epochs = statements.epochs
     while try epochs.step() {
       state.epochs.append(
         EpochStart(epoch: Int32(truncatingIfNeeded: epochs.integer(at: 0)), startOffset: epochs.integer(at: 1)))
     }
-    let segments = try connection.prepare(
-      """
-      SELECT base_offset, end_offset, generation, batch_bytes, min_timestamp, max_timestamp, file_bytes, file_hash
-      FROM segment ORDER BY base_offset
-      """)
+    let segments = statements.segments
     while try segments.step() {
       var record = SegmentRecord(
         baseOffset: try sound(segments, 0), endOffset: try sound(segments, 1), generation: try sound(segments, 2),
@@ -116,4 +116,35 @@ enum SegmentSQL {
     }
     return found
   }
+}
+
+/// What reads a segment's state, prepared.
+///
+/// - Precondition: `finalize` comes before its connection is closed.
+struct StateStatements {
+  let state: Statement
+  let lastBatch: Statement
+  let epochs: Statement
+  let segments: Statement
+
+  init(_ connection: Connection) throws(SQLiteError) {
+    state = try connection.prepare(
+      """
+      SELECT topic_id, topic, partition, base_offset, generation, log_start_offset, leader_epoch, commit_sequence, batch_bytes,
+        min_timestamp, first_append_ms FROM partition_state
+      """)
+    lastBatch = try connection.prepare(
+      "SELECT last_offset, running_max_timestamp FROM record_batch ORDER BY base_offset DESC LIMIT 1")
+    epochs = try connection.prepare("SELECT epoch, start_offset FROM leader_epoch ORDER BY epoch")
+    segments = try connection.prepare(
+      """
+      SELECT base_offset, end_offset, generation, batch_bytes, min_timestamp, max_timestamp, file_bytes, file_hash
+      FROM segment ORDER BY base_offset
+      """)
+  }
+
+  /// Ends their read transactions.
+  func reset() { for statement in [state, lastBatch, epochs, segments] { statement.reset() } }
+
+  func finalize() { for statement in [state, lastBatch, epochs, segments] { statement.finalize() } }
 }

@@ -10,6 +10,8 @@ final class FollowerSegment {
   private let databases: OpenDatabases
   /// Nil while the partition rests: what is known of it stays.
   private var opened: FrameAppender?
+  /// Of its connection, for looking at the rows after each sync.
+  private var statements: StateStatements?
   /// Monotonic nanoseconds.
   private var lastUse: Int64
   /// As of the last set that was applied.
@@ -45,7 +47,8 @@ final class FollowerSegment {
         // A reader of ours may have kept in memory what the file does not have any more.
         guard try Self.isLogWhole(appender, file) else {
           throw .damaged(
-            StorageDamage(file: file.path + "-wal", baseOffset: nil, offset: nil, reason: "its frames are not what was written"))
+            StorageDamage(file: file.path + "-wal", baseOffset: nil, offset: nil, reason: "its frames are not what was written")
+          )
         }
       }
       // Its -wal is a new name, whoever made it.
@@ -67,6 +70,8 @@ final class FollowerSegment {
   /// Lets go of the database; it is opened again when it is needed.
   func close() {
     guard let opened else { return }
+    statements?.finalize()
+    statements = nil
     opened.close()
     self.opened = nil
     databases.noteClosed()
@@ -133,11 +138,12 @@ final class FollowerSegment {
         try SegmentSQL.load(connection, withProducers: false)
       }
     }
-    guard let found else {
-      throw .damaged(
-        StorageDamage(file: file.path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
-    }
+    guard let found else { throw stateless(file) }
     return found
+  }
+
+  private static func stateless(_ file: SegmentFile) -> StorageError {
+    .damaged(StorageDamage(file: file.path, baseOffset: nil, offset: nil, reason: "the segment has no partition state"))
   }
 
   /// - Throws: the segment is not the one its name says, or of another log.
@@ -164,7 +170,13 @@ final class FollowerSegment {
   /// - Throws: they are not such that this segment can go on; then nothing less than every page will mend it.
   func look(of log: PartitionLog) throws(StorageError) {
     let appender = try storage { () throws(SQLiteError) in try self.appender() }
-    let (state, extent) = try Self.load(appender, file)
+    let found = try storage { () throws(SQLiteError) in
+      try appender.withConnection { connection throws(SQLiteError) in
+        if statements == nil { statements = try StateStatements(connection) }
+        return try SegmentSQL.load(statements!)
+      }
+    }
+    guard let (state, extent) = found else { throw Self.stateless(file) }
     try Self.check(state, file, of: log)
     guard Self.position(of: state) == position else {
       let words = "its rows stand at \(Self.position(of: state)), the page sets at \(position)"
