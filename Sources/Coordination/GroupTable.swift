@@ -149,7 +149,7 @@ public struct GroupTable: Sendable {
     switch event {
     case .read(let groupID, let look):
       if let groupID, isUndurable(groupID) {
-        deferred.append(event)
+        putOff(event)
       } else {
         look(.success(durable))
       }
@@ -165,14 +165,18 @@ public struct GroupTable: Sendable {
       if let answer = undisputedAnswer(toHeartbeatOf: member, generationID, in: groupID, now) {
         reply(.heartbeat(answer))
       } else if underWay?.before[groupID] != nil {
-        deferred.append(event)
+        putOff(event)
       } else {
         enqueue(.heartbeat(member, generationID: generationID), of: groupID, reply, now)
       }
     case .request(let groupID, let request, let reply):
-      if underWay?.before[groupID] != nil { return deferred.append(event) }
+      if underWay?.before[groupID] != nil { return putOff(event) }
       perform(request, of: groupID, reply, now)
     }
+  }
+
+  private mutating func putOff(_ event: CoordinatorEvent) {
+    if deferred.count < Limits.coordinatorQueueMax { deferred.append(event) } else { event.refuse(.coordinatorNotAvailable) }
   }
 
   /// A round has ended: goes on with what has waited for it.

@@ -5,11 +5,13 @@ import Metadata
 import Model
 import NIOCore
 import Query
+import Storage
 
 /// The node as the system tables of SQL show it.
 struct NodeView: NodeFacts {
   let nodeID: NodeID
   let cluster: any ClusterStore
+  let store: LogStore
   let coordinator: GroupCoordinator
   let view: ClusterView
   /// Whose promises the coordinator's answers are waited for with: on a read thread, never on a loop.
@@ -23,10 +25,20 @@ struct NodeView: NodeFacts {
     guard let groups = try? promise.futureResult.wait() else {
       throw HistoryError(.unavailable, "the coordinator of the consumer groups has no time for questions")
     }
-    return groups.map { Self.facts($0) }
+    let led = groups.map { Self.facts($0, nodeID) }
+    do throws(StorageError) {
+      // Of the others there is what has come here; one that has just moved is not told twice.
+      let known = Set(led.map(\.groupID))
+      return led
+        + (try store.followedGroups(shardCount: Limits.coordinatorShardCount)).filter { !known.contains($0.groupID) }.map {
+          var facts = GroupFacts($0)
+          facts.coordinator = coordinator.coordinator(of: $0.groupID)
+          return facts
+        }
+    } catch { throw HistoryError(.unavailable, "the groups that other nodes coordinate cannot be read: \(error)") }
   }
 
-  private static func facts(_ group: GroupOverview) -> GroupFacts {
+  private static func facts(_ group: GroupOverview, _ coordinator: NodeID) -> GroupFacts {
     GroupFacts(
       groupID: group.description.groupID, state: group.description.state.rawValue,
       protocolType: group.description.protocolType, protocolName: group.description.protocolName,
@@ -41,7 +53,7 @@ struct NodeView: NodeFacts {
         GroupFacts.CommittedOffset(
           partition: $0.key, offset: $0.value.offset, leaderEpoch: $0.value.leaderEpoch, metadata: $0.value.metadata,
           commitTimestamp: $0.value.commitTimestamp)
-      })
+      }, coordinator: coordinator)
   }
 
   func clusterFacts() -> ClusterFacts { view.facts() }

@@ -11,7 +11,7 @@ import Storage
 /// Where the cluster's image is, and what this node is among others.
 extension RunningNode {
   /// How long a node that starts waits for etcd.
-  private static let etcdPatience = Duration.seconds(60)
+  fileprivate static let etcdPatience = Duration.seconds(60)
 
   /// - Throws: `NodeStartError`; nothing is open.
   static func openCluster(
@@ -142,11 +142,23 @@ struct ClusterPart: Sendable {
       peer: port.address)
     // Whoever ended in order is elected first.
     node.isRecovering = !store.closedCleanly
-    do { try await cluster.register(node) } catch {
+    do { try await register(node, with: cluster) } catch {
       await port.stop()
       throw NodeStartError(.environment, "the node cannot join the cluster: \(error)")
     }
     return ClusterPart(port: port, links: links, keeper: keeper, cluster: cluster, node: node, logger: logger)
+  }
+
+  /// etcd may go away between any two steps of a start.
+  private static func register(_ node: NodeImage, with cluster: any ClusterStore) async throws {
+    let deadline = ContinuousClock.now + RunningNode.etcdPatience
+    while true {
+      do throws(ClusterError) { return try await cluster.register(node) } catch {
+        let mayComeBack = error.errorCode == .brokerNotAvailable || error.errorCode == .requestTimedOut
+        guard mayComeBack, ContinuousClock.now < deadline else { throw error }
+      }
+      try await Task.sleep(for: .milliseconds(500))
+    }
   }
 
   /// Takes the roles that the cluster gives this node. Where its last end was not in order it stands back in elections, until what it follows was

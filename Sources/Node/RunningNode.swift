@@ -220,7 +220,7 @@ struct RunningNode {
   /// What SQL is asked of, by every door.
   private var catalog: any HistoryCatalog {
     let view = NodeView(
-      nodeID: configuration.nodeID, cluster: cluster, coordinator: groups, view: clusterView, group: group)
+      nodeID: configuration.nodeID, cluster: cluster, store: store, coordinator: groups, view: clusterView, group: group)
     let local = StoreCatalog(store, node: view, queries: queries, indexes: indexFiles)
     return others == nil ? local : ClusterCatalog(local: local, store: store, cluster: cluster)
   }

@@ -1,4 +1,4 @@
-internal import Coordination
+public import Coordination
 public import Indexes
 public import Model
 public import Storage
@@ -134,7 +134,7 @@ public struct SegmentCatalog: HistoryCatalog {
 
 extension GroupFacts {
   /// A group as it is on disk. Who is in it now, and what each reads, only the node knows.
-  init(_ stored: StoredGroup) {
+  public init(_ stored: StoredGroup) {
     self.init(
       groupID: stored.groupID, state: nil, protocolType: stored.snapshot?.protocolType ?? "",
       protocolName: stored.snapshot?.protocolName ?? "", generationID: stored.snapshot?.generationID ?? 0,

@@ -139,6 +139,10 @@ public struct LeaderReplica: Sendable {
     }
   }
 
+  /// What a follower has said counts no more: it begins anew, perhaps with less. Until it says something it neither raises the high watermark
+  /// nor joins the in-sync set; in which it stays for as long as it may lag.
+  public mutating func forget(_ node: NodeID) { followers[node]?.durableEnd = nil }
+
   /// A node's session with the cluster began or ended.
   public mutating func session(of node: NodeID, isAlive: Bool, now: TimestampMilliseconds) -> [Action] {
     guard followers[node] != nil else { return [] }

@@ -12,7 +12,8 @@ enum NodeDatabaseDamage {
     guard FileSystem.exists(topics), try FileSystem.list(topics).contains(where: { !$0.hasPrefix(LogStore.gravePrefix) }) else {
       return
     }
-    throw damaged(path, FileSystem.exists(path) ? "it is empty, and there are partitions" : "it is gone, and there are partitions")
+    throw damaged(
+      path, FileSystem.exists(path) ? "it is empty, and there are partitions" : "it is gone, and there are partitions")
   }
 
   static func checkStructure(_ connection: Connection) throws(StorageError) {

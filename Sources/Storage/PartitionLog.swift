@@ -39,6 +39,8 @@ public final class PartitionLog: Sendable {
     var isReplica = false
     /// This node leads, and a file of the log was found damaged.
     var isDamaged = false
+    /// Of a replica: a leader had the same pages, in this life.
+    var isHistoryConfirmed = false
     /// What an earlier life knew to be replicated counts no more: the cluster goes on with a replica that had less.
     var isLossAccepted = false
     /// Up to where readers of this node have seen the log.
@@ -83,7 +85,9 @@ public final class PartitionLog: Sendable {
 
   /// Below it everything was replicated once: an earlier life, or this one, showed it to readers.
   var knownHighWatermark: Offset? {
-    let (seen, isLossAccepted) = shared.withLock { ($0.seen ?? ($0.isLossAccepted ? $0.offsets?.highWatermark : nil), $0.isLossAccepted) }
+    let (seen, isLossAccepted) = shared.withLock {
+      ($0.seen ?? ($0.isLossAccepted ? $0.offsets?.highWatermark : nil), $0.isLossAccepted)
+    }
     if isLossAccepted { return seen }
     return seen.map { max($0, checkpointed ?? $0) } ?? checkpointed
   }

@@ -28,6 +28,8 @@ final class PartitionWriter {
   var replicas: PartitionReplicas?
   /// Feeds that are open, by their followers.
   var followers: [NodeID: Int] = [:]
+  /// Of each follower the feed that began last: only what is said on that counts.
+  var newestFeeds: [NodeID: FeedIdentity] = [:]
   /// What failed the partition's part of the group that is being built.
   var groupFailure: StorageError?
   /// Nil where nothing was refused that comes again.

@@ -172,7 +172,9 @@ enum FileHash {
       let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
       if count < 0 {
         if errno == EINTR { continue }
-        if errno == EINVAL, passingCache, size == 0 { return try compute(path, passingCache: false, each: each, mayGoOn: mayGoOn) }
+        if errno == EINVAL, passingCache, size == 0 {
+          return try compute(path, passingCache: false, each: each, mayGoOn: mayGoOn)
+        }
         throw .system(call: "read", path: path, number: errno)
       }
       if count == 0 { return SegmentRecord.Seal(fileBytes: size, hash: hash.value) }

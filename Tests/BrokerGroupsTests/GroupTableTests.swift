@@ -96,7 +96,8 @@ struct GroupTableTests {
   func volatileRounds() throws {
     var table = table()
     let answers = answers
-    settle(&table, [heartbeat("a"), .read(groupID: nil) { answers.add("looked at \((try? $0.get())?.all.count ?? -1)") }], now: 0)
+    settle(
+      &table, [heartbeat("a"), .read(groupID: nil) { answers.add("looked at \((try? $0.get())?.all.count ?? -1)") }], now: 0)
     #expect(answers.take() == ["heartbeat a: UNKNOWN_MEMBER_ID", "looked at 0"])
     #expect(disk.rounds.isEmpty)
   }
@@ -205,10 +206,12 @@ struct GroupTableTests {
     let look = { (name: String?) in
       CoordinatorEvent.read(groupID: name) { found in
         let groups = try? found.get()
-        answers.add("\(name ?? "all"): \(name.flatMap { groups?[$0]?.offsets.values.first?.offset } ?? -1) of \(groups?.all.count ?? -1)")
+        answers.add(
+          "\(name ?? "all"): \(name.flatMap { groups?[$0]?.offsets.values.first?.offset } ?? -1) of \(groups?.all.count ?? -1)")
       }
     }
-    #expect(table.settle([join("c", of: "h"), commit(["t"], of: "i"), look(nil), look("h"), look("g"), look("i")], now: 2).isEmpty)
+    #expect(
+      table.settle([join("c", of: "h"), commit(["t"], of: "i"), look(nil), look("h"), look("g"), look("i")], now: 2).isEmpty)
     #expect(answers.take() == ["all: -1 of 2", "h: -1 of 2"])
     #expect(table.settle([], now: 2).isEmpty)
     #expect(answers.take() == ["join c: NONE 1"])
@@ -237,7 +240,8 @@ struct GroupTableTests {
     table.ended(UnappliedChanges(answer: .notCoordinator, isOutcomeKnown: false, cause: MemoryPersistence.Failure()), now: 4)
     #expect(
       answers.take() == [
-        "sync b: NOT_COORDINATOR", "sync a: NOT_COORDINATOR", "commit: [\"t-0 NOT_COORDINATOR\"]", "sync a: NOT_COORDINATOR", "looked",
+        "sync b: NOT_COORDINATOR", "sync a: NOT_COORDINATOR", "commit: [\"t-0 NOT_COORDINATOR\"]", "sync a: NOT_COORDINATOR",
+        "looked",
       ])
     #expect(table.unfinishedTopics == ["u", "v"])
   }

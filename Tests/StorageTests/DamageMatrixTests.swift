@@ -172,14 +172,14 @@ enum DamagedNode: String, CaseIterable, Sendable {
     let words = "\(damage) on \(place)"
     try withTemporaryDirectory { directory in
       try copyTree(base, to: directory + "/case")
-      let case_ = directory + "/case"
-      let (leaderFiles, followerFiles) = ("\(case_)/leader/data/topics/plays-0", "\(case_)/follower/data/topics/plays-0")
+      let caseDirectory = directory + "/case"
+      let (leaderFiles, followerFiles) = ("\(caseDirectory)/leader/data/topics/plays-0", "\(caseDirectory)/follower/data/topics/plays-0")
       switch place {
       case .startingFollower: guard try damage.happen(to: followerFiles) else { return }
       case .startingLeader, .formerLeader: guard try damage.happen(to: leaderFiles) else { return }
       default: break
       }
-      let nodes = try Nodes(case_)
+      let nodes = try Nodes(caseDirectory)
       var epoch: Int32 = 2
       if place == .formerLeader {
         try nodes.handOver(epoch)
@@ -249,12 +249,18 @@ enum DamagedNode: String, CaseIterable, Sendable {
     }
     for frame in 0..<6 { all += [0, 24, 5000].map { FileDamage(file: .log, kind: .flip(page: frame, at: $0)) } }
     for file in [FileDamage.File.sealed, .active, .log] {
-      all += [.cut(bytes: 1), .cut(bytes: 8192), .cut(bytes: 12_000), .keep(bytes: 0), .keep(bytes: 100), .keep(bytes: 8192), .missing].map {
+      all += [
+        .cut(bytes: 1), .cut(bytes: 8192), .cut(bytes: 12_000), .keep(bytes: 0), .keep(bytes: 100), .keep(bytes: 8192),
+        .missing,
+      ].map {
         FileDamage(file: file, kind: $0)
       }
     }
     all.append(FileDamage(file: .log, kind: .flip(page: 0, at: -20)))
-    all += [FileDamage(file: .sums, kind: .flip(page: 0, at: 60)), FileDamage(file: .sums, kind: .keep(bytes: 10)), FileDamage(file: .sums, kind: .missing)]
+    all += [
+      FileDamage(file: .sums, kind: .flip(page: 0, at: 60)), FileDamage(file: .sums, kind: .keep(bytes: 10)),
+      FileDamage(file: .sums, kind: .missing),
+    ]
     return all
   }()
 

@@ -105,8 +105,9 @@ final class Link {
     try copyFiles()
     let names = try leader.segmentNames()
     let (ours, theirs) = (leader.partitionDirectory(), follower.partitionDirectory())
+    // With the last seal the leader has nothing more to write by itself.
     guard try follower.segmentNames() == names, replica.wantedFiles.isEmpty,
-      follower.log().offsets == leader.log().offsets
+      follower.log().offsets == leader.log().offsets, try Pair.sealed(leader).count == names.count - 1
     else { return false }
     return names.dropLast().allSatisfy { name in
       !fileExists("\(ours)/\(name)-wal") && !fileExists("\(theirs)/\(name)-wal")

@@ -80,7 +80,10 @@ private let filler = String(repeating: "l", count: 300)
     try withLossyLeader(kept: kept, count: count, segmentBytes: segmentBytes) { leader, follower, link in
       follower.store.setOutOfSync([TestStore.name()])
       #expect(try eventually { try link.isSame() }, "\(link.words)")
-      #expect(try eventually { try link.isSame() && leader.highWatermark == Int64(kept + 5) && follower.highWatermark == Int64(kept + 5) })
+      #expect(
+        try eventually {
+          try link.isSame() && leader.highWatermark == Int64(kept + 5) && follower.highWatermark == Int64(kept + 5)
+        })
       let values = (0..<kept).map { "both \($0) " + filler } + (0..<5).map { "other \($0) " + filler }
       #expect(try follower.readAll(from: 0).map(\.value) == values)
       link.close()
@@ -111,7 +114,8 @@ private let filler = String(repeating: "l", count: 300)
   private func damage(_ how: String, _ path: String) throws {
     switch how {
     case "its first page": try #require(system("printf 'x' | dd of='\(path)' bs=1 seek=3 conv=notrunc status=none") == 0)
-    case "its schema": try #require(system("head -c 3000 /dev/zero | dd of='\(path)' bs=1 seek=1000 conv=notrunc status=none") == 0)
+    case "its schema":
+      try #require(system("head -c 3000 /dev/zero | dd of='\(path)' bs=1 seek=1000 conv=notrunc status=none") == 0)
     case "its end": try #require(system("truncate -s 6000 '\(path)'") == 0)
     case "all of it": try #require(system("truncate -s 0 '\(path)'") == 0)
     default: try #require(unlink(path) == 0)

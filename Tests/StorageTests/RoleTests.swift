@@ -224,6 +224,63 @@ func withNodes(
     }
   }
 
+  @Test("a follower that has everything before the leader is told of it gets in sync, though nothing is appended any more")
+  func early() throws {
+    try withNodes(2) { nodes in
+      let (one, two) = (nodes[0], nodes[1])
+      let proposals = Proposals()
+      proposals.hear(one)
+      try one.lead(1, [1])
+      try one.append(["a"])
+      let link = try Link(one, two)
+      #expect(
+        try eventually {
+          try link.pump()
+          return two.highWatermark == 1
+        })
+      #expect(proposals.all.isEmpty)
+      try one.lead(1, [1, 2], inSync: [1])
+      #expect(eventually { proposals.last == [1, 2] })
+      link.close()
+    }
+  }
+
+  @Test("what a follower said on an earlier connection does not make it in sync: it may come back with nothing")
+  func forgotten() throws {
+    try withNodes(2) { nodes in
+      let (one, two) = (nodes[0], nodes[1])
+      let proposals = Proposals()
+      proposals.hear(one)
+      try one.lead(1, [1, 2])
+      let sent = try one.send("a")
+      let link = try Link(one, two)
+      #expect(
+        try eventually {
+          try link.pump()
+          return one.highWatermark == 1
+        })
+      #expect(sent.request.outcome.baseOffset == 0)
+      link.close()
+      one.store.noteSession(of: NodeID(2), isAlive: false)
+      #expect(eventually { proposals.last == [1] })
+      try one.lead(1, [1, 2], inSync: [1])
+      one.store.noteSession(of: NodeID(2), isAlive: true)
+      for _ in 0..<20 {
+        one.clock.now += 200
+        usleep(20_000)
+      }
+      #expect(proposals.last == [1])
+      // Idle as it is, the follower says on the next one what it has.
+      try link.reconnect()
+      #expect(
+        try eventually {
+          try link.pump()
+          return proposals.last == [1, 2]
+        })
+      link.close()
+    }
+  }
+
   @Test("a follower that lacks sealed segments is not in sync until they have come, and leaves when one is found damaged")
   func incomplete() throws {
     try withNodes(2) { nodes in

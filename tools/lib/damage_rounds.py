@@ -169,7 +169,7 @@ def main():
     rng = random.Random(options.seed)
     directory = tempfile.mkdtemp(prefix="damage-", dir=os.environ.get("QUIRE_SCRATCH"))
     print(f"# seed {options.seed}, {directory}", flush=True)
-    with Cluster(pathlib.Path(directory) / "cluster", settings=("quire.scrub.bytes.per.second=67108864",
+    with Cluster(pathlib.Path(directory) / "cluster", settings=("quire.scrub.bytes.per.second=67108864", "quire.scrub.pause.ms=2000",
                                                                   "quire.checkpoint.bytes=262144"), loopback=True) as cluster:
         admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
         for future in admin.create_topics([NewTopic(TOPIC, PARTITIONS, 3, config={"segment.bytes": "200000", "min.insync.replicas": "2"})]).values():

@@ -126,6 +126,7 @@ class Onlookers:
         self.failures, self.refusals = [], collections.Counter()
         self.answered, self.files = collections.Counter(), collections.Counter()   # node -> how often
         self.stopping = threading.Event()
+        self.files_rest = threading.Lock()   # held by who takes the files away: SQLite would make new ones
         self.threads = [threading.Thread(target=self.run, args=(look, random.Random(f"{seed} {number}")), daemon=True)
                         for number, look in enumerate((self.ask, self.open))]
 
@@ -164,6 +165,10 @@ class Onlookers:
         self.answered[node] += 1
 
     def open(self, rng):
+        with self.files_rest:
+            self.look_at_one(rng)
+
+    def look_at_one(self, rng):
         nodes = [node for node in self.cluster.nodes if node not in self.avoid]
         node = rng.choice(nodes)
         topics = self.cluster.data(node) / "topics"

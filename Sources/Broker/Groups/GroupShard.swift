@@ -98,7 +98,11 @@ final class GroupShard: Sendable {
       // Those who came before it was known that the groups have to be read.
       while let events = inbox.takeAll(waitingAtMost: 0, awaitsOutcome: false)?.events, !events.isEmpty {
         for event in events {
-          if case .topicsDeleted(let topics) = event { goneTopics.formUnion(topics) } else { event.refuse(.coordinatorLoadInProgress) }
+          if case .topicsDeleted(let topics) = event {
+            goneTopics.formUnion(topics)
+          } else {
+            event.refuse(.coordinatorLoadInProgress)
+          }
         }
       }
       do {
@@ -127,7 +131,10 @@ final class GroupShard: Sendable {
     let failures = Counter(label: "quire_group_commit_failures_total")
     var isUnderWay = false
     if !goneTopics.isEmpty { _ = inbox.put(.topicsDeleted(goneTopics)) }
-    while let (events, outcome) = inbox.takeAll(waitingAtMost: table.nextDeadline - context.now(), awaitsOutcome: isUnderWay) {
+    // Deadlines of groups that are led elsewhere are nobody's here: the outcome is waited for.
+    while let (events, outcome) = inbox.takeAll(
+      waitingAtMost: isReleased ? Self.retryMilliseconds : table.nextDeadline - context.now(), awaitsOutcome: isUnderWay)
+    {
       let now = context.now()
       if let outcome {
         isUnderWay = false

@@ -92,6 +92,20 @@ final class LeaderWishes: Sendable {
     for one in damaged { await giveUp(one.topicPartition, one.topicID, in: one.epoch) }
   }
 
+  /// Asks for the next epoch of a partition whose log here knows a later one than the cluster does: etcd was set back. Nothing happens where the cluster
+  /// is further by now.
+  func goOn(_ partition: TopicPartition, _ topicID: TopicID, behind epoch: LeaderEpoch) async {
+    guard let known = cluster.image.topic(topicID)?.partition(partition.partition), known.leader == node,
+      known.leaderEpoch == epoch
+    else { return }
+    do throws(ClusterError) {
+      let identity = PartitionIdentity(topicID: topicID, partition: partition.partition)
+      _ = try await cluster.renewEpochs(of: [identity], ledBy: node)
+    } catch {
+      logger.warning("a later leader epoch is not to be had yet", metadata: ["partition": "\(partition)", "error": "\(error)"])
+    }
+  }
+
   /// Has another in-sync replica lead, if one is there; this node leaves the set. Nothing happens where this node does not lead in that epoch.
   func giveUp(_ partition: TopicPartition, _ topicID: TopicID, in epoch: LeaderEpoch) async {
     do throws(ClusterError) {

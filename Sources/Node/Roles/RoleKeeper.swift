@@ -137,10 +137,10 @@ final class RoleKeeper: Sendable {
 
   /// Compares what the image wants with what there is.
   private func look() async {
-    // First: the image is this one or a newer one.
+    // First: the image is this one or a newer one, and the floors are not those of a newer one, which forgets what its epochs are past.
     let revision = dependencies.revision()
-    let (node, image) = (dependencies.node, dependencies.cluster.image)
     let floors = earlierEpochs.floors
+    let (node, image) = (dependencies.node, dependencies.cluster.image)
     let roles = state.withLock { state in
       for known in image.nodes.values { state.peers[known.id] = known.peer ?? state.peers[known.id] }
       return PartitionRoles(of: node, in: image, peers: state.peers, epochFloors: floors)
@@ -233,9 +233,14 @@ final class RoleKeeper: Sendable {
           _ = state.withLock { $0.busy.remove(partition) }
           return
         }
-        // A log that this node cannot lead has to be led by another replica.
         if let wanted = step.wanted, let epoch = wanted.leadsIn {
-          await wishes.withLock { $0 }?.giveUp(partition, wanted.topicID, in: epoch)
+          let wishes = wishes.withLock { $0 }
+          if case .refused(.fencedLeaderEpoch) = error {
+            await wishes?.goOn(partition, wanted.topicID, behind: epoch)
+          } else {
+            // A log that this node cannot lead has to be led by another replica.
+            await wishes?.giveUp(partition, wanted.topicID, in: epoch)
+          }
         }
         if complaint != "\(error)" {
           complaint = "\(error)"

@@ -35,13 +35,14 @@ final class GroupTables {
         [
           .init("group_id", .text, isKey: true), .init("state", .text), .init("protocol_type", .text), .init("protocol", .text),
           .init("generation", .integer), .init("leader_id", .text), .init("members", .integer), .init("offsets", .integer),
+          .init("coordinator", .integer),
         ]
       ) { [self] (request) throws(HistoryError) in
         try groups(request).map { group in
           [
             .text(group.groupID), SQLValue(group.state), .text(group.protocolType), .text(group.protocolName),
             .integer(Int64(group.generationID)), SQLValue(group.leaderID), .integer(Int64(group.members.count)),
-            .integer(Int64(group.offsets.count)),
+            .integer(Int64(group.offsets.count)), group.coordinator.map { .integer(Int64($0.rawValue)) } ?? .null,
           ]
         }
       },

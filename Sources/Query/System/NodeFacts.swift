@@ -65,10 +65,12 @@ public struct GroupFacts: Sendable {
   public var leaderID: String?
   public var members: [Member]
   public var offsets: [CommittedOffset]
+  /// The node that coordinates it: only that one knows the state. Nil where nobody does, or nobody can tell.
+  public var coordinator: NodeID?
 
   public init(
     groupID: String, state: String?, protocolType: String, protocolName: String, generationID: Int32, leaderID: String?,
-    members: [Member], offsets: [CommittedOffset]
+    members: [Member], offsets: [CommittedOffset], coordinator: NodeID? = nil
   ) {
     self.groupID = groupID
     self.state = state
@@ -78,6 +80,7 @@ public struct GroupFacts: Sendable {
     self.leaderID = leaderID
     self.members = members
     self.offsets = offsets
+    self.coordinator = coordinator
   }
 }
 

@@ -1,4 +1,4 @@
-internal import Coordination
+public import Coordination
 internal import Model
 internal import SQLite
 internal import Synchronization
@@ -13,7 +13,12 @@ extension LogStore {
       let directory = shared.directory(of: name)
       if let known = attached(name) {
         guard known.isReplica || known.topicID != CoordinatorTopic.id else { continue }
-        throw .occupied(directory, "cannot be led: a topic is named \(CoordinatorTopic.name)")
+        throw .occupied(
+          directory,
+          """
+          cannot be begun: there is a topic named \(CoordinatorTopic.name), which is where the consumer groups are kept. \
+          Start the release that made the topic, copy what is wanted of it to another one, delete it, and start this one again
+          """)
       }
       if case .topic = PartitionOwner(of: directory) {
       } else if try FileSystem.list(directory).compactMap({ SegmentName(fileName: $0) }).isEmpty {
@@ -39,6 +44,19 @@ extension LogStore {
     guard let known = try OfflinePartition.open(directory) else { return .zero }
     let last = known.state.epochs.last?.epoch ?? 0
     return LeaderEpoch(closedCleanly ? last : last + 1)
+  }
+
+  /// The groups in the shards that this node has a copy of and does not lead, as far as they have come here. Blocks.
+  public func followedGroups(shardCount: Int) throws(StorageError) -> [StoredGroup] {
+    var groups: [StoredGroup] = []
+    for shard in 0..<shardCount {
+      guard let log = attached(CoordinatorTopic.partition(shard)), log.isReplica else { continue }
+      guard let file = log.shared.withLock({ $0.segments.last }) else { continue }
+      groups += try shared.readers.withConnection(to: file) { connection throws(StorageError) in
+        try storage { () throws(SQLiteError) in try CoordinatorTables.load(connection.connection) }
+      }
+    }
+    return groups
   }
 
   /// What a shard's tables hold. Blocks.

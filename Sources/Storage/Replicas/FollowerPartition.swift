@@ -115,7 +115,10 @@ public final class FollowerPartition: @unchecked Sendable {
   /// The leader's high watermark, which never falls. What readers see is bounded by what is applied and has been looked at (`sync`).
   public func raiseHighWatermark(to offset: Offset) {
     locked {
-      guard !isClosed, offset.rawValue > toldHighWatermark else { return }
+      if isClosed { return }
+      // It is told where page sets go on from what is here: a leader has compared that.
+      log.shared.withLock { $0.isHistoryConfirmed = true }
+      guard offset.rawValue > toldHighWatermark else { return }
       toldHighWatermark = offset.rawValue
       if active != nil { publish() }
       tend()
@@ -155,8 +158,9 @@ public final class FollowerPartition: @unchecked Sendable {
 
   /// Up to where a log with these epochs and this end has the records that are here.
   func common(with epochs: [EpochStart], endOffset: Int64) -> Int64 {
-    // Where nothing is known of what was here, the end has to do.
-    self.epochs.isEmpty ? endOffset : min(endOffset, EpochStart.parting(self.epochs, epochs))
+    // Where nothing is known of what was here, or only what the disk says, which may be damaged, the end has to do.
+    let isKnown = !self.epochs.isEmpty && log.shared.withLock { $0.isHistoryConfirmed }
+    return isKnown ? min(endOffset, EpochStart.parting(self.epochs, epochs)) : endOffset
   }
 
   /// Why a log with these epochs and this end is not followed: it has not all that was acknowledged. Nil where it is.
@@ -178,6 +182,7 @@ public final class FollowerPartition: @unchecked Sendable {
     log.shared.withLock { shared in
       shared.isLossAccepted = true
       shared.seen = nil
+      if let seen = shared.offsets?.highWatermark, seen.rawValue > end { shared.offsets?.highWatermark = Offset(end) }
     }
     store.readAhead.drop(log)
   }

@@ -47,7 +47,8 @@ final class FollowerSegment {
         // A reader of ours may have kept in memory what the file does not have any more.
         guard try Self.isLogWhole(appender, file) else {
           throw .damaged(
-            StorageDamage(file: file.path + "-wal", baseOffset: nil, offset: nil, reason: "its frames are not what was written"))
+            StorageDamage(file: file.path + "-wal", baseOffset: nil, offset: nil, reason: "its frames are not what was written")
+          )
         }
       }
       // Its -wal is a new name, whoever made it.

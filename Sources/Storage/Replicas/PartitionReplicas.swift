@@ -39,10 +39,14 @@ public struct DamagedLeader: Hashable, Sendable {
   public var epoch: LeaderEpoch
 }
 
+/// Tells one feed from another.
+final class FeedIdentity: Sendable {}
+
 /// What a follower's feed tells the partition's lane.
 struct FollowerWord: Sendable {
   let log: PartitionLog
   let follower: NodeID
+  let feed: FeedIdentity
   /// As the partition's when the commit was sent: behind a fence its commits may be others.
   let fenceCount: Int
   /// Everything up to this commit is durable there.
@@ -72,6 +76,8 @@ final class PartitionReplicas {
   private var ends = Deque<(sequence: Int64, endOffset: Int64)>()
   private(set) var highWatermark: Int64
   private var waiting = Deque<Waiting>()
+  /// What nodes have said that are no replicas yet, as far as was heard here: they may know of it before.
+  private var early: [NodeID: (sequence: Int64, isComplete: Bool)] = [:]
 
   /// - Parameters:
   ///   - sequence: of the last commit, which is durable here; the log ends at `endOffset`.
@@ -114,6 +120,16 @@ final class PartitionReplicas {
     guard set != self.set else { return }
     self.set = set
     raise(leader.decided(replicas: set.replicas, isr: set.inSync, now: now))
+    for (follower, word) in early where set.replicas.contains(follower) {
+      early[follower] = nil
+      acknowledged(by: follower, sequence: word.sequence, isComplete: word.isComplete, now: now)
+    }
+  }
+
+  /// What a follower has said counts no more: a new feed has begun, or the last one has ended.
+  func forget(_ follower: NodeID) {
+    early[follower] = nil
+    leader.forget(follower)
   }
 
   /// Every in-sync replica has what was committed up to here.
@@ -126,6 +142,10 @@ final class PartitionReplicas {
 
   func acknowledged(by follower: NodeID, sequence: Int64, isComplete: Bool, now: Int64) {
     guard sequence >= firstSequence || !isComplete else { return }
+    guard set.replicas.contains(follower) else {
+      early[follower] = (sequence, isComplete)
+      return
+    }
     raise(
       leader.acknowledged(
         by: follower, epoch: leader.epoch, end: CommitSequence(sequence), isComplete: isComplete, now: now))

@@ -86,7 +86,8 @@ extension PartitionWriter {
     guard let capture, let segment, segment.isFullyCheckpointed, transaction == nil else { return }
     capture.keepSums(
       at: CommitPosition(
-        leaderEpoch: LeaderEpoch(state.leaderEpoch), segmentBase: Offset(state.baseOffset), commitSequence: state.commitSequence))
+        leaderEpoch: LeaderEpoch(state.leaderEpoch), segmentBase: Offset(state.baseOffset), commitSequence: state.commitSequence
+      ))
   }
 
   func endCapture(_ end: SegmentCapture.End) {

@@ -84,7 +84,8 @@ extension PartitionWriter {
 
   /// - Returns: whether the high watermark rose.
   func hear(_ word: FollowerWord) -> Bool {
-    guard let replicas, fenceReason == nil, word.fenceCount == fenceCount else { return false }
+    guard let replicas, fenceReason == nil, word.fenceCount == fenceCount, newestFeeds[word.follower] === word.feed
+    else { return false }
     let before = replicas.highWatermark
     replicas.acknowledged(
       by: word.follower, sequence: min(word.durable, state.commitSequence), isComplete: word.isComplete, now: store.now())
@@ -118,10 +119,20 @@ extension PartitionWriter {
     answerReplicated()
   }
 
+  /// A feed began: what the follower has said on others counts no more. It may have lost its disk meanwhile.
+  func noteJoined(_ follower: NodeID, _ feed: FeedIdentity) {
+    followers[follower, default: 0] += 1
+    newestFeeds[follower] = feed
+    replicas?.forget(follower)
+  }
+
   /// A feed was closed.
-  func noteLeft(_ follower: NodeID) {
+  func noteLeft(_ follower: NodeID, _ feed: FeedIdentity) {
     let count = followers[follower, default: 1] - 1
     followers[follower] = count > 0 ? count : nil
+    guard newestFeeds[follower] === feed else { return }
+    newestFeeds[follower] = nil
+    replicas?.forget(follower)
   }
 
   /// Answers what is replicated, and what has waited too long.

@@ -38,6 +38,7 @@ public final class ReplicaFeed: @unchecked Sendable {
   private var hasRolled = false
   private var isClosed = false
   private let presence = Presence()
+  private let identity = FeedIdentity()
   /// What the follower is known to have of the leader's commits: what it says of others does not count.
   private var known: (from: CommitPosition, to: CommitPosition)?
   private var open: (name: SegmentName, file: SealedFile)?
@@ -99,11 +100,13 @@ public final class ReplicaFeed: @unchecked Sendable {
         hasRolled = true
         leave()
         place = .unknown(nil)
+        forgetKnown()
         askForCapture(rolling: capture)
       case .ended(.replaced):
         leave()
         // Whatever it is sent next has to go on from what it was sent last.
         place = .unknown(place.standing)
+        forgetKnown()
         askForCapture()
       case .ended(.rolled(let next)):
         next.join(id, notify: notify)
@@ -128,6 +131,9 @@ public final class ReplicaFeed: @unchecked Sendable {
       known = ((isRepair ? nil : known?.from) ?? standing.position, standing.position)
     }
   }
+
+  /// What is said of commits of a former capture must not pass as said of the next one's: the log may have been rebuilt in between.
+  private func forgetKnown() { monitor.withLock { known = nil } }
 
   private func highWatermark() -> Change? {
     hasSentPages = false
@@ -163,7 +169,7 @@ public final class ReplicaFeed: @unchecked Sendable {
     monitor.withLock { arrival = .awaited }
     let standing = place.standing
     let log = log
-    log.store.lane(of: log).submit { [weak self, id, notify, follower, presence] lane in
+    log.store.lane(of: log).submit { [weak self, id, notify, follower, presence, identity] lane in
       guard let self else { return }
       do throws(StorageError) {
         let writer = try lane.writer(of: log)
@@ -172,7 +178,9 @@ public final class ReplicaFeed: @unchecked Sendable {
         capture.join(id, notify: notify)
         if !presence.isCounted {
           presence.isCounted = true
-          writer.followers[follower, default: 0] += 1
+          writer.noteJoined(follower, identity)
+        } else if writer.newestFeeds[follower] == nil {
+          writer.newestFeeds[follower] = identity
         }
         give(.capture(capture))
       } catch { give(.failure(error)) }
@@ -224,7 +232,8 @@ public final class ReplicaFeed: @unchecked Sendable {
     guard isSent || position == known.from else { return }
     log.store.lane(of: log).submit(
       FollowerWord(
-        log: log, follower: follower, fenceCount: fenceCount, durable: position.commitSequence, isComplete: isComplete))
+        log: log, follower: follower, feed: identity, fenceCount: fenceCount, durable: position.commitSequence,
+        isComplete: isComplete))
   }
 
   // Files
@@ -269,9 +278,9 @@ public final class ReplicaFeed: @unchecked Sendable {
     if case .capture(let capture) = arrived { capture.leave(id) }
     leave()
     open = nil
-    log.store.lane(of: log).submit { [log, follower, presence] lane in
+    log.store.lane(of: log).submit { [log, follower, presence, identity] lane in
       // Behind the job that counted it.
-      if presence.isCounted { lane.loadedWriter(of: log)?.noteLeft(follower) }
+      if presence.isCounted { lane.loadedWriter(of: log)?.noteLeft(follower, identity) }
     } orElse: {
     }
   }

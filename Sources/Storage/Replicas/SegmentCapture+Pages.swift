@@ -109,7 +109,9 @@ extension SegmentCapture {
     }
   }
 
-  private func commitPosition(of commit: WALCommit, _ file: LogFile, _ header: WALHeader) throws(StorageError) -> CommitPosition? {
+  private func commitPosition(of commit: WALCommit, _ file: LogFile, _ header: WALHeader) throws(StorageError)
+    -> CommitPosition?
+  {
     guard let place, let frame = commit.pages.first(where: { $0.page == statePage }) else { return nil }
     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: pageSize.bytes, alignment: 16)
     defer { room.deallocate() }

@@ -62,9 +62,12 @@ extension SegmentCapture {
       }
       usleep(20_000)
     }
-    if monitor.withLock({ progress.isLogStale }) { return }
+    if isLetGo { return }
     noteDamage("frames of its WAL are not what was written there")
   }
+
+  /// The -wal may have been emptied, with all of it in the file: the log was closed, or the segment has a successor and is being sealed.
+  private var isLetGo: Bool { monitor.withLock { progress.isLogStale || progress.successor != nil || progress.end != nil } }
 
   private var knownDamage: StorageDamage? {
     work.lock()
@@ -142,7 +145,7 @@ extension SegmentCapture {
         guard try !isSame(PageNumber(UInt32(number)), connection.connection) else { continue }
         // Once more: it may have been begun anew just now.
         guard try catchUp(connection.connection), self.end == nil, number <= sums.pageCount,
-          try !isSame(PageNumber(UInt32(number)), connection.connection), try isSameLog(), self.end == nil
+          try !isSame(PageNumber(UInt32(number)), connection.connection), try isSameLog(), self.end == nil, !isLetGo
         else { continue }
         return PageNumber(UInt32(number))
       }

@@ -21,6 +21,8 @@ from node import binary
 from onlookers import Question, look_at_file, segments
 
 NODES = (1, 2, 3)
+# librdkafka tries a commit three times within half a second, and then leaves it to the application; others do for longer.
+TRIED_AGAIN = {"COORDINATOR_LOAD_IN_PROGRESS"}
 SELECTOR = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 
 
@@ -30,9 +32,9 @@ class Load(threading.Thread):
     The offset is None where librdkafka has learned from a later batch's acknowledgement that an earlier one, whose answer was lost, is there.
     """
 
-    def __init__(self, bootstrap, topic, partitions, size=0):
+    def __init__(self, bootstrap, topic, partitions, size=0, pause=0.002):
         super().__init__(daemon=True)
-        self.topic, self.partitions, self.padding = topic, partitions, "x" * size
+        self.topic, self.partitions, self.padding, self.pause = topic, partitions, "x" * size, pause
         self.acknowledged, self.errors, self.ends = [], [], threading.Event()
         self.producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "linger.ms": 5,
                                   "message.timeout.ms": 120_000, "log_level": 0})
@@ -62,7 +64,7 @@ class Load(threading.Thread):
     def end(self):
         self.ends.set()
         self.join(150)
-        equal(self.errors, [], "failed records")
+        assert not self.errors, f"failed records: {self.errors[:5]}"
         assert self.acknowledged, "nothing was acknowledged"
         return self.acknowledged
 
@@ -90,7 +92,7 @@ class Member(threading.Thread):
                     self.consumer.commit(asynchronous=False)
                     self.commits += 1
             except KafkaException as error:
-                if error.args[0].name() != "_NO_OFFSET":
+                if error.args[0].name() not in ("_NO_OFFSET", *TRIED_AGAIN):
                     self.errors.append(str(error))
         self.consumer.close()
 
@@ -305,7 +307,7 @@ def checks(world):
             for future in found.values():
                 equal(future.result()["broker.rack"].value, f"rack-{name}")
     with check("psql on a follower, and sqlite3 on its files, see each commit whole while its pages are applied"):
-        world.create("watched", num_partitions=2, replica_assignment=[[1, 2, 3], [2, 1, 3]], config={"segment.bytes": "200000"})
+        world.create("watched", num_partitions=2, replica_assignment=[[1, 2, 3], [2, 1, 3]], config={"segment.bytes": "50000"})
         world.in_sync("watched")
         load = Load(world.bootstrap, "watched", 2, 300)
         load.goes_on()
@@ -358,7 +360,7 @@ def checks(world):
         assert plan.returncode == 0 and "to copy" in plan.stdout and "--execute carries it out" in plan.stderr, plan
         equal({number: part.replicas for number, part in world.partitions("scaled").items()}, placed, "replicas after a plan")
         for arguments in (("rebalance",), ("drain", "2")):
-            done = scaling.quire(cluster, *arguments, "--execute")
+            done = scaling.quire(cluster, *arguments, "--execute", seconds=90)
             assert done.returncode == 0 and "moved" in done.stderr, done
         load.goes_on()
         for topic in ("scaled", "plays", "watched"):
