@@ -96,7 +96,7 @@ import Testing
             follow, .pageHashes(HashPiece(stream: stream, segmentBase: 0, totalCount: 9, start: 4, hashes: [1])))
         } == .malformed)
       let file = PeerMessage.wantFile(FileRequest(stream: stream, base: 0, generation: 0, offset: 0, maxBytes: 1))
-      #expect(try await end { try await $0.send(follow, file, file) } == .malformed)
+      #expect(try await end { try await $0.send(follow, file, file, file, file, file, file) } == .malformed)
       // What is said of streams that are gone, or never were, is let pass: it may have crossed their end.
       let peer = try RawPeer(port: port)
       try await peer.greet(as: identity(3))
