@@ -371,7 +371,6 @@ def checks(world):
             world.in_sync(topic)
             for number, part in world.partitions(topic).items():
                 equal(sorted(part.replicas), [1, 3, 4], f"replicas of {topic}-{number}")
-        wait_until(lambda: 4 in {part.leader for part in world.partitions("scaled").values()}, 60, "the new node leads something")
         for part in ("topics", "coordinator"):
             wait_until(lambda: not [path for path in (cluster.data(2) / part).glob("*/") if "~" not in path.name], 30,
                        "a drained node has nothing more")
