@@ -209,8 +209,8 @@ class World:
 def held_open(path, seconds):
     """A `sqlite3` process that holds a read transaction for so long; what it counted in it at both ends."""
     count = "SELECT coalesce(max(last_offset), -1) FROM record_batch;"
-    done = subprocess.run(["sqlite3", "-batch", str(path)], input=f"BEGIN;\n{count}\n.shell sleep {seconds}\n{count}\nCOMMIT;\n{count}\n",
-                          capture_output=True, text=True, timeout=60)
+    script = f".timeout 20000\nBEGIN;\n{count}\n.shell sleep {seconds}\n{count}\nCOMMIT;\n{count}\n"
+    done = subprocess.run(["sqlite3", "-batch", str(path)], input=script, capture_output=True, text=True, timeout=60)
     equal(done.stderr, "", "sqlite3")
     return list(map(int, done.stdout.split()))
 
@@ -316,9 +316,13 @@ def checks(world):
             Loop(lambda: question.judge(3, 1, world.psql(
                 3, 'SELECT partition, count(*), min("offset"), max("offset") FROM watched GROUP BY partition'))),
             Loop(lambda: places.append(look_at_file(segments(cluster.data(3) / "topics" / "watched-0")[-1])))]
-        before, still, after = held_open(segments(cluster.data(3) / "topics" / "watched-1")[-1], 1)
-        equal(still, before, "the end of the log in one transaction")
+        for _ in range(20):   # a segment may have had its last record already, and a slow machine applies nothing for a second
+            before, still, after = held_open(segments(cluster.data(3) / "topics" / "watched-1")[-1], 1)
+            equal(still, before, "the end of the log in one transaction")
+            if after > before:
+                break
         assert after > before, "nothing was applied beside a transaction that reads"
+        load.goes_on()
         for loop in loops:
             loop.end(10)
         known = [place for place in places if place]
@@ -367,7 +371,6 @@ def checks(world):
             world.in_sync(topic)
             for number, part in world.partitions(topic).items():
                 equal(sorted(part.replicas), [1, 3, 4], f"replicas of {topic}-{number}")
-        wait_until(lambda: 4 in {part.leader for part in world.partitions("scaled").values()}, 60, "the new node leads something")
         for part in ("topics", "coordinator"):
             wait_until(lambda: not [path for path in (cluster.data(2) / part).glob("*/") if "~" not in path.name], 30,
                        "a drained node has nothing more")
