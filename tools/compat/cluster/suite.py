@@ -32,9 +32,9 @@ class Load(threading.Thread):
     The offset is None where librdkafka has learned from a later batch's acknowledgement that an earlier one, whose answer was lost, is there.
     """
 
-    def __init__(self, bootstrap, topic, partitions, size=0, pause=0.002):
+    def __init__(self, bootstrap, topic, partitions, size=0):
         super().__init__(daemon=True)
-        self.topic, self.partitions, self.padding, self.pause = topic, partitions, "x" * size, pause
+        self.topic, self.partitions, self.padding = topic, partitions, "x" * size
         self.acknowledged, self.errors, self.ends = [], [], threading.Event()
         self.producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "linger.ms": 5,
                                   "message.timeout.ms": 120_000, "log_level": 0})
