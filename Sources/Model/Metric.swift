@@ -84,6 +84,10 @@ public struct Metric: Sendable {
       "quire_replica_heals_total", .counter,
       "Databases of replicas that differed from their leader's and were brought back, by their pages or as whole files."),
     Metric(
+      "quire_acknowledged_records_dropped_total", .counter,
+      "Acknowledged records that this node dropped because the cluster goes on with a leader that does not have them (an unclean election)."
+    ),
+    Metric(
       "quire_replica_resyncs_total", .counter,
       "Times a follower was sent the pages that it lacked, or all of them, instead of the next commits."),
     Metric("quire_producers_expired_total", .counter, "Idempotent producers forgotten because of their age or number."),

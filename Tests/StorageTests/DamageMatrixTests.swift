@@ -2,6 +2,7 @@ import Glibc
 import Model
 import Pages
 import Records
+import SQLite
 import Synchronization
 import TestSupport
 import Testing
@@ -173,7 +174,8 @@ enum DamagedNode: String, CaseIterable, Sendable {
     try withTemporaryDirectory { directory in
       try copyTree(base, to: directory + "/case")
       let caseDirectory = directory + "/case"
-      let (leaderFiles, followerFiles) = ("\(caseDirectory)/leader/data/topics/plays-0", "\(caseDirectory)/follower/data/topics/plays-0")
+      let leaderFiles = "\(caseDirectory)/leader/data/topics/plays-0"
+      let followerFiles = "\(caseDirectory)/follower/data/topics/plays-0"
       switch place {
       case .startingFollower: guard try damage.happen(to: followerFiles) else { return }
       case .startingLeader, .formerLeader: guard try damage.happen(to: leaderFiles) else { return }
@@ -205,6 +207,10 @@ enum DamagedNode: String, CaseIterable, Sendable {
         do { return try nodes.link!.isSame() } catch let error as StorageError {
           guard case .damaged = error, nodes.link!.leader === nodes.leader else { throw error }
           nodes.isFound = true
+          return false
+        } catch let error as SQLiteError {
+          // The test's own look at the damaged leader's rows.
+          guard error.isCorruption, nodes.link!.leader === nodes.leader else { throw error }
           return false
         }
       }
@@ -268,7 +274,11 @@ enum DamagedNode: String, CaseIterable, Sendable {
   func healed(_ place: DamagedNode) throws {
     try withTemporaryDirectory { base in
       try Self.make(in: base)
-      for damage in Self.damages { try run(damage, on: place, base) }
+      // All of them at each place take minutes: each is met at one.
+      let first = try #require(DamagedNode.allCases.firstIndex(of: place))
+      for index in stride(from: first, to: Self.damages.count, by: DamagedNode.allCases.count) {
+        try run(Self.damages[index], on: place, base)
+      }
     }
   }
 }
