@@ -195,7 +195,7 @@ struct CoordinationSimulation {
   // MARK: Running
 
   /// Faults for a while, then calm until every partition has its owner again.
-  mutating func run(faultsFor milliseconds: Int64 = 6_000, calmFor calm: Int64 = 5_000) {
+  mutating func run(faultsFor milliseconds: Int64 = 6_000, calmFor calm: Int64 = 9_000) {
     advance(to: milliseconds)
     (isCalm, calmSince) = (true, now)
     for node in nodes.indices {

@@ -267,15 +267,16 @@ def secrets(world):
         cluster.start(name)
         return begin
 
-    def refused(name, begin, words):
-        wait_until(lambda: words in cluster.log_text(name, begin), 60, f"node {name} says: {words}")
+    def refused(words, **begins):
+        """Whoever wants something of the other says so: who that is depends on who leads."""
+        wait_until(lambda: any(words in cluster.log_text(int(name[1:]), begin) for name, begin in begins.items()), 60, f"a node says: {words}")
 
     with check("nodes whose secrets differ, or of which one has none, give each other nothing and say why"):
         world.create("secret", [[1, 2], [2, 1]])
-        begin = restart(2, "the secret of node 2")
-        refused(2, begin, "one of the two nodes has a shared secret, and the other has none")
-        begin = restart(1, "another one, of node 1")
-        refused(1, begin, "has another secret")
+        second = restart(2, "the secret of node 2")
+        refused("one of the two nodes has a shared secret, and the other has none", _2=second)
+        first = restart(1, "another one, of node 1")
+        refused("has another secret", _1=first, _2=second)
         wait_until(lambda: any(len(part.isrs) == 1 for part in world.partitions("secret").values()), 90, "they are not in sync")
         restart(1, "the secret of node 2")
         world.in_sync("secret")
