@@ -34,12 +34,13 @@ extension CoordinationSimulation {
     if !clients[id].isMember { return send(.join, from: id) }
     guard clients[id].positions != nil else { return send(.fetch, from: id) }
     switch Int.random(in: 0..<100, using: &random) {
-    case ..<45: commit(id)
+    // Who has nothing to commit says nothing: not in the calm, or its session ends before its end.
+    case ..<45 where !isCalm || clients[id].positions?.isEmpty == false: commit(id)
     case ..<47 where !isCalm:
       send(.leave, from: id)
       clients[id].isMember = false
     case ..<49 where !isCalm: send(.join, from: id)
-    case ..<52: clients[id].positions = nil
+    case 49..<52: clients[id].positions = nil
     default: send(.heartbeat, from: id)
     }
   }
