@@ -45,14 +45,13 @@ extension ClusterStore {
 
   /// Asks for the next epochs of these partitions where `node` leads them: those of an earlier life are not gone on with.
   ///
-  /// - Returns: whether there is nothing left to ask for. Else the image shows what became of them.
+  /// The image shows what became of them.
+  ///
   /// - Throws: the cluster cannot be asked; some may have been changed.
-  public func renewEpochs(of partitions: Set<PartitionIdentity>, ledBy node: NodeID) async throws(ClusterError) -> Bool {
+  public func renewEpochs(of partitions: Set<PartitionIdentity>, ledBy node: NodeID) async throws(ClusterError) {
     let changes = ControllerDecisions(image).restarted(node).filter {
       partitions.contains(PartitionIdentity(topicID: $0.topicID, partition: $0.partition))
     }
-    if changes.isEmpty { return true }
-    _ = try await changePartitions(changes)
-    return false
+    if !changes.isEmpty { _ = try await changePartitions(changes) }
   }
 }

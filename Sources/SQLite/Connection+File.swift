@@ -13,7 +13,7 @@ extension Connection {
     }
     code = methods.pointee.xRead(file, room.baseAddress!, CInt(room.count), offset)
     // A short read fills the rest with zeros.
-    if code == SQLITE_IOERR | 2 << 8 { code = SQLITE_OK }
+    if code == ioErrorShortRead { code = SQLITE_OK }
     if code != SQLITE_OK { throw SQLiteError(code: code, message: "\(path): bytes at \(offset) cannot be read") }
   }
 }

@@ -309,7 +309,7 @@ public final class FrameAppender {
         database, room.baseAddress!, CInt(pageSize), offset(of: page))
     }
     // A short read fills the rest with zeros.
-    if code == SQLITE_IOERR | 2 << 8 { code = SQLITE_OK }
+    if code == ioErrorShortRead { code = SQLITE_OK }
     if code != SQLITE_OK { throw SQLiteError(code: code, message: "\(path): page \(page) cannot be read") }
   }
 

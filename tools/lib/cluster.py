@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import network
@@ -317,6 +318,17 @@ class Cluster:
                     chunk >>= 1
 
     # ---- asking
+
+    def ask(self, name, sql):
+        """Of a node, over HTTP: its status and what it says, a JSON object a line."""
+        request = urllib.request.Request(
+            f"http://{self.address(name, 'http')}/v1/query", json.dumps({"sql": sql, "format": "jsonl"}).encode(),
+            {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
 
     def log_text(self, name, begin=0):
         try:

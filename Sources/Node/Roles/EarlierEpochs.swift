@@ -45,7 +45,7 @@ final class EarlierEpochs: Sendable {
       }
       if left.isEmpty { return }
       do throws(ClusterError) {
-        _ = try await cluster.renewEpochs(of: left, ledBy: node)
+        try await cluster.renewEpochs(of: left, ledBy: node)
         delay.reset()
       } catch {
         logger.warning("new leader epochs are not to be had yet", metadata: ["error": "\(error)"])

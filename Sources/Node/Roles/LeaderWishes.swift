@@ -100,7 +100,7 @@ final class LeaderWishes: Sendable {
     else { return }
     do throws(ClusterError) {
       let identity = PartitionIdentity(topicID: topicID, partition: partition.partition)
-      _ = try await cluster.renewEpochs(of: [identity], ledBy: node)
+      try await cluster.renewEpochs(of: [identity], ledBy: node)
     } catch {
       logger.warning("a later leader epoch is not to be had yet", metadata: ["partition": "\(partition)", "error": "\(error)"])
     }

@@ -9,8 +9,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 
 import kafka
 import replicas
@@ -67,16 +65,6 @@ class World:
 
     def moves(self):
         return self.admin.list_partition_reassignments()
-
-    def ask(self, name, sql):
-        request = urllib.request.Request(
-            f"http://{self.cluster.address(name, 'http')}/v1/query", json.dumps({"sql": sql, "format": "jsonl"}).encode(),
-            {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
 
     def throttle(self, value):
         """Of each node, while it runs; none takes it back."""
@@ -300,7 +288,7 @@ def history(world):
             world.produce("parts", 10 + partition, partition)
 
         def count(where):
-            status, text = world.ask(1, f"SELECT count(*) AS n FROM parts {where}")
+            status, text = world.cluster.ask(1, f"SELECT count(*) AS n FROM parts {where}")
             return json.loads(text.splitlines()[0])["n"] if status == 200 else text
         equal([count(f"WHERE partition = {number}") for number in (0, 2)], [10, 12], "records")
         equal(count("WHERE partition IN (0, 2) AND offset < 5"), 10, "records")

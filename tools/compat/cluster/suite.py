@@ -7,8 +7,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 
 import kafka
 import replicas
@@ -187,17 +185,6 @@ class World:
         consumer.close()
         return sorted(found)
 
-    def ask(self, name, sql):
-        request = urllib.request.Request(
-            f"http://{self.cluster.address(name, 'http')}/v1/query", json.dumps({"sql": sql, "format": "jsonl"}).encode(),
-            {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-
     def psql(self, name, sql):
         host, port = self.cluster.address(name, "postgres").rsplit(":", 1)
         done = subprocess.run(["psql", "-XAtF", " ", "-c", sql], capture_output=True, text=True, timeout=60,
@@ -294,12 +281,12 @@ def checks(world):
         assert 2 in served, f"it read from {served}"
     with check("SQL is answered by followers, and a node that lacks partitions says where they are"):
         world.create("here", num_partitions=2, replica_assignment=[[1], [3]])
-        status, text = world.ask(3, "SELECT count(*) AS n FROM rolled")
+        status, text = world.cluster.ask(3, "SELECT count(*) AS n FROM rolled")
         equal(status, 200, text)
         assert json.loads(text.splitlines()[0])["n"] > 0
-        status, text = world.ask(2, "SELECT count(*) FROM here")
+        status, text = world.cluster.ask(2, "SELECT count(*) FROM here")
         assert status >= 400 and "partition 0 on node 1" in text and "partition 1 on node 3" in text, (status, text)
-        status, text = world.ask(1, "SELECT count(*) FROM here")
+        status, text = world.cluster.ask(1, "SELECT count(*) FROM here")
         assert status >= 400 and "partition 1 on node 3" in text and "partition 0" not in text, (status, text)
     with check("the configuration of a node is that node's to describe"):
         for name in NODES:
